@@ -2,11 +2,11 @@ import { expect, test } from "vitest";
 import { bytes, duration, number, plural } from "./format";
 
 test("numbers are short and never lie about their size", () => {
-  expect([0, 0.25, 0.0003, 2.71828, 1234.5, 2.5e7, Number.NaN, null].map((value) => number(value))).toEqual([
+  expect([0, 0.25, 0.0003, 5.4321, 1234.5, 2.5e7, Number.NaN, null].map((value) => number(value))).toEqual([
     "0",
     "0.25",
     "3e-4",
-    "2.718",
+    "5.432",
     "1,235",
     "2.5e7",
     "NaN",
