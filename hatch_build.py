@@ -213,9 +213,7 @@ class FrontEndHook(BuildHookInterface):
 
 def main() -> int:
     parser = argparse.ArgumentParser(description="Build the front end where a source is newer than what is built.")
-    parser.add_argument(
-        "names", nargs="*", help="which (default: all)"
-    )
+    parser.add_argument("names", nargs="*", help="which (default: all)")
     parser.add_argument("--force", action="store_true", help="build even what is up to date")
     parser.add_argument("--script", action="append", default=[], help="run this npm script instead; may be repeated")
     options = parser.parse_args()

@@ -20,7 +20,7 @@ MAC_APPS = (
 
 
 def find() -> str | None:
-    """The path of a Chromium that starts: $MLKIT_BROWSER, one on PATH, a macOS application, Playwright's own; or None."""
+    """A Chromium that starts: $MLKIT_BROWSER, one on PATH, a macOS application, Playwright's own; or None."""
     chosen = os.environ.get("MLKIT_BROWSER")
     if chosen:
         if not _starts(chosen):

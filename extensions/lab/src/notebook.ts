@@ -8,16 +8,16 @@ export interface INotebook {
 }
 
 /** A first network in ten lines: the same that the README shows. */
-const EXAMPLE = `import mlkit
-from mlkit import nn, optim
-from mlkit.data import DataLoader, load_digits
+const EXAMPLE = `from mlkit import nn, optim
+from mlkit.data import DataLoader, digits
 from mlkit.train import Trainer
 from mlkit.widgets import Watch
 
-train, test = load_digits()
+train = DataLoader(digits(train=True), batch_size=32, shuffle=True)
+test = DataLoader(digits(train=False), batch_size=256)
 model = nn.Sequential(nn.Flatten(), nn.Linear(64, 64), nn.ReLU(), nn.Linear(64, 10))
 trainer = Trainer(model, loss=nn.CrossEntropyLoss(), optimizer=optim.AdamW(model.parameters(), 1e-2))
-run = trainer.start(DataLoader(train, batch_size=32, shuffle=True), DataLoader(test, batch_size=256), epochs=20)
+run = trainer.start(train, test, epochs=20)
 Watch(run)`;
 
 export function exampleNotebook(): INotebook {
