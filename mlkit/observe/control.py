@@ -114,7 +114,7 @@ class Control:
                 message = self._commands[0]
             try:
                 self._apply(message)
-            except Exception as error:  # noqa: BLE001 (a wrong wish must not end the training)
+            except Exception as error:
                 self._report(f"{message.command}: {error}")
             finally:
                 with self._arrived:

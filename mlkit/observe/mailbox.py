@@ -133,5 +133,5 @@ def _read_letter(path: Path) -> Message:
         raise ValueError(f"larger than {LARGEST} bytes")
     letter = json.loads(path.read_text("utf-8"))
     if not isinstance(letter, dict):
-        raise ValueError("a JSON object was expected")  # noqa: TRY004 (of the file's content, not of an argument)
+        raise ValueError("a JSON object was expected")
     return check_message(letter.get("command"), letter.get("name"), letter.get("value"))
