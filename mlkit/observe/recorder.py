@@ -211,7 +211,7 @@ class Recorder:
             return status
 
     def restore(self, series: dict[str, tuple[Any, Any, Any]], elapsed: float) -> None:
-        """Take over the curves of an earlier run (from its checkpoint), so that they go on instead of beginning anew."""
+        """Take over the curves of an earlier run (from its checkpoint), so that they go on."""
         with self._lock:
             for name, (steps, times, values) in series.items():
                 layout.file_name(name)

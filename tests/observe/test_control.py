@@ -37,7 +37,8 @@ def test_letters_in_quick_succession_are_all_found(tmp_path):
 
 @pytest.mark.parametrize(
     "letter",
-    ["", "not json", "[1]", '{"command": "explode"}', '{"command": "set", "name": "lr"}', '{"command": "set", "value": 1}',
+    ["", "not json", "[1]", '{"command": "explode"}', '{"command": "set", "name": "lr"}',
+     '{"command": "set", "value": 1}',
      '{"command": "set", "name": "lr", "value": "1"}', '{"command": "set", "name": "lr", "value": NaN}',
      '{"command": "set", "name": "lr", "value": true}', '{"command": ["pause"]}', " " * 70_000],
 )  # fmt: skip
