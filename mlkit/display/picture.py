@@ -24,9 +24,9 @@ def picture(array: Any, budget: int = 20_000, name: str = "values") -> str:
         return '<p class="note">empty: no values</p>'
     if _fits_a_table(shape):
         return _values(to_numpy(array))
-    as_images = _image_axes(array)
-    if as_images is not None:
-        return _images(as_images, budget, name)
+    images = as_images(array)
+    if images is not None:
+        return _images(images, budget, name)
     if rank == 1:
         return _line(array, name)
     if rank == 2:
@@ -199,7 +199,7 @@ def _item(value: Any) -> Any:
 # -- images -----------------------------------------------------------------------------------------------------------
 
 
-def _image_axes(array: Any) -> Any | None:
+def as_images(array: Any) -> Any | None:
     """The array seen as images (N, H, W, C), or None where it does not look like images."""
     shape, rank = array.shape, array.ndim
     byte = array.dtype.kind == "u" and array.dtype.itemsize == 1
@@ -249,7 +249,7 @@ def _images(images: Any, budget: int, name: str) -> str:
     while step < max(height, width) and (height // step) * (width // step) * channels > budget:
         step += 1
     shown = to_numpy(images[:most, ::step, ::step])
-    low, high, words = _brightness(shown)
+    low, high, words = brightness(shown)
     ready = pixels(shown, low, high)
     size = 160 if total == 1 else 56
     parts, used = [], 0
@@ -269,7 +269,7 @@ def _images(images: Any, budget: int, name: str) -> str:
     )
 
 
-def _brightness(shown: np.ndarray) -> tuple[float, float, str]:
+def brightness(shown: np.ndarray) -> tuple[float, float, str]:
     """(value drawn black, value drawn white, words when that is not 0 and 1 or 0 and 255)."""
     if shown.dtype == np.uint8:
         return 0.0, 255.0, ""

@@ -19,9 +19,8 @@ def raw(tensor: Any) -> Any:
     """The NumPy or CuPy array of a tensor (or the array itself); None on the meta device, which holds no data."""
     if isinstance(tensor, np.ndarray) or type(tensor).__module__.split(".")[0] == "cupy":
         return tensor
-    if str(getattr(tensor, "device", "cpu")).startswith("meta"):
-        return None
-    return tensor._array
+    array = tensor._array
+    return None if type(array).__name__ == "MetaArray" else array
 
 
 def to_numpy(array: Any) -> np.ndarray:

@@ -60,7 +60,7 @@ def text(x: float, y: float, content: object, css: str = "", extra: str = "") ->
 
 
 def ticks(low: float, high: float, about: int = 5) -> list[float]:
-    """Round values (1, 2 or 5 times a power of ten) that lie in [low, high].
+    """Round values (1, 2, 2.5 or 5 times a power of ten) that lie in [low, high].
 
     >>> ticks(0.0, 1.0), ticks(3.0, 3.0)
     ([0.0, 0.2, 0.4, 0.6, 0.8, 1.0], [3.0])
@@ -69,7 +69,7 @@ def ticks(low: float, high: float, about: int = 5) -> list[float]:
         return [low]
     raw = (high - low) / max(1, about)
     power = 10.0 ** math.floor(math.log10(raw))
-    step = next(power * m for m in (1, 2, 5, 10) if power * m >= raw * 0.999)
+    step = next(power * m for m in (1, 2, 2.5, 5, 10) if power * m >= raw * 0.999)
     first, last = math.ceil(low / step - 1e-9), math.floor(high / step + 1e-9)
     return [round(i * step, 12) + 0.0 for i in range(first, last + 1)]
 
@@ -143,9 +143,18 @@ def _thin(x: np.ndarray, y: np.ndarray, limit: int) -> tuple[np.ndarray, np.ndar
 
 
 def smoothed(y: np.ndarray, span: float) -> np.ndarray:
-    """Exponential moving average with the given span in points, corrected for its start, NaN skipped."""
-    keep, total, weight, out = 1.0 - 2.0 / (span + 1.0), 0.0, 0.0, np.empty(len(y))
-    for i, value in enumerate(y.tolist()):
+    """Exponential moving average over ``span`` points in both directions, so that it does not lag; NaN is skipped.
+
+    >>> smoothed(np.array([1.0, np.nan, 1.0]), 2).tolist()
+    [1.0, 1.0, 1.0]
+    """
+    forward, backward = _averages(y.tolist(), span), _averages(y[::-1].tolist(), span)[::-1]
+    return np.nanmean([forward, backward], axis=0) if np.isfinite(y).any() else y
+
+
+def _averages(values: list[float], span: float) -> np.ndarray:
+    keep, total, weight, out = 1.0 - 2.0 / (span + 1.0), 0.0, 0.0, np.empty(len(values))
+    for i, value in enumerate(values):
         if math.isfinite(value):
             total, weight = keep * total + value, keep * weight + 1.0
         out[i] = total / weight if weight else math.nan
@@ -157,7 +166,8 @@ def _path(px: np.ndarray, py: np.ndarray) -> str:
     parts, pen = [], "M"
     for x, y in zip(px.tolist(), py.tolist(), strict=True):
         if math.isfinite(y):
-            parts.append(f"{pen}{x:.1f} {y:.1f}")
+            # h0: a point between two gaps is still a dot (round line caps)
+            parts.append(f"{pen}{x:.1f} {y:.1f}" + ("h0" if pen == "M" else ""))
             pen = "L"
         else:
             pen = "M"
@@ -184,16 +194,17 @@ def lines(
     xs = np.concatenate([x[np.isfinite(x)] for x, _ in arrays] or [np.zeros(0)])
     parts = []
     left, right, top, bottom = 50.0, width - 12.0, 42.0 if legend else 8.0, height - 32.0
-    if title:
-        parts.append(text(8, 16, title, "b"))
     if not len(finite) or not len(xs):
-        parts.append(text(width / 2, height / 2, "nothing recorded yet", "m"))
+        parts.append(text(8, 16, title, "b"))
+        parts.append(text(width / 2, height / 2, "no finite value" if len(xs) else "nothing recorded yet", "m"))
         return document(width, height, "".join(parts))
     low, high = float(finite.min()), float(finite.max())
     if log is None:
         log = low > 0 and high / low > 300
     if log:
         low, high = math.log10(max(low, 1e-300)), math.log10(max(high, 1e-300))
+    if title:
+        parts.append(text(8, 16, title + (" (logarithmic)" if log else ""), "b"))
     pad = (high - low) * 0.05 or abs(high) * 0.05 or 0.5
     low, high = low - pad, high + pad
     x0, x1 = float(xs.min()), float(xs.max())
@@ -228,7 +239,7 @@ def lines(
     at = left
     for i, (line, (x, y)) in enumerate(zip(series, arrays, strict=True)):
         colour = f"var(--s{i % len(colors.SERIES_LIGHT)})"
-        dash = ";stroke-dasharray:6 3" if line.dashed else ""
+        dash = ";stroke-dasharray:6 4;stroke-linecap:butt" if line.dashed else ""
         raw = place(*_thin(x, y, limit))
         if line.smooth and len(x) > 40:
             parts.append(f'<path class="l" d="{_path(*raw)}" style="stroke:{colour};opacity:.28;stroke-width:1"/>')
