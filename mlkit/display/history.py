@@ -68,8 +68,8 @@ def groups(series: Mapping[str, Any]) -> dict[str, list[str]]:
     return {key: sorted(found[key], key=lambda n: (_PARTS.index(p) if (p := n.split("/")[0]) in _PARTS else 9, n)) for key in order}
 
 
-def charts(series: Mapping[str, tuple[np.ndarray, np.ndarray]], width: int = 380, height: int = 205, most: int = 8) -> str:
-    """One chart for each group of series, side by side where there is room."""
+def figures(series: Mapping[str, tuple[np.ndarray, np.ndarray]], width: int = 380, height: int = 205, most: int = 8) -> str:
+    """One chart for each group of series, one after the other."""
     parts = []
     for title, names in list(groups(series).items())[:most]:
         drawn = []
@@ -80,7 +80,7 @@ def charts(series: Mapping[str, tuple[np.ndarray, np.ndarray]], width: int = 380
         chart = svg.lines(drawn, title={"lr": "learning rate"}.get(title, title), width=width, height=height)
         last = "; ".join(f"{n} ends at {number(_last(series[n][1]))}" for n in names[:6])
         parts.append(f"<figure>{svg.embed(chart, f'{title} over steps: {last}', width, height)}</figure>")
-    return f'<div class="row charts">{"".join(parts)}</div>'
+    return "".join(parts)
 
 
 def _last(values: np.ndarray) -> float:
@@ -112,7 +112,7 @@ def body(history: Any) -> str:
     series = series_of(history)
     if not any(len(values) for _, values in series.values()):
         return '<p class="note">nothing recorded yet</p>'
-    return charts(series) + f'<div class="scroll">{best_table(series)}</div>'
+    return f'<div class="row">{figures(series)}</div><div class="scroll">{best_table(series)}</div>'
 
 
 def html(history: Any) -> str:
