@@ -74,7 +74,7 @@ def _parser() -> argparse.ArgumentParser:
         "--data",
         choices=("auto", "digits", "mnist"),
         default="auto",
-        help="digits (8x8, shipped) or mnist (28x28, from $MLKIT_DATA or downloaded); auto (default): mnist, else digits",
+        help="digits: 8x8, shipped; mnist: 28x28, from $MLKIT_DATA or downloaded; auto (default): mnist, else digits",
     )
     demo.add_argument("--epochs", type=_positive, help="passes over the training data (default: 20 digits, 3 mnist)")
     demo.add_argument("--seed", type=int, default=0, help="seed of weights, order and dropout (default: 0)")

@@ -1,4 +1,4 @@
-"""`mlkit demo`: the first guide's training without a notebook. A network, a loop, an honest number, a page to look at."""
+"""`mlkit demo`: the first guide's training without a notebook, and a page to look at afterwards."""
 
 from __future__ import annotations
 
