@@ -17,8 +17,8 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 try:
     from hatchling.builders.hooks.plugin.interface import BuildHookInterface
@@ -35,8 +35,7 @@ class FrontEndError(Exception):
     """The front end could not be built; the message says what to do."""
 
 
-@dataclass(frozen=True)
-class FrontEnd:
+class FrontEnd(NamedTuple):  # no dataclass: hatchling loads this file without registering it as a module
     """One npm package and the files its `build` script makes."""
 
     name: str
