@@ -14,6 +14,8 @@ BIN := $(VENV)/bin
 PY := $(BIN)/python
 STAMPS := $(VENV)/.stamps
 LABEXTENSION := $(VENV)/share/jupyter/labextensions/mlkit-lab
+# In a container one is root, which Jupyter refuses unless told; its server answers on loopback only and asks for a token.
+ALLOW_ROOT := $(if $(filter 0,$(shell id -u)),--allow-root)
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 # The tests read the real MNIST files where a checkout has them beside it.
@@ -25,7 +27,7 @@ endif
 ##@ Start here
 .PHONY: lab
 lab: extension ## JupyterLab on the first notebook (LAB_ARGS=--no-browser: the server only)
-	$(BIN)/jupyter lab $(LAB_ARGS) $(GUIDE)
+	$(BIN)/jupyter lab $(ALLOW_ROOT) $(LAB_ARGS) $(GUIDE)
 
 .PHONY: test
 test: $(STAMPS)/test $(STAMPS)/browser front-end-test ## Every test: Python, TypeScript, real browser (PYTEST_ARGS="-k name")

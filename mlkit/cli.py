@@ -201,6 +201,8 @@ def _lab(options: argparse.Namespace) -> int:
     arguments = [str(path)] if path is not None else []
     if options.no_browser:
         arguments.append("--no-browser")
+    if hasattr(os, "geteuid") and os.geteuid() == 0:
+        arguments.append("--allow-root")  # in a container one is root; the server is on loopback and asks for a token
     arguments += options.jupyter
 
     from jupyterlab.labapp import LabApp
