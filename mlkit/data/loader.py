@@ -183,6 +183,11 @@ class DataLoader:
             return whole + (1 if rest and not self.drop_last else 0)
         return len(self.batch_sampler if self.batch_sampler is not None else self.sampler)  # type: ignore[arg-type]
 
+    def _repr_html_(self) -> str | None:
+        from mlkit.core import rich
+
+        return rich.repr_html(self)
+
     def __repr__(self) -> str:
         workers = f", num_workers={self.num_workers}" if self.num_workers else ""
         shuffled = ", shuffle=True" if isinstance(self.sampler, RandomSampler) else ""

@@ -44,7 +44,7 @@ def read_arrays(path: str | os.PathLike[str]) -> tuple[dict[str, np.ndarray], di
     path = Path(path)
     try:
         with safe_open(path, framework="numpy") as file:
-            return {name: file.get_tensor(name) for name in file.keys()}, dict(file.metadata() or {})  # noqa: SIM118
+            return {name: file.get_tensor(name) for name in file.keys()}, dict(file.metadata() or {})
     except FileNotFoundError:
         raise CheckpointError(f"There is no file {path}.", hint="Check the path for a typing error.") from None
     except OSError as error:

@@ -318,12 +318,12 @@ class Trainer:
             check_loader(valid_loader, "valid_loader")
         self._claim()
         try:
+            self.train_loader = train_loader
             path = self._resume_path(resume)
             if path is not None:
                 self._load(path)
             else:
                 self.place.update(fit_began_at_epoch=self.place["epoch"], batch=0)
-            self.train_loader = train_loader
             self.control.reset()
             dtype = mlkit.get_default_dtype()
             last = self.place["fit_began_at_epoch"] + epochs
