@@ -87,9 +87,7 @@ class DataLoader:
         if sampler is not None and shuffle:
             raise DataError("DataLoader: sampler and shuffle exclude each other.", hint="The sampler gives the order.")
         if streams and (shuffle or sampler is not None or batch_sampler is not None):
-            raise DataError(
-                "DataLoader: an IterableDataset gives its own order.", hint="Shuffle inside its __iter__."
-            )
+            raise DataError("DataLoader: an IterableDataset gives its own order.", hint="Shuffle inside its __iter__.")
         if batch_sampler is not None and (batch_size not in (1, None) or shuffle or sampler is not None or drop_last):
             raise DataError("DataLoader: batch_sampler excludes batch_size, shuffle, sampler and drop_last.")
         if batch_size is None and drop_last:

@@ -83,7 +83,7 @@ class Run:
 
     @property
     def status(self) -> str:
-        """"running", "paused", "stopping", "stopped", "finished" or "failed"."""
+        """ "running", "paused", "stopping", "stopped", "finished" or "failed"."""
         return self._recorder.state
 
     @property

@@ -22,9 +22,11 @@ states = st.dictionaries(
     st.text(max_size=5),
     st.recursive(
         leaves,
-        lambda inner: st.lists(inner, max_size=3)
-        | st.tuples(inner, inner)
-        | st.dictionaries(st.text(max_size=4) | st.integers(), inner, max_size=3),
+        lambda inner: (
+            st.lists(inner, max_size=3)
+            | st.tuples(inner, inner)
+            | st.dictionaries(st.text(max_size=4) | st.integers(), inner, max_size=3)
+        ),
         max_leaves=10,
     ),
     max_size=4,
