@@ -287,7 +287,7 @@ class Recorder:
             "other programs and a restarted kernel cannot see all of it."
         )
         self.event("message", level="warning", text=text)
-        warnings.warn(text, RuntimeWarning, stacklevel=4)
+        warnings.warn(text, UserWarning, stacklevel=4)
 
     # -- the heartbeat ----------------------------------------------------------------------------------------------
 

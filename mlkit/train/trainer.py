@@ -710,7 +710,7 @@ class Trainer:
                 error = explain_os_error(error, path, "save the checkpoint") if not error.strerror else error
             text = f"{getattr(error, 'strerror', None) or error} The training goes on."
             self.recorder.event("checkpoint", path=None if path is None else str(path), error=text)
-            warnings.warn(text, RuntimeWarning, stacklevel=2)
+            warnings.warn(text, UserWarning, stacklevel=2)
 
     # -- showing ------------------------------------------------------------------------------------------------------
 

@@ -182,7 +182,7 @@ def test_a_different_optimizer_or_scheduler_is_refused(tmp_path):
 def test_a_full_disk_at_checkpoint_time_does_not_end_the_training(tmp_path):
     (tmp_path / "file").write_text("where the folder should be")
     t = trainer(checkpoint_dir=tmp_path / "file" / "c")
-    with pytest.warns(RuntimeWarning, match="The training goes on"):
+    with pytest.warns(UserWarning, match="The training goes on"):
         history = t.fit(loader(), epochs=2)
     assert history.epochs == 2
     failed = [event for event in t.recorder.events() if event["kind"] == "checkpoint"]
