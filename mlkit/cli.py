@@ -169,8 +169,6 @@ def _refuse_ipykernel_7_0() -> None:
 
 
 def _demo(options: argparse.Namespace) -> int:
-    from mlkit.demo import run
-
     # Find out before training, not after it, that the report cannot be written.
     folder = options.out.absolute().parent
     if options.out.is_dir():
@@ -179,6 +177,8 @@ def _demo(options: argparse.Namespace) -> int:
         raise UsageError(f"--out {options.out}: the folder {folder} is not there. Make it, or name another file.")
     if not os.access(folder, os.W_OK):
         raise UsageError(f"--out {options.out}: {folder} cannot be written. Name a file elsewhere with --out.")
+    from mlkit.demo import run
+
     return run(device=options.device, data=options.data, epochs=options.epochs, seed=options.seed, out=options.out)
 
 
