@@ -33,6 +33,11 @@ class Dataset:
     def __add__(self, other: Dataset) -> ConcatDataset:
         return ConcatDataset([self, other])
 
+    def _repr_html_(self) -> str | None:
+        from mlkit.core import rich  # drawn only where something displays it
+
+        return rich.repr_html(self)
+
 
 class IterableDataset(Dataset):
     """Samples one after the other, for streams without an index. Write ``__iter__`` in your class.

@@ -87,9 +87,7 @@ class DataLoader:
         if sampler is not None and shuffle:
             raise DataError("DataLoader: sampler and shuffle exclude each other.", hint="The sampler gives the order.")
         if streams and (shuffle or sampler is not None or batch_sampler is not None):
-            raise DataError(
-                "DataLoader: an IterableDataset gives its own order.", hint="Shuffle inside its __iter__."
-            )
+            raise DataError("DataLoader: an IterableDataset gives its own order.", hint="Shuffle inside its __iter__.")
         if batch_sampler is not None and (batch_size not in (1, None) or shuffle or sampler is not None or drop_last):
             raise DataError("DataLoader: batch_sampler excludes batch_size, shuffle, sampler and drop_last.")
         if batch_size is None and drop_last:
@@ -182,6 +180,11 @@ class DataLoader:
             whole, rest = divmod(len(self.dataset), self.batch_size)
             return whole + (1 if rest and not self.drop_last else 0)
         return len(self.batch_sampler if self.batch_sampler is not None else self.sampler)  # type: ignore[arg-type]
+
+    def _repr_html_(self) -> str | None:
+        from mlkit.core import rich
+
+        return rich.repr_html(self)
 
     def __repr__(self) -> str:
         workers = f", num_workers={self.num_workers}" if self.num_workers else ""

@@ -137,9 +137,7 @@ def _try_lock(file: IO[Any]) -> bool:
     return True
 
 
-def _fetch(
-    url: str, part: IO[Any], size: int | None, timeout: float, deadline: float | None, progress: bool
-) -> None:
+def _fetch(url: str, part: IO[Any], size: int | None, timeout: float, deadline: float | None, progress: bool) -> None:
     """Append what is missing in `part`."""
     have = part.seek(0, os.SEEK_END)
     request = urllib.request.Request(url, headers={"User-Agent": "mlkit"})

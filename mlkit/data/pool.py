@@ -20,7 +20,7 @@ NOTEBOOK = (
     ".py file and import it, or use num_workers=0."
 )
 GUARD = (
-    "In a script, put what starts the training under\n    if __name__ == \"__main__\":\nbecause each worker process "
+    'In a script, put what starts the training under\n    if __name__ == "__main__":\nbecause each worker process '
     "imports the script. Or use num_workers=0."
 )
 

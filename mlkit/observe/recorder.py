@@ -55,6 +55,7 @@ class Recorder:
         self.meta: dict[str, Any] = dict(meta or {})
         self.directory: RunDirectory | None = None
         self.version = 0
+        self.restored_epochs = 0  # completed before this recording began
         self._root = root
         self._lock = threading.RLock()
         self._flushing = threading.Lock()
@@ -210,7 +211,7 @@ class Recorder:
             )
             return status
 
-    def restore(self, series: dict[str, tuple[Any, Any, Any]], elapsed: float) -> None:
+    def restore(self, series: dict[str, tuple[Any, Any, Any]], elapsed: float, epochs: int = 0) -> None:
         """Take over the curves of an earlier run (from its checkpoint), so that they go on."""
         with self._lock:
             for name, (steps, times, values) in series.items():
@@ -219,6 +220,7 @@ class Recorder:
                 for point in zip(steps, times, values, strict=True):
                     one.append(*point)
             self._elapsed = float(elapsed)
+            self.restored_epochs = epochs
             self.version += 1
 
     # -- the run directory ------------------------------------------------------------------------------------------
@@ -285,7 +287,7 @@ class Recorder:
             "other programs and a restarted kernel cannot see all of it."
         )
         self.event("message", level="warning", text=text)
-        warnings.warn(text, RuntimeWarning, stacklevel=4)
+        warnings.warn(text, UserWarning, stacklevel=4)
 
     # -- the heartbeat ----------------------------------------------------------------------------------------------
 

@@ -90,6 +90,11 @@ class Source(ABC):
         if not possible:
             raise RuntimeError(reason)
 
+    def _repr_html_(self) -> str | None:
+        from mlkit.core import rich  # drawn only where something displays it
+
+        return rich.repr_html(self)
+
     def __repr__(self) -> str:
         status = self.status()
         return f"<{type(self).__name__} {self.title!r}: {status.get('state')}, step {status.get('step')}>"

@@ -22,7 +22,7 @@ SHA256 = hashlib.sha256(CONTENT).hexdigest()
 
 
 class Server(http.server.ThreadingHTTPServer):
-    """/good resumes, /plain does not, /wrong has another content, /short breaks off, /slow trickles, /missing is 404."""
+    """/good resumes, /plain does not, /wrong is another file, /short breaks off, /slow trickles, /missing is 404."""
 
     daemon_threads = True
 

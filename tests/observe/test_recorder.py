@@ -159,7 +159,7 @@ def test_a_full_series_says_so_once(monkeypatch):
 def test_no_place_for_the_directory_gives_one_warning_and_memory_works(tmp_path):
     (tmp_path / "runs").write_text("a file where the folder should be")
     recorder = observe.Recorder(root=tmp_path / "runs")
-    with pytest.warns(RuntimeWarning, match="MLKIT_RUNS") as caught:
+    with pytest.warns(UserWarning, match="MLKIT_RUNS") as caught:
         recorder.begin()
         recorder.record(1, {"a": 1.0})
         recorder.end("finished")
