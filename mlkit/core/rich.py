@@ -23,8 +23,9 @@ def _plain(obj: object) -> str:
 
 
 def _why(error: BaseException) -> str:
-    message = " ".join(str(error).split()) or "no message"
-    return f"(display failed: {type(error).__name__}: {message[:300]})"
+    message = " ".join(str(error).split())[:300] or "no message"
+    message = "".join(c if c.isprintable() else "\ufffd" for c in message)  # it is sent to a notebook as JSON
+    return f"(display failed: {type(error).__name__}: {message})"
 
 
 def repr_html(obj: object) -> str | None:

@@ -131,7 +131,7 @@ def _indices(values: np.ndarray, kind: str, grey: bool = False) -> tuple[np.ndar
 # -- one matrix -------------------------------------------------------------------------------------------------------
 
 
-def _steps(shape: tuple[int, int], cells: int, side: int = 256) -> tuple[int, int]:
+def _steps(shape: tuple[int, int], cells: int, side: int = 400) -> tuple[int, int]:
     """How many rows and columns to skip so that at most ``cells`` remain, none of the sides above ``side``."""
     rows, columns = max(1, -(-shape[0] // side)), max(1, -(-shape[1] // side))
     while -(-shape[0] // rows) * -(-shape[1] // columns) > cells:
@@ -167,7 +167,7 @@ def _heat_map(array: Any, budget: int, name: str) -> str:
     grey = array.dtype.kind == "u" and array.dtype.itemsize == 1
     index, palette, words = _indices(values, array.dtype.kind, grey=grey)
     height, width = index.shape
-    scale = max(1, min(14, 330 // width, 220 // height))
+    scale = max(1, min(14, 400 // width, 220 // height))
     if height * 24 < width or width * 24 < height:  # a few long rows: make them thick enough to see
         thick = max(1, 48 // min(height, width))
         index = np.repeat(index, thick, 0 if height < width else 1)

@@ -199,6 +199,9 @@ def lines(
         parts.append(text(width / 2, height / 2, "no finite value" if len(xs) else "nothing recorded yet", "m"))
         return document(width, height, "".join(parts))
     low, high = float(finite.min()), float(finite.max())
+    if not math.isfinite(high - low):
+        parts.append(text(width / 2, height / 2, "values too far apart to draw", "m"))
+        return document(width, height, "".join(parts))
     if log is None:
         log = low > 0 and high / low > 300
     if log:
