@@ -105,7 +105,11 @@ def image(uri: str, alt: str, width: int | None = None, height: int | None = Non
 
 
 def table(
-    rows: Iterable[Sequence[str]], head: Sequence[str] = (), css: str = "", numeric: Sequence[int] = (), caption: str = ""
+    rows: Iterable[Sequence[str]],
+    head: Sequence[str] = (),
+    css: str = "",
+    numeric: Sequence[int] = (),
+    caption: str = "",
 ) -> str:
     """A table of cells that are HTML already. ``numeric``: columns set right-aligned. The first column is the row's head."""
     align = [' class="n"' if i in numeric else "" for i in range(64)]

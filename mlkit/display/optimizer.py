@@ -24,7 +24,9 @@ def html(optimizer: Any) -> str:
         words.append(f"state {size_of(memory)}")
     head = f'<p class="head"><b>{escape(type(optimizer).__name__)}</b> {", ".join(words)}</p>'
     note = f'<p class="note">{number(missing)} parameters have no gradient yet</p>' if missing else ""
-    shown = table(rows, ("group", "tensors", "values", *(escape(s, 40) for s in settings)), numeric=range(1, 3 + len(settings)))
+    shown = table(
+        rows, ("group", "tensors", "values", *(escape(s, 40) for s in settings)), numeric=range(1, 3 + len(settings))
+    )
     return card("optimizer", head, f'<div class="scroll">{shown}</div>', note)
 
 

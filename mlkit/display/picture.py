@@ -79,7 +79,11 @@ def _values(array: np.ndarray) -> str:
         )
         title = f"<caption>[{', '.join(map(str, at))}]</caption>" if at else ""
         blocks.append(f'<table class="values">{title}<tbody>{rows}</tbody></table>')
-    return f'<div class="row scroll">{"".join(blocks)}</div>' if len(blocks) > 1 else f'<div class="scroll">{blocks[0]}</div>'
+    return (
+        f'<div class="row scroll">{"".join(blocks)}</div>'
+        if len(blocks) > 1
+        else f'<div class="scroll">{blocks[0]}</div>'
+    )
 
 
 def _bad(item: Any) -> bool:
@@ -186,7 +190,15 @@ def _line(array: Any, name: str) -> str:
     note = f'<p class="note">first values <code>{escape(first)}, …</code></p>'
     if not is_float(array):
         return note
-    chart = svg.lines([svg.Series(name, np.arange(len(values)) * step, values)], xlabel="index", width=320, height=130, log=False, limit=300, legend=False)
+    chart = svg.lines(
+        [svg.Series(name, np.arange(len(values)) * step, values)],
+        xlabel="index",
+        width=320,
+        height=130,
+        log=False,
+        limit=300,
+        legend=False,
+    )
     every = f"every {_nth(step)} value" if step > 1 else "all values in order"
     return f"<figure>{svg.embed(chart, f'{name} in order', 320, 130)}<figcaption>{every}</figcaption></figure>{note}"
 

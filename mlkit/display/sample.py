@@ -116,7 +116,8 @@ def statistics(array: Any, bins: int = 36) -> Statistics:
             counts = np.bincount((values - out.low).astype(np.int64))
         elif np.isfinite(out.high - out.low):
             counts = np.bincount(
-                np.minimum(((values - out.low) * (bins / (out.high - out.low))).astype(np.int64), bins - 1), minlength=bins
+                np.minimum(((values - out.low) * (bins / (out.high - out.low))).astype(np.int64), bins - 1),
+                minlength=bins,
             )
         else:
             counts = np.zeros(0, np.int64)

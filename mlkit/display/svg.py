@@ -74,7 +74,9 @@ def ticks(low: float, high: float, about: int = 5) -> list[float]:
     return [round(i * step, 12) + 0.0 for i in range(first, last + 1)]
 
 
-def histogram(counts: Sequence[int], low: float, high: float, *, width: int = 216, height: int = 64, mean: float | None = None) -> str:
+def histogram(
+    counts: Sequence[int], low: float, high: float, *, width: int = 216, height: int = 64, mean: float | None = None
+) -> str:
     """Bars of ``counts`` over equal bins of [low, high], a line at zero and a mark at the mean, the ends written."""
     n, top, base = len(counts), 4, height - 16
     peak = max(max(counts), 1)
@@ -112,7 +114,9 @@ def bars(names: Sequence[str], counts: Sequence[int], *, width: int = 320, row: 
         short = str(name) if len(str(name)) <= 18 else str(name)[:17] + "…"
         parts.append(text(room - 6, y + 13, short, "e"))
         long = (width - room - right) * value / peak
-        parts.append(f'<rect x="{room}" y="{y + 3}" width="{max(long, 0.5):.4g}" height="{row - 6}" style="fill:var(--s0)"/>')
+        parts.append(
+            f'<rect x="{room}" y="{y + 3}" width="{max(long, 0.5):.4g}" height="{row - 6}" style="fill:var(--s0)"/>'
+        )
         parts.append(text(room + long + 5, y + 13, number(int(value))))
     return document(width, max(row, len(shown) * row), "".join(parts))
 
@@ -248,7 +252,9 @@ def lines(
             parts.append(f'<path class="l" d="{_path(*raw)}" style="stroke:{colour};opacity:.28;stroke-width:1"/>')
             stride = max(1, len(x) // limit)
             even = smoothed(y, max(5.0, len(x) / 25))
-            parts.append(f'<path class="l" d="{_path(*place(x[::stride], even[::stride]))}" style="stroke:{colour}{dash}"/>')
+            parts.append(
+                f'<path class="l" d="{_path(*place(x[::stride], even[::stride]))}" style="stroke:{colour}{dash}"/>'
+            )
         else:
             parts.append(f'<path class="l" d="{_path(*raw)}" style="stroke:{colour}{dash}"/>')
         if line.dots or len(x) == 1:
@@ -258,9 +264,13 @@ def lines(
         bad = ~np.isfinite(y)
         if bad.any():
             for px in place(x[bad][:20], np.ones(min(20, int(bad.sum()))))[0].tolist():
-                parts.append(f'<path d="M{px - 3:.1f} {top}l6 6m0 -6l-6 6" style="stroke:var(--warn);stroke-width:1.5"/>')
+                parts.append(
+                    f'<path d="M{px - 3:.1f} {top}l6 6m0 -6l-6 6" style="stroke:var(--warn);stroke-width:1.5"/>'
+                )
         if not legend:
             continue
-        parts.append(f'<path class="l" d="M{at:.1f} 28h18" style="stroke:{colour}{dash}"/>' + text(at + 23, 32, line.name))
+        parts.append(
+            f'<path class="l" d="M{at:.1f} 28h18" style="stroke:{colour}{dash}"/>' + text(at + 23, 32, line.name)
+        )
         at += 40 + 6.2 * min(len(line.name), 40)
     return document(width, height, "".join(parts))

@@ -26,7 +26,9 @@ def body(tensor: Any) -> str:
     gradient = _gradient(tensor)
     gradient_array = raw(gradient) if gradient is not None else None
     # Two pictures share what one may take, so that a display stays under 60 kB.
-    parts = [_part(array, "values", 20_000 if gradient_array is None else 16_000, "" if gradient_array is None else "value")]
+    parts = [
+        _part(array, "values", 20_000 if gradient_array is None else 16_000, "" if gradient_array is None else "value")
+    ]
     if gradient_array is not None:
         parts.append(_part(gradient_array, "gradient", 13_000, "gradient"))
     return head + f'<div class="row">{"".join(parts)}</div>'
@@ -98,7 +100,9 @@ def _part(array: Any, name: str, budget: int, title: str) -> str:
         figures = picture(array, budget, name)
         if found.counts and not small:
             chart = svg.histogram(found.counts, found.low, found.high, mean=found.mean)
-            alt = f"histogram of the {name}, from {number(found.low)} to {number(found.high)}, mean {number(found.mean)}"
+            alt = (
+                f"histogram of the {name}, from {number(found.low)} to {number(found.high)}, mean {number(found.mean)}"
+            )
             figures += f"<figure>{svg.embed(chart, alt, 216, 64)}</figure>"
         parts.append(f'<div class="figures">{figures}</div>')
     return f'<div class="part">{"".join(parts)}</div>'
@@ -110,7 +114,12 @@ def _statistics(found: Statistics, brief: bool = False) -> str:
         if found.kind == "b":
             items.append(("true", f"{number(found.looked_at - found.zeros)} of {number(found.looked_at)}"))
         else:
-            for label, value in (("min", found.minimum), ("mean", found.mean), ("max", found.maximum), ("std", found.std)):
+            for label, value in (
+                ("min", found.minimum),
+                ("mean", found.mean),
+                ("max", found.maximum),
+                ("std", found.std),
+            ):
                 items.append((label, number(value)))
             if found.kind == "c":
                 items[0] = ("of magnitudes: min", items[0][1])

@@ -53,7 +53,13 @@ def decode(data):
     return out.reshape(height, width, channels), chunks
 
 
-@given(hnp.arrays(np.uint8, st.tuples(st.integers(1, 9), st.integers(1, 9)) | st.tuples(st.integers(1, 9), st.integers(1, 9), st.sampled_from([3, 4]))))
+@given(
+    hnp.arrays(
+        np.uint8,
+        st.tuples(st.integers(1, 9), st.integers(1, 9))
+        | st.tuples(st.integers(1, 9), st.integers(1, 9), st.sampled_from([3, 4])),
+    )
+)
 def test_png_comes_back_as_it_went_in(pixels):
     found, _ = decode(png.encode(pixels))
     assert np.array_equal(found.reshape(pixels.shape), pixels)
@@ -81,7 +87,11 @@ def drawn(document):
 
 def test_charts_are_well_formed_xml_with_hostile_names(hostile):
     series = [svg.Series(hostile, [1, 2, 3], [1.0, float("nan"), 2.0]), svg.Series("b", [1], [float("inf")])]
-    for document in (svg.lines(series, title=hostile), svg.bars([hostile, "b"], [3, 0]), svg.histogram([1, 0, 5], -1, 1, mean=0.2)):
+    for document in (
+        svg.lines(series, title=hostile),
+        svg.bars([hostile, "b"], [3, 0]),
+        svg.histogram([1, 0, 5], -1, 1, mean=0.2),
+    ):
         root = drawn(document)
         tags = {element.tag.rpartition("}")[2] for element in root.iter()}
         assert tags <= {"svg", "style", "rect", "path", "text", "circle"}
