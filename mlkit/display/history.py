@@ -95,7 +95,7 @@ def _last(values: np.ndarray) -> float:
 
 def best_table(series: Mapping[str, tuple[np.ndarray, np.ndarray]]) -> str:
     """A table: each series with its best value and where, and its last."""
-    rows = []
+    rows: list[tuple[str, ...]] = []
     for names in groups(series).values():
         for name in names:
             steps, values = series[name]

@@ -264,7 +264,8 @@ def _images(images: Any, budget: int, name: str) -> str:
     low, high, words = brightness(shown)
     ready = pixels(shown, low, high)
     size = 160 if total == 1 else 56
-    parts, used = [], 0
+    parts: list[str] = []
+    used = 0
     for one in ready:
         uri, w, h = image_png(one, size)
         used += len(uri) * 3 // 4

@@ -52,8 +52,8 @@ def spread(array: Any) -> tuple[np.ndarray, bool]:
     total = int(array.size)
     if total <= EXACT:
         return to_numpy(array).reshape(-1), True
-    positions = np.arange(SAMPLE) + np.random.default_rng(0).random(SAMPLE)
-    positions = np.minimum((positions * (total / SAMPLE)).astype(np.int64), total - 1)
+    strata = np.arange(SAMPLE) + np.random.default_rng(0).random(SAMPLE)
+    positions = np.minimum((strata * (total / SAMPLE)).astype(np.int64), total - 1)
     where = np.unravel_index(positions, array.shape)
     if isinstance(array, np.ndarray):
         return array[where], False

@@ -126,8 +126,8 @@ class Series:
     """One line of a chart. ``dashed`` and ``dots`` tell lines apart without colour; ``smooth`` draws raw values faint."""
 
     name: str
-    x: Sequence[float]
-    y: Sequence[float]
+    x: Sequence[float] | np.ndarray
+    y: Sequence[float] | np.ndarray
     dashed: bool = False
     dots: bool = False
     smooth: bool = False
@@ -233,14 +233,14 @@ def lines(
         marks_text = [(m, number(m)) for m in ticks(low, high, 4)]
     grid = []
     for value, label in marks_text:
-        y = bottom - (value - low) / (high - low) * (bottom - top)
-        grid.append(f"M{left} {y:.1f}H{right}")
-        parts.append(text(left - 6, y + 4, label, "e"))
+        down = bottom - (value - low) / (high - low) * (bottom - top)
+        grid.append(f"M{left} {down:.1f}H{right}")
+        parts.append(text(left - 6, down + 4, label, "e"))
     parts.insert(0, f'<path class="g" d="{"".join(grid)}"/>')
     for value in ticks(x0, x1, 5):
         if float(value).is_integer() or x1 - x0 < 5:
-            x = left + (value - x0) / (x1 - x0) * (right - left)
-            parts.append(text(x, bottom + 15, number(int(value) if float(value).is_integer() else value), "m"))
+            across = left + (value - x0) / (x1 - x0) * (right - left)
+            parts.append(text(across, bottom + 15, number(int(value) if float(value).is_integer() else value), "m"))
     parts.append(text(right, height - 3, xlabel, "e"))
     parts.append(f'<path d="M{left} {bottom:.1f}H{right}" style="stroke:var(--soft)"/>')
     at = left
