@@ -34,7 +34,9 @@ def _is_users(filename: str) -> bool:
 
 
 def _place(frame: traceback.FrameSummary) -> str:
-    cell = re.match(r".*ipykernel_\d+[/\\]\d+\.py$", frame.filename) or re.match(r"<ipython-input-(\d+)", frame.filename)
+    cell = re.match(r".*ipykernel_\d+[/\\]\d+\.py$", frame.filename) or re.match(
+        r"<ipython-input-(\d+)", frame.filename
+    )
     name = "this notebook" if cell else os.path.basename(frame.filename)
     return f"{name}, line {frame.lineno}" + (f", in {frame.name}" if not frame.name.startswith("<") else "")
 
@@ -42,7 +44,10 @@ def _place(frame: traceback.FrameSummary) -> str:
 def _source(frame: traceback.FrameSummary, around: int = 1) -> list[tuple[int, str, bool]]:
     """(line number, text, is it the line itself) for the lines around a frame's line, without common indentation."""
     number = frame.lineno or 0
-    lines = [(n, linecache.getline(frame.filename, n).rstrip("\n")) for n in range(max(1, number - around), number + around + 1)]
+    lines = [
+        (n, linecache.getline(frame.filename, n).rstrip("\n"))
+        for n in range(max(1, number - around), number + around + 1)
+    ]
     lines = [(n, line) for n, line in lines if line.strip() or n == number]
     if not any(line.strip() for _, line in lines):
         return [(number, frame.line or "", True)] if frame.line else []

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from mlkit.display import svg
-from mlkit.display.markup import card, count, escape, number, shape_text, table
+from mlkit.display.markup import card, count, escape, number, plural, shape_text, table
 
 MOST_BOXES = 60
 
@@ -34,7 +34,7 @@ def html(graph: Any) -> str:
     record = graph if isinstance(graph, dict) else graph.to_dict()
     nodes, modules = record["nodes"], {m["path"]: m for m in record.get("modules", ())}
     root = modules.get("", {})
-    words = [f"{number(len(nodes))} operations"]
+    words = [plural(len(nodes), "operation")]
     if root.get("parameters"):
         words.append(f"{count(int(root['parameters']))} parameters")
     seconds = sum(float(n.get("seconds") or 0) for n in nodes)

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from mlkit.display import svg
-from mlkit.display.markup import card, escape, number, table
+from mlkit.display.markup import card, escape, number, plural, table
 
 # What is better, by the last part of a series' name; anything else is called good when small.
 _HIGHER = ("accuracy", "precision", "recall", "f1", "auc", "score", "top5", "top_5", "iou", "r2")
@@ -118,16 +118,16 @@ def body(history: Any) -> str:
     series = series_of(history)
     if not any(len(values) for _, values in series.values()):
         return '<p class="note">nothing recorded yet</p>'
-    return f'<div class="row">{figures(series)}</div><div class="scroll">{best_table(series)}</div>'
+    return f'<div class="row">{figures(series)}<div class="scroll">{best_table(series)}</div></div>'
 
 
 def html(history: Any) -> str:
     """A History as a card."""
     epochs = getattr(history, "epochs", None)
-    words = [f"{number(epochs)} epoch{'s' if epochs != 1 else ''}"] if isinstance(epochs, int) else []
+    words = [plural(epochs, "epoch")] if isinstance(epochs, int) else []
     series = series_of(history)
     steps = max((int(s[-1]) for s, _ in series.values() if len(s)), default=0)
-    words.append(f"{number(steps)} step{'s' if steps != 1 else ''}")
+    words.append(plural(steps, "step"))
     head = f'<p class="head"><b>{escape(type(history).__name__)}</b> {", ".join(words)}</p>'
     return card("history", head, body(history))
 

@@ -76,6 +76,16 @@ def count(value: int) -> str:
     return f"{value:,}"
 
 
+def plural(value: int, noun: str) -> str:
+    """``1 step``, ``2 steps``, ``3 batches``.
+
+    >>> plural(1, "step"), plural(2000, "batch")
+    ('1 step', '2,000 batches')
+    """
+    ending = "" if value == 1 else "es" if noun.endswith(("s", "ch", "x")) else "s"
+    return f"{value:,} {noun}{ending}"
+
+
 def size_of(bytes_: int) -> str:
     """A size in memory, in powers of 1024.
 

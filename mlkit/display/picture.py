@@ -187,20 +187,14 @@ def _line(array: Any, name: str) -> str:
     step = max(1, -(-int(array.size) // 600))
     values = numbers(to_numpy(array[::step]))
     first = ", ".join(number(_item(v), 3) for v in to_numpy(array[:8]))
-    note = f'<p class="note">first values <code>{escape(first)}, …</code></p>'
+    beginning = f"first values <code>{escape(first)}, …</code>"
     if not is_float(array):
-        return note
-    chart = svg.lines(
-        [svg.Series(name, np.arange(len(values)) * step, values)],
-        xlabel="index",
-        width=320,
-        height=130,
-        log=False,
-        limit=300,
-        legend=False,
-    )
+        return f'<p class="note">{beginning}</p>'
+    line = svg.Series(name, np.arange(len(values)) * step, values)
+    chart = svg.lines([line], xlabel="index", width=320, height=130, log=False, limit=300, legend=False)
     every = f"every {_nth(step)} value" if step > 1 else "all values in order"
-    return f"<figure>{svg.embed(chart, f'{name} in order', 320, 130)}<figcaption>{every}</figcaption></figure>{note}"
+    drawn = svg.embed(chart, f"{name} in order", 320, 130)
+    return f"<figure>{drawn}<figcaption>{every}<br>{beginning}</figcaption></figure>"
 
 
 def _item(value: Any) -> Any:

@@ -460,7 +460,7 @@ def body(result: Summary, open_depth: int = 3) -> str:
         f"{_frozen_tag(root)}</p>"
     )
     labels = ["output"] * ran + ["parameters"] + ["multiply-adds"] * counted
-    heads = "".join(f'<span class="{"out" if label == "output" else "num"}">{label}</span>' for label in labels)
+    heads = "".join(f' <span class="{"out" if label == "output" else "num"}">{label}</span>' for label in labels)
     top = f'<div class="line heading" aria-hidden="true"><span class="what">layer</span>{heads}</div>'
     rows = "".join(_html_row(child, ran, counted, 1, open_depth) for child in folded(root.children))
     if not root.children:
