@@ -1,0 +1,486 @@
+"""backward(): walk the nodes from the loss to the leaves and let each op's gradient rule speak.
+
+Nodes are ordered by the time they were made, so one sort of the reachable ones is a valid order. Gradients are bare
+arrays unless ``create_graph`` asks for a gradient of the gradient; then they are tensors, and the same rules, read with
+the tensor reader, record nodes themselves.
+"""
+
+from __future__ import annotations
+
+import linecache
+from collections.abc import Callable, Sequence
+from operator import attrgetter
+
+from mlkit.core import backend as backends
+from mlkit.core import dtype as dtypes
+from mlkit.core import events, value
+from mlkit.core.dispatch import Output, ops, state
+from mlkit.core.errors import ArgumentError, GradientError, MlkitError, ShapeError
+from mlkit.core.value import Leaf, MetaArray, Node, Value, wrap
+from mlkit.ops.registry import unbroadcast
+
+# --- what was kept, handed to the rules -------------------------------------------------------------------------------
+
+
+def changed(node: Node, what: str) -> GradientError:
+    return GradientError(
+        f"One of the variables needed for gradient computation has been modified by an inplace operation: {what} of "
+        f"{node.op.name}.",
+        f"op: {node.op.name}" + (f"\nmade at: {node.where[0]}:{node.where[1]}" if node.where else ""),
+        "Use the out-of-place form (x = x + 1 instead of x += 1), or change a clone().",
+    )
+
+
+def kept_array(kept, node: Node):
+    """The array of a kept input (a number stays one)."""
+    if isinstance(kept, Value):
+        storage = kept._storage
+        if storage is not None and storage.mutated > node.seq:
+            raise changed(node, f"an input with shape {tuple(kept._array.shape)}")
+        return kept._array
+    if kept.__class__ is list:
+        return [kept_array(k, node) for k in kept]
+    return kept
+
+
+def kept_output_array(kept, node: Node):
+    if kept[0].__class__ is tuple:
+        return tuple([kept_output_array(k, node) for k in kept])
+    array, storage = kept
+    if storage.mutated > node.seq:
+        raise changed(node, f"the output with shape {tuple(array.shape)}")
+    return array
+
+
+def kept_tensor(kept, node: Node):
+    """The kept input as a tensor of the graph, for gradients of gradients."""
+    kept_array(kept, node)  # the same check
+    return kept
+
+
+def kept_output_tensor(kept, node: Node):
+    if kept[0].__class__ is tuple:
+        return tuple([wrap(kept_output_array(k, node), Output(node, i)) for i, k in enumerate(kept)])
+    out = wrap(kept_output_array(kept, node), node)
+    out._storage = kept[1]
+    return out
+
+
+def _runner(op, tensors: bool) -> Callable:
+    """A function (m, g, node) -> gradients of the inputs, written out for this op's rules."""
+    rules = op.rules
+    of_input, of_output = ("kept_tensor", "kept_output_tensor") if tensors else ("kept_array", "kept_output_array")
+
+    def source(slot) -> str:
+        kind = slot[0]
+        if kind == "needs":
+            return "needs"
+        number = rules.slots.index(slot)
+        if kind == "input":
+            return f"{of_input}(saved[{number}], node)"
+        if kind == "out":
+            return f"{of_output}(saved[{number}], node)"
+        if kind == "attribute":
+            return f"node.attributes[{slot[1]!r}]"
+        return f"saved[{number}]"
+
+    lines = ["def run(m, g, node):", "    saved = node.saved", "    inputs = node.inputs"]
+    scope: dict = {
+        "kept_array": kept_array,
+        "kept_tensor": kept_tensor,
+        "kept_output_array": kept_output_array,
+        "kept_output_tensor": kept_output_tensor,
+    }
+    if rules.joint is not None:
+        fn, plan = rules.joint
+        scope["rule"] = fn
+        lines.append("    needs = [n is not None for n in inputs]")
+        count = len(op.inputs)
+        if not op.variadic:
+            lines.append(f"    needs += [False] * ({count} - len(needs))")
+        lines.append(f"    return rule({', '.join(['m', 'g', *map(source, plan)])})")
+    else:
+        parts = []
+        for i, each in enumerate(rules.each):
+            if each is None:
+                parts.append("None")
+                continue
+            fn, plan = each
+            scope[f"rule_{i}"] = fn
+            call = f"rule_{i}({', '.join(['m', 'g', *map(source, plan)])})"
+            parts.append(call if len(rules.each) == 1 else f"{call} if inputs[{i}] is not None else None")
+        lines.append(f"    return ({', '.join(parts)},)")
+    text = "\n".join(lines) + "\n"
+    filename = f"<mlkit backward of {op.name}{' on tensors' if tensors else ''}>"
+    linecache.cache[filename] = (len(text), None, text.splitlines(True), filename)
+    exec(compile(text, filename, "exec"), scope)  # noqa: S102 - our own text, from the op's rules
+    return scope["run"]
+
+
+_array_runners: dict = {}
+_tensor_runners: dict = {}
+
+
+def freed(node: Node) -> GradientError:
+    return GradientError(
+        "Trying to backward through the graph a second time: what this step kept was freed by the first backward().",
+        f"op: {node.op.name}",
+        "Call backward(retain_graph=True) the first time, or compute the loss again before each backward().",
+    )
+
+
+# --- the walk -----------------------------------------------------------------------------------------------------------
+
+
+def reachable(roots: Sequence) -> list:
+    """All nodes below the roots, the newest first."""
+    seen = set(roots)
+    stack = list(seen)
+    while stack:
+        for parent in stack.pop().inputs:
+            if parent is not None and parent not in seen:
+                seen.add(parent)
+                stack.append(parent)
+    return sorted(seen, key=attrgetter("seq"), reverse=True)
+
+
+def leads_to(order: list, targets: set) -> set:
+    """Those nodes from which a target can be reached."""
+    useful = set()
+    for node in reversed(order):
+        if node in targets or any(p in useful for p in node.inputs if p is not None):
+            useful.add(node)
+    return useful
+
+
+def run(
+    roots: list,
+    gradients: list,
+    retain_graph: bool,
+    create_graph: bool,
+    targets: dict | None = None,
+) -> dict:
+    """Carry gradients from roots to the leaves.
+
+    Without ``targets`` leaves accumulate into ``.grad``; with targets (node -> position) the gradients of those nodes
+    are returned by position and nothing is accumulated.
+    """
+    order = reachable(roots)
+    useful = leads_to(order, set(targets)) if targets is not None else None
+    pending: dict = {}
+    for node, g in zip(roots, gradients, strict=True):
+        if not create_graph:
+            g = g._array.copy() if node.__class__ is Leaf else g._array
+        old = pending.get(node)
+        pending[node] = g if old is None else old + g
+    found: dict = {}
+    runners = _tensor_runners if create_graph else _array_runners
+    listening = "backward_node" in events.listeners
+    before = state.grad
+    state.grad = create_graph
+    try:
+        for node in order:
+            g = pending.pop(node, None)
+            if g is None:
+                continue
+            if useful is not None and node not in useful:
+                continue
+            if value.tensor_hooks and node in value.tensor_hooks:
+                g = run_tensor_hooks(node, g, create_graph)
+            if targets is not None and node in targets:
+                found[targets[node]] = g
+            if node.__class__ is Leaf:
+                if targets is None:
+                    accumulate(node, g, create_graph)
+                continue
+            if node.__class__ is Output:
+                parent = node.inputs[0]
+                slots = pending.get(parent)
+                if slots is None:
+                    slots = pending[parent] = [None] * parent.op.outputs if parent.op.outputs > 1 else [None]
+                add_into(slots, node.number, g)
+                continue
+            if node.saved is None:
+                raise freed(node)
+            if value.node_prehooks and node in value.node_prehooks:
+                g = run_prehooks(node, g, create_graph)
+            op = node.op
+            runner = runners.get(op)
+            if runner is None:
+                custom = getattr(op, "backward_runner", None)
+                runner = runners[op] = custom(create_graph) if custom else _runner(op, create_graph)
+            if create_graph:
+                m = ops
+            else:
+                first = g if g.__class__ is not list else next(x for x in g if x is not None)
+                m = ops if first.__class__ is MetaArray else backends.for_array(first).m
+            if m is ops and not create_graph:
+                results = on_meta(op, node, g)
+            else:
+                try:
+                    results = runner(m, g, node)
+                except MlkitError:
+                    raise
+                except Exception as error:
+                    error.add_note(f"in backward of {node.op.name}")
+                    raise
+            shapes = node.shapes
+            inputs = node.inputs
+            if value.node_hooks and node in value.node_hooks:
+                results = run_node_hooks(node, results, g, create_graph)
+            if listening:
+                events.emit("backward_node", node, results)
+            if not retain_graph:
+                node.saved = None if node.saved else ()
+            for i, parent in enumerate(inputs):
+                if parent is None:
+                    continue
+                r = results[i]
+                if r is None:
+                    continue
+                if shapes is not None:
+                    wanted = shapes[i]
+                    own = r.shape if not create_graph else r._array.shape
+                    if own != wanted:
+                        r = unbroadcast(m, r, wanted)
+                if parent.__class__ is Leaf and not create_graph and (r is g or any(r is x for x in results[:i])):
+                    r = r.copy() if r.__class__ is not MetaArray else r  # two leaves must not share one .grad
+                old = pending.get(parent)
+                pending[parent] = r if old is None else old + r
+    finally:
+        state.grad = before
+    return found
+
+
+def add_into(slots: list, number: int, g) -> None:
+    slots[number] = g if slots[number] is None else slots[number] + g
+
+
+def on_meta(op, node: Node, g):
+    """Gradients on the meta device: shapes of the inputs, no numbers."""
+    dtype = g.dtype if g.__class__ is MetaArray else next(x for x in g if x is not None).dtype
+    results = []
+    for parent, kept in zip(node.inputs, node.shapes or [None] * len(node.inputs), strict=False):
+        shape = kept if kept is not None else (g.shape if g.__class__ is MetaArray else ())
+        results.append(None if parent is None else MetaArray(shape, dtype))
+    return tuple(results)
+
+
+def as_tensor(g, create_graph: bool):
+    return g if create_graph else wrap(g)
+
+
+def from_tensor(g, create_graph: bool):
+    return g if create_graph else g._array
+
+
+def accumulate(leaf: Leaf, g, create_graph: bool) -> None:
+    """Add into the leaf's ``.grad``; then its post-accumulate hooks run."""
+    tensor = leaf.ref()
+    if tensor is None:
+        return
+    old = tensor._grad
+    if create_graph:
+        tensor._grad = g if old is None else old + g
+    elif old is None:
+        # a view (of a broadcast, of a larger gradient) must not become .grad: it may share memory with others
+        foreign = g.__class__ is not MetaArray and getattr(g, "base", None) is not None
+        tensor._grad = wrap(g.copy() if foreign else g)
+    elif old._node is None:
+        if old._array.__class__ is MetaArray:
+            return
+        old._array += g
+        value.mark_mutated(old)
+    else:
+        tensor._grad = wrap(old._array + g)
+    if value.node_hooks and leaf in value.node_hooks:
+        for hook in list(value.node_hooks[leaf].values()):
+            hook((), (as_tensor(g, create_graph),))
+    hooks = tensor.__dict__.get("_post_accumulate_hooks")
+    if hooks:
+        for hook in list(hooks.values()):
+            hook(tensor)
+
+
+def run_tensor_hooks(node, g, create_graph: bool):
+    for hook in list(value.tensor_hooks[node].values()):
+        if g.__class__ is list:
+            return g
+        seen = as_tensor(g, create_graph)
+        changed_to = hook(seen)
+        if changed_to is not None:
+            if tuple(changed_to._array.shape) != tuple(seen._array.shape):
+                raise GradientError(
+                    "A gradient hook returned a gradient of another shape.",
+                    f"expected: {tuple(seen._array.shape)}\ngot:      {tuple(changed_to._array.shape)}",
+                )
+            g = from_tensor(changed_to, create_graph)
+    return g
+
+
+def _tuple_of_tensors(g, create_graph: bool) -> tuple:
+    parts = g if isinstance(g, (list, tuple)) else (g,)
+    return tuple(None if p is None else as_tensor(p, create_graph) for p in parts)
+
+
+def run_prehooks(node, g, create_graph: bool):
+    for hook in list(value.node_prehooks[node].values()):
+        new = hook(_tuple_of_tensors(g, create_graph))
+        if new is not None:
+            new = new if isinstance(new, (tuple, list)) else (new,)
+            parts = [None if p is None else from_tensor(p, create_graph) for p in new]
+            g = parts if g.__class__ is list else parts[0]
+    return g
+
+
+def run_node_hooks(node, results, g, create_graph: bool):
+    for hook in list(value.node_hooks[node].values()):
+        new = hook(_tuple_of_tensors(results, create_graph), _tuple_of_tensors(g, create_graph))
+        if new is not None:
+            new = new if isinstance(new, (tuple, list)) else (new,)
+            results = tuple(None if p is None else from_tensor(p, create_graph) for p in new)
+    return results
+
+
+# --- the public functions --------------------------------------------------------------------------------------------------
+
+
+def _sequence(x) -> list:
+    return list(x) if isinstance(x, (list, tuple)) else [x]
+
+
+def _initial_gradients(tensors: list, gradients, name: str) -> list:
+    given = [None] * len(tensors) if gradients is None else _sequence(gradients)
+    if len(given) != len(tensors):
+        raise ArgumentError(f"{name}: got {len(tensors)} tensors and {len(given)} gradients.")
+    out = []
+    for tensor, g in zip(tensors, given, strict=True):
+        array = tensor._array
+        if g is None:
+            if tensor._node is None:
+                out.append(None)
+                continue
+            if array.size != 1:
+                raise GradientError(
+                    "grad can be implicitly created only for scalar outputs.",
+                    f"the tensor has shape {tuple(array.shape)}",
+                    "Reduce it first (loss.mean().backward()), or pass gradient=... of that shape.",
+                )
+            if array.dtype.kind == "c":
+                raise GradientError(
+                    "grad can be implicitly created only for real scalar outputs.",
+                    hint="Take the real part first, or pass gradient=... yourself.",
+                )
+            g = ops.ones_like(tensor)
+        elif tuple(g._array.shape) != tuple(array.shape):
+            raise ShapeError(
+                f"Mismatch in shape: grad_output has a shape of {list(g._array.shape)} and output has a shape of "
+                f"{list(array.shape)}."
+            )
+        elif g._array.dtype != array.dtype:
+            g = ops.cast(g, dtype=dtypes.from_numpy_dtype(array.dtype))
+        out.append(g)
+    return out
+
+
+def _roots(tensors: list, gradients: list, name: str) -> tuple[list, list]:
+    nodes, grads = [], []
+    for tensor, g in zip(tensors, gradients, strict=True):
+        if tensor._node is None:
+            raise GradientError(
+                "element 0 of tensors does not require grad and does not have a grad_fn.",
+                hint="No parameter took part in it: check requires_grad, no_grad() blocks and detach() calls.",
+            )
+        nodes.append(tensor._node)
+        grads.append(g)
+    return nodes, grads
+
+
+def backward(
+    tensors,
+    grad_tensors=None,
+    retain_graph: bool | None = None,
+    create_graph: bool = False,
+    inputs=None,
+) -> None:
+    """Add the gradient of ``tensors`` to the ``.grad`` of every leaf that took part (or only of ``inputs``).
+
+    >>> import mlkit
+    >>> x = mlkit.tensor([1.0, 2.0], requires_grad=True)
+    >>> mlkit.autograd.backward((x * x).sum()); x.grad
+    tensor([2., 4.])
+    """
+    tensors = _sequence(tensors)
+    gradients = _initial_gradients(tensors, grad_tensors, "backward")
+    nodes, gradients = _roots(tensors, gradients, "backward")
+    keep = create_graph if retain_graph is None else retain_graph
+    if "backward_start" in events.listeners:
+        events.emit("backward_start", tensors)
+    if inputs is None:
+        run(nodes, gradients, keep, create_graph)
+    else:
+        wanted = _sequence(inputs)
+        if not wanted:
+            raise ArgumentError("backward: inputs argument to backward() cannot be empty.")
+        for tensor, g in zip(wanted, _targets(nodes, gradients, wanted, keep, create_graph), strict=True):
+            if g is not None:
+                if isinstance(tensor._node, Leaf):
+                    accumulate(tensor._node, from_tensor(g, create_graph), create_graph)
+                else:
+                    tensor._grad = g if tensor._grad is None else tensor._grad + g
+    if "backward_end" in events.listeners:
+        events.emit("backward_end")
+
+
+def _targets(nodes, gradients, inputs, keep, create_graph) -> list:
+    places: dict = {}
+    for tensor in inputs:
+        if tensor._node is None:
+            raise GradientError("One of the differentiated Tensors does not require grad.")
+        places.setdefault(tensor._node, len(places))
+    found = run(nodes, gradients, keep, create_graph, places)
+    out = []
+    for tensor in inputs:
+        g = found.get(places[tensor._node])
+        out.append(None if g is None else as_tensor(g, create_graph))
+    return out
+
+
+def grad(
+    outputs,
+    inputs,
+    grad_outputs=None,
+    retain_graph: bool | None = None,
+    create_graph: bool = False,
+    allow_unused: bool | None = None,
+    materialize_grads: bool = False,
+) -> tuple:
+    """The gradients of ``outputs`` with respect to ``inputs``, as a tuple; ``.grad`` is left alone.
+
+    >>> import mlkit
+    >>> x = mlkit.tensor(3.0, requires_grad=True)
+    >>> (g,) = mlkit.autograd.grad(x ** 3, x, create_graph=True); g
+    tensor(27., grad_fn=<MulBackward0>)
+    >>> mlkit.autograd.grad(g, x)
+    (tensor(18.),)
+    """
+    outputs, inputs = _sequence(outputs), _sequence(inputs)
+    gradients = _initial_gradients(outputs, grad_outputs, "grad")
+    nodes, gradients = _roots(outputs, gradients, "grad")
+    keep = create_graph if retain_graph is None else retain_graph
+    found = _targets(nodes, gradients, inputs, keep, create_graph)
+    if allow_unused is None:
+        allow_unused = materialize_grads
+    for i, g in enumerate(found):
+        if g is None:
+            if not allow_unused:
+                raise GradientError(
+                    "One of the differentiated Tensors appears to not have been used in the graph.",
+                    f"inputs[{i}]: shape {tuple(inputs[i]._array.shape)}",
+                    "Set allow_unused=True if this is the desired behavior.",
+                )
+            if materialize_grads:
+                found[i] = ops.zeros_like(inputs[i])
+    return tuple(found)
+
+

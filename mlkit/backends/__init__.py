@@ -1,0 +1,1 @@
+"""Who does the arithmetic: one folder per backend, loaded by name on first use."""

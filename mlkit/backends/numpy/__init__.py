@@ -1,0 +1,96 @@
+"""NumPy: the reference every other answer is compared with, and enough by itself."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from mlkit.backends.numpy import special
+from mlkit.backends.portable.reader import Reader
+from mlkit.core.backend import Backend
+from mlkit.core.device import CPU
+
+
+class NumpyReader(Reader):
+    """What NumPy itself lacks: the random stream and the error functions."""
+
+    def errstate(self):
+        return np.errstate(all="ignore")
+
+    def erf_(self, x):
+        return special.erf(x)
+
+    def erfc_(self, x):
+        return special.erfc(x)
+
+    # The stream: 64-bit words of Philox4x64-10 with key = seed, counter = offset.
+
+    def random_words_(self, n, key):
+        seed, offset = key
+        return np.random.Philox(key=seed, counter=offset).random_raw(n)
+
+    def uniform_(self, shape, dtype, key):
+        n = int(np.prod(shape))
+        if np.dtype(dtype).itemsize > 4:
+            unit = (self.random_words_(n, key) >> np.uint64(11)) * (1.0 / (1 << 53))
+        else:
+            halves = self.random_words_((n + 1) // 2, key).view(np.uint32)[:n]
+            unit = (halves >> np.uint32(8)).astype(np.float32) * np.float32(1.0 / (1 << 24))
+        return unit.astype(dtype, copy=False).reshape(shape)
+
+    def normal_(self, shape, dtype, key):
+        n = int(np.prod(shape))
+        work = np.float64 if np.dtype(dtype).itemsize > 4 else np.float32
+        half = (n + 1) // 2
+        u = self.uniform_((2 * half,), work, key)
+        radius = np.sqrt(-2 * np.log1p(-u[:half]))
+        angle = (2 * np.pi) * u[half:]
+        out = np.empty(2 * half, work)
+        np.multiply(radius, np.cos(angle), out=out[:half])
+        np.multiply(radius, np.sin(angle), out=out[half:])
+        return out[:n].astype(dtype, copy=False).reshape(shape)
+
+    def integers_(self, shape, key, low, high):
+        n = int(np.prod(shape))
+        words = self.random_words_(n, key) % np.uint64(high - low)
+        return (words.astype(np.int64) + low).reshape(shape)
+
+    def as_strided_(self, x, size, stride, offset):
+        base = x
+        if offset is not None:  # counted from the start of the memory, as PyTorch does
+            while isinstance(base.base, np.ndarray):
+                base = base.base
+            base = base.reshape(-1)[offset:]
+        step = x.itemsize
+        return np.lib.stride_tricks.as_strided(base, size, [s * step for s in stride])
+
+
+def memory() -> dict[str, int]:
+    """Bytes the process holds now (0 where the platform does not tell)."""
+    try:
+        with open("/proc/self/statm") as f:
+            import os
+
+            return {"allocated": int(f.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")}
+    except OSError:
+        import resource
+        import sys
+
+        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        return {"allocated": peak if sys.platform == "darwin" else peak * 1024}
+
+
+def make_backend() -> Backend:
+    kernels: dict = {}
+    return Backend(
+        name="numpy",
+        device_type="cpu",
+        array_type=np.ndarray,
+        m=NumpyReader(np, kernels),
+        available=lambda: (True, ""),
+        asarray=lambda array, index: array,
+        to_numpy=lambda array: array,
+        device_of=lambda array: CPU,
+        synchronize=lambda: None,
+        memory=memory,
+        kernels=kernels,
+    )

@@ -1,0 +1,1 @@
+"""Arithmetic written once for every array library with NumPy's interface."""

@@ -1,0 +1,73 @@
+"""Backends: who does the arithmetic. A backend is a record; its folder is loaded by name on first use."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from mlkit.core.device import BACKEND_OF, device
+from mlkit.core.errors import DeviceError
+from mlkit.core.value import MetaArray
+
+
+@dataclass
+class Backend:
+    """What an array library must offer.
+
+    ``m`` reads the op rules with this library's arrays; ``kernels`` holds, by op name, functions that beat the
+    portable forward; the rest moves data in and out.
+    """
+
+    name: str
+    device_type: str
+    array_type: type
+    m: object
+    available: Callable[[], tuple[bool, str]]
+    asarray: Callable  # (numpy array, device index) -> array of this library
+    to_numpy: Callable  # array -> numpy array
+    device_of: Callable  # array -> device
+    synchronize: Callable[[], None]
+    memory: Callable[[], dict[str, int]]
+    kernels: dict[str, Callable] = field(default_factory=dict)
+    compile: Callable | None = None
+
+    def kernel(self, op) -> Callable:
+        """The function that computes ``op`` on this library's arrays."""
+        return self.kernels.get(op.name) or getattr(self.m, op.name)
+
+
+_loaded: dict[str, Backend] = {}
+_by_array_type: dict[type, Backend] = {}
+
+
+def load(name: str) -> Backend:
+    """The backend of that name; raises DeviceError with the reason when it cannot work here."""
+    backend = _loaded.get(name)
+    if backend is None:
+        backend = importlib.import_module(f"mlkit.backends.{name}").make_backend()
+        ok, reason = backend.available()
+        if not ok:
+            raise DeviceError(f"The {backend.device_type!r} device cannot be used here.", reason)
+        _loaded[name] = backend
+        _by_array_type[backend.array_type] = backend
+    return backend
+
+
+def for_device(place: device) -> Backend:
+    return load(BACKEND_OF[place.type])
+
+
+def for_array(array) -> Backend:
+    """The backend whose array this is (exact type first, then subclasses such as numpy.memmap)."""
+    backend = _by_array_type.get(array.__class__)
+    if backend is None:
+        for cls in type(array).__mro__:
+            if cls in _by_array_type:
+                return _by_array_type[cls]
+        raise DeviceError(f"No backend handles arrays of type {type(array).__name__}.")
+    return backend
+
+
+def is_meta(array) -> bool:
+    return array.__class__ is MetaArray

@@ -1,0 +1,49 @@
+"""Where a tensor's numbers live: ``cpu`` (NumPy), ``cuda:0`` (CuPy) or ``meta`` (nowhere: shape and dtype only)."""
+
+from __future__ import annotations
+
+from mlkit.core.errors import ArgumentError
+
+#: device type -> backend name; a backend's folder is mlkit/backends/<name>
+BACKEND_OF = {"cpu": "numpy", "cuda": "cupy", "meta": "meta"}
+
+
+class device:  # noqa: N801 - PyTorch's name
+    """A place for tensors. ``placement`` is free for layouts over several devices.
+
+    >>> import mlkit
+    >>> mlkit.device("cuda:1").index
+    1
+    """
+
+    __slots__ = ("index", "placement", "type")
+
+    def __init__(self, type: str | int | device = "cpu", index: int | None = None, placement=None):
+        if isinstance(type, device):
+            type, index, placement = type.type, type.index, type.placement
+        elif isinstance(type, int):
+            type, index = "cuda", type
+        name, colon, number = str(type).partition(":")
+        if name not in BACKEND_OF or (colon and not number.isdigit()):
+            raise ArgumentError(
+                f"Expected a device such as 'cpu', 'cuda', 'cuda:1' or 'meta', got {type!r}.",
+            )
+        self.type = name
+        self.index = int(number) if colon else index
+        self.placement = placement
+
+    def __eq__(self, other) -> bool:
+        return isinstance(other, device) and (self.type, self.index) == (other.type, other.index)
+
+    def __hash__(self) -> int:
+        return hash((self.type, self.index))
+
+    def __str__(self) -> str:
+        return self.type if self.index is None else f"{self.type}:{self.index}"
+
+    def __repr__(self) -> str:
+        return f"device(type='{self.type}')" if self.index is None else f"device(type='{self.type}', index={self.index})"
+
+
+CPU = device("cpu")
+META = device("meta")

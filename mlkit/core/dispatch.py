@@ -1,0 +1,632 @@
+"""The one door: every op on tensors passes here.
+
+``apply`` promotes dtypes, checks devices, picks the kernel, records the node for backward and tells listeners. For the
+elementwise ops there is a short way to the same result (``_unary``, ``_binary``), taken while no interpreter and no
+listener is active and the arrays are plain NumPy of one dtype; it adds about a microsecond to the NumPy call.
+
+``ops`` holds the callable of each op by name: ``ops.softmax(x, dim=1)``. It is also the reader ``m`` that gradient
+rules get when the gradient itself shall have a gradient.
+"""
+
+from __future__ import annotations
+
+import functools
+import linecache
+import threading
+from collections.abc import Callable
+
+import numpy as np
+
+from mlkit.core import backend as backends
+from mlkit.core import dtype as dtypes
+from mlkit.core import events, value
+from mlkit.core.device import device
+from mlkit.core.errors import ArgumentError, DeviceError, DtypeError, MlkitError
+from mlkit.core.value import MetaArray, Node, Storage, Value, link_view, tensor_types, tick, wrap
+from mlkit.ops.registry import REGISTRY, REQUIRED, Elementwise, Op, unbroadcast
+
+
+class State(threading.local):
+    """What belongs to a thread: grad mode, interpreters, and the names of the composites being run."""
+
+    grad = True
+    inference = False
+
+    def __init__(self):
+        self.interpreters: list = []
+        self.scopes: list[str] = []
+
+
+state = State()
+
+#: how many interpreters and op listeners are active in all threads; 0 allows the short way
+_busy = 0
+_busy_lock = threading.Lock()
+
+
+def _count_busy(change: int) -> None:
+    global _busy
+    with _busy_lock:
+        _busy += change
+
+
+events.on_subscription(lambda kind, change: _count_busy(change) if kind == "op" else None)
+
+
+class Interpreter:
+    """Something that sees every op instead of the kernels: a tracer, vmap, forward mode, autocast.
+
+    ``process(op, tensors, attributes)`` returns what the op would; calls it makes to ``apply`` go to the interpreter
+    below. Use as a context manager.
+    """
+
+    def process(self, op: Op, tensors: tuple, attributes: dict):
+        raise NotImplementedError
+
+    def __enter__(self):
+        state.interpreters.append(self)
+        _count_busy(+1)
+        return self
+
+    def __exit__(self, *exc):
+        state.interpreters.remove(self)
+        _count_busy(-1)
+
+
+# --- the full way -----------------------------------------------------------------------------------------------------
+
+
+def apply(op: Op, tensors: tuple, attributes: dict):
+    """Run ``op``: through the innermost interpreter when there is one, else for real."""
+    if _busy:
+        stack = state.interpreters
+        if stack:
+            top = stack.pop()
+            try:
+                return top.process(op, tensors, attributes)
+            finally:
+                stack.append(top)
+    return execute(op, tensors, attributes)
+
+
+def execute(op: Op, tensors: tuple, attributes: dict):
+    """Promote, compute, record. ``tensors`` is the op's positional arguments (one list for a variadic op)."""
+    operands = list(tensors[0]) if op.variadic else list(tensors)
+    for i, t in enumerate(operands):
+        if t is not None and t.__class__ not in tensor_types:
+            operands[i] = operand(op, i, t)
+    if op.promotion is not None:
+        promote(op, operands)
+    arrays = [t._array if isinstance(t, Value) else t for t in operands]
+    attributes = complete(op, arrays, attributes)
+    library = library_of(op, operands, arrays, attributes)
+    if library is None:
+        results = op.infer(arrays, **attributes) if op.variadic else op.infer(*arrays, **attributes)
+    else:
+        kernel = library.kernel(op)
+        try:
+            results = kernel(arrays, **attributes) if op.variadic else kernel(*arrays, **attributes)
+        except MlkitError:
+            raise
+        except Exception as error:
+            explain(op, arrays, attributes, error)
+            raise
+    outputs = record(op, operands, arrays, attributes, results)
+    if "op" in events.listeners:
+        events.emit("op", op, operands, attributes, outputs)
+    return outputs
+
+
+def operand(op: Op, position: int, x):
+    """An argument that is no tensor, made usable: Python and NumPy numbers stay numbers, arrays become tensors."""
+    if isinstance(x, (bool, int, float, complex)):
+        if op.variadic or not isinstance(op, Elementwise) and op.name not in ("matmul",):
+            return wrap(np.asarray(x, dtypes.scalar_dtype(dtypes.scalar_category(x)).numpy))
+        return x
+    if isinstance(x, Value):
+        return x
+    if isinstance(x, np.generic):
+        return x.item()
+    if isinstance(x, np.ndarray):
+        return wrap(x)
+    if hasattr(x, "__mlkit_tensor__"):
+        return x.__mlkit_tensor__()
+    name = f"tensors[{position}]" if op.variadic else op.inputs[position]
+    raise ArgumentError(f"{op.name}(): argument '{name}' must be a Tensor or a number, not {type(x).__name__}.")
+
+
+def complete(op: Op, arrays: list, attributes: dict) -> dict:
+    """All attributes in canonical form; raises TypeError for unknown and missing ones, as Python does."""
+    full = dict(op.attributes)
+    for key, given in attributes.items():
+        if key not in full:
+            raise ArgumentError(f"{op.name}() got an unexpected keyword argument '{key}'.")
+        if given is not REQUIRED:
+            full[key] = given
+    for key, given in full.items():
+        if given is REQUIRED:
+            raise ArgumentError(f"{op.name}() missing required argument: '{key}'.")
+    prepare = getattr(op, "prepare", None)
+    if prepare is None:
+        return full
+    for x in arrays:
+        if not hasattr(x, "shape") and x is not None:
+            return full
+    return prepare(arrays, **full) if op.variadic else prepare(*arrays, **full)
+
+
+def library_of(op: Op, operands: list, arrays: list, attributes: dict):
+    """The backend all arrays belong to; None for meta. Raises DeviceError when they are on different devices."""
+    first = None
+    for x in arrays:
+        if not hasattr(x, "shape"):
+            continue
+        if x.__class__ is MetaArray:
+            return None
+        found = backends.for_array(x)
+        if first is None:
+            first = found
+        elif found is not first:
+            # a 0-d CPU tensor goes along with any device, as a number would
+            cpu = [i for i, a in enumerate(arrays) if isinstance(a, np.ndarray)]
+            if all(arrays[i].ndim == 0 for i in cpu):
+                for i in cpu:
+                    arrays[i] = arrays[i].item()
+                return first if first.name != "numpy" else found
+            raise different_devices(op, arrays)
+    if first is None:
+        place = attributes.get("device")
+        return backends.for_device(device(place)) if place is not None else backends.load("numpy")
+    return first
+
+
+def different_devices(op: Op, arrays: list) -> DeviceError:
+    names = [f"tensors[{i}]" for i in range(len(arrays))] if op.variadic else op.inputs
+    rows = []
+    for name, x in zip(names, arrays, strict=False):
+        if hasattr(x, "shape"):
+            rows.append(f"{name}: {tuple(x.shape)} on {backends.for_array(x).device_of(x)}")
+    return DeviceError(
+        f"{op.name}: expected all tensors to be on the same device.",
+        "\n".join(rows),
+        "Move one with .to(other.device), or the model with model.to(device).",
+    )
+
+
+def explain(op: Op, arrays: list, attributes: dict, error: Exception) -> None:
+    """Let the op's infer rule say what is wrong, in better words than the array library's."""
+    try:
+        op.infer(arrays, **attributes) if op.variadic else op.infer(*arrays, **attributes)
+    except MlkitError as better:
+        raise better from None
+    except Exception:  # noqa: S110 - infer has nothing to add: the first error goes on
+        pass
+    for x in arrays:
+        if isinstance(x, np.ndarray) and x.dtype.kind == "b" and isinstance(error, TypeError):
+            raise DtypeError(f"{op.name}: not possible for bool tensors.", str(error), "Use x.int() or ~x.") from None
+
+
+def promote(op: Op, operands: list) -> None:
+    """Bring tensors to one dtype by inserting cast ops, so that their gradients come back in the right one."""
+    skip = 1 if op.promotion == "after_first" else 0
+    first = None
+    same = True
+    for t in operands[skip:]:
+        if isinstance(t, Value):
+            d = t._array.dtype
+            if first is None:
+                first = d
+            elif d != first:
+                same = False
+        elif t is not None:
+            same = False
+    if first is None:
+        return
+    if same and (op.promotion != "float" or first.kind in "fcV"):
+        return
+    dimensioned = zero_dim = scalar = None
+    for t in operands[skip:]:
+        if t is None:
+            continue
+        if not isinstance(t, Value):
+            category = dtypes.scalar_category(t)
+            scalar = category if scalar is None else max(scalar, category)
+        else:
+            d = dtypes.from_numpy_dtype(t._array.dtype)
+            if t._array.ndim:
+                dimensioned = d if dimensioned is None else dtypes.promote_types(dimensioned, d)
+            else:
+                zero_dim = d if zero_dim is None else dtypes.promote_types(zero_dim, d)
+    target = dtypes.result_dtype(dimensioned, zero_dim, scalar)
+    if op.promotion == "float" and target.category < 2:
+        target = dtypes.get_default_dtype()
+    for i, t in enumerate(operands[skip:], skip):
+        if isinstance(t, Value):
+            if t._array.dtype != target.numpy:
+                operands[i] = apply(REGISTRY["cast"], (t,), {"dtype": target})
+        elif t is not None and target.category == 1:
+            operands[i] = _wrapped_integer(int(t), target)
+        elif t is not None and target.name == "bfloat16":
+            operands[i] = wrap(np.asarray(t, target.numpy))
+
+
+def _wrapped_integer(number: int, d: dtypes.dtype) -> int:
+    """A Python integer as the type's range sees it (PyTorch wraps around, NumPy would raise)."""
+    bits = d.itemsize * 8
+    low = -(1 << (bits - 1)) if d.is_signed else 0
+    return (number - low) % (1 << bits) + low
+
+
+def record(op: Op, operands: list, arrays: list, attributes: dict, results):
+    """Tensors around the results, with a node when a gradient is wanted."""
+    node = None
+    if state.grad and op.differentiable and op.rules is not None:
+        inputs = tuple([t._node if isinstance(t, Value) else None for t in operands])
+        for parent in inputs:
+            if parent is not None:
+                node = make_node(op, inputs, operands, arrays, attributes)
+                break
+    if results.__class__ is tuple:
+        outputs = []
+        for number, r in enumerate(results):
+            smooth = node is not None and r.dtype.kind in "fcV"
+            outputs.append(wrap(r, Output(node, number) if smooth else None))
+        outputs = tuple(outputs)
+    else:
+        out = wrap(results, node if node is not None and results.dtype.kind in "fcV" else None)
+        outputs = out
+        if op.view and not op.variadic:
+            source = arrays[0]
+            if source.__class__ is not MetaArray and shares_memory(source, out._array):
+                link_view(operands[0], out, op, attributes)
+    if node is not None:
+        save(node, op, operands, arrays, attributes, outputs)
+    return outputs
+
+
+def shares_memory(a, b) -> bool:
+    if isinstance(a, np.ndarray):
+        return np.may_share_memory(a, b)
+    return backends.for_array(a).m.xp.may_share_memory(a, b)
+
+
+class Output(Node):
+    """One output of a node that has several, so that every other node has just one."""
+
+    __slots__ = ("number",)
+
+    def __init__(self, node: Node, number: int):
+        self.op = _OUTPUT
+        self.inputs = (node,)
+        self.saved = ()
+        self.attributes = {}
+        self.seq = tick()
+        self.shapes = None
+        self.where = None
+        self.number = number
+
+    def name(self) -> str:
+        return self.inputs[0].name()
+
+    @property
+    def next_functions(self):
+        return self.inputs[0].next_functions
+
+
+class _OutputOp:
+    name = "output"
+    rules = None
+
+
+_OUTPUT = _OutputOp()
+
+
+def make_node(op: Op, inputs: tuple, operands: list, arrays: list, attributes: dict) -> Node:
+    node = Node()
+    node.op = op
+    node.inputs = inputs
+    node.attributes = attributes
+    node.seq = tick()
+    node.where = None
+    node.saved = ()
+    node.shapes = None
+    if not op.variadic and len(arrays) > 1:
+        node.shapes = tuple([getattr(x, "shape", None) for x in arrays])
+    return node
+
+
+def save(node: Node, op: Op, operands: list, arrays: list, attributes: dict, outputs) -> None:
+    """Keep what the gradient rules name, where an input that wants its gradient needs it."""
+    kept = []
+    for (kind, key), users in zip(op.rules.slots, op.rules.users, strict=True):
+        if op.variadic:
+            wanted = True
+        else:
+            wanted = False
+            for u in users:
+                if u < len(node.inputs) and node.inputs[u] is not None:
+                    wanted = True
+                    break
+        if not wanted:
+            kept.append(None)
+        elif kind == "input":
+            kept.append(list(operands) if op.variadic else operands[key] if key < len(operands) else None)
+        elif kind == "out":
+            kept.append(tuple(map(keep_output, outputs)) if outputs.__class__ is tuple else keep_output(outputs))
+        elif kind == "shape":
+            kept.append([x.shape for x in arrays] if op.variadic else getattr(arrays[key], "shape", ()))
+        elif kind == "dtype":
+            kept.append(dtypes.from_numpy_dtype(arrays[key].dtype))
+        else:
+            kept.append(attributes[key])
+    node.saved = tuple(kept)
+
+
+def keep_output(out: Value) -> tuple:
+    """An output as backward keeps it: without its node (that would be a cycle), with its storage record."""
+    storage = out._storage
+    if storage is None:
+        storage = out._storage = Storage()
+    return out._array, storage
+
+
+# --- the short way ------------------------------------------------------------------------------------------------------
+
+_new = object.__new__
+_ndarray = np.ndarray
+_F32, _F64 = np.dtype(np.float32), np.dtype(np.float64)
+_EMPTY: dict = {}
+
+
+def _plan(op: Op) -> tuple[str, ...] | None:
+    """What a simple op keeps, as words; None when it needs the full way."""
+    if op.rules is None:
+        return () if not op.differentiable else None
+    if op.rules.joint is not None or op.attributes:
+        return None
+    if any(kind not in ("input", "out") for kind, _ in op.rules.slots):
+        return None
+    return tuple(kind if kind == "out" else f"input{key}" for kind, key in op.rules.slots)
+
+
+def _unary(op: Op, kernel: Callable) -> Callable:
+    """The callable of a simple elementwise op with one tensor."""
+    plan = _plan(op)
+    keeps_input, keeps_output = "input0" in plan, "out" in plan
+    both = keeps_input and keeps_output
+    bool_result = op.result == "bool"
+    differentiable = op.differentiable
+
+    def entry(input):
+        if _busy or input.__class__ not in tensor_types:
+            return apply(op, (input,), _EMPTY)
+        x = input._array
+        if x.__class__ is not _ndarray or not (x.dtype is _F32 or x.dtype is _F64):
+            return apply(op, (input,), _EMPTY)
+        y = kernel(x)
+        out = _new(value.tensor_class)
+        out._array = y = y if y.__class__ is _ndarray else np.asarray(y)
+        parent = input._node
+        if parent is None or not state.grad or not differentiable:
+            out._node = None
+            return out
+        node = _new(Node)
+        node.op = op
+        node.inputs = (parent,)
+        node.attributes = _EMPTY
+        node.seq = tick()
+        node.shapes = None
+        node.where = None
+        if keeps_output:
+            kept = out._storage = Storage()
+            node.saved = (input, (y, kept)) if both else ((y, kept),)
+        else:
+            node.saved = (input,) if keeps_input else ()
+        out._node = None if bool_result else node
+        return out
+
+    if both and plan != ("input0", "out"):
+        return None
+    return entry
+
+
+def _binary(op: Op, kernel: Callable) -> Callable:
+    """The callable of a simple elementwise op with two tensors, or a tensor and a number."""
+    plan = _plan(op)
+    if plan is None or "out" in plan:
+        return None
+    # which operand each input's gradient reads, by position in ``saved``
+    users = op.rules.users if op.rules else []
+    slots = tuple((int(word[-1]), min(u)) for word, u in zip(plan, users, strict=True))
+    if any(len(u) > 1 for u in users):
+        return None
+    swapped = slots == ((1, 0), (0, 1))  # mul: each input's gradient reads the other
+    none = slots == ()
+    if not (swapped or none):
+        return None
+    differentiable = op.differentiable
+
+    def entry(input, other):
+        if _busy:
+            return apply(op, (input, other), _EMPTY)
+        if input.__class__ in tensor_types:
+            x = input._array
+            if x.__class__ is not _ndarray:
+                return apply(op, (input, other), _EMPTY)
+            a = input._node
+            if other.__class__ in tensor_types:
+                y = other._array
+                if y.__class__ is not _ndarray or x.dtype is not y.dtype:
+                    return apply(op, (input, other), _EMPTY)
+                b = other._node
+                dimensioned = True
+            elif (other.__class__ is float or other.__class__ is int) and (x.dtype is _F32 or x.dtype is _F64):
+                y, b = other, None
+                dimensioned = False
+            else:
+                return apply(op, (input, other), _EMPTY)
+        else:
+            return apply(op, (input, other), _EMPTY)
+        try:
+            z = kernel(x, y)
+        except (ValueError, TypeError) as error:
+            explain(op, [x, y], _EMPTY, error)
+            raise
+        out = _new(value.tensor_class)
+        out._array = z if z.__class__ is _ndarray else np.asarray(z)
+        if (a is None and b is None) or not differentiable or not state.grad:
+            out._node = None
+            return out
+        node = _new(Node)
+        node.op = op
+        node.inputs = (a, b)
+        node.attributes = _EMPTY
+        node.seq = tick()
+        node.where = None
+        node.shapes = None
+        if dimensioned and x.shape != y.shape:
+            node.shapes = (x.shape, y.shape)
+        node.saved = () if none else (other if a is not None else None, input if b is not None else None)
+        out._node = node
+        return out
+
+    return entry
+
+
+# --- one callable per op ------------------------------------------------------------------------------------------------------
+
+
+def _full_entry(op: Op) -> Callable:
+    """A function with the op's own signature that calls ``apply``."""
+    inputs = ", ".join(
+        name + ("=None" if op.optional and i >= len(op.inputs) - op.optional else "")
+        for i, name in enumerate(op.inputs)
+    )
+    attributes = ", ".join(f"{k}=defaults[{k!r}]" for k in op.attributes)
+    pairs = ", ".join(f"{k!r}: {k}" for k in op.attributes)
+    trailing = "," if len(op.inputs) == 1 else ""
+    given = "(" + ", ".join(op.inputs) + trailing + ")"
+    signature = ", ".join(part for part in (inputs, attributes) if part)
+    source = f"def {op.name}({signature}):\n    return apply(op, {given}, {{{pairs}}})\n"
+    filename = f"<mlkit op {op.name}>"
+    linecache.cache[filename] = (len(source), None, source.splitlines(True), filename)
+    scope = {"apply": apply, "op": op, "defaults": op.attributes}
+    exec(compile(source, filename, "exec"), scope)  # noqa: S102 - our own text, from the op's signature
+    return scope[op.name]
+
+
+def make_entry(op: Op) -> Callable:
+    """The public callable of ``op``."""
+    entry = None
+    library = backends.load("numpy")
+    if isinstance(op, Elementwise) and not op.attributes and not op.view and _plan(op) is not None:
+        kernel = library.kernel(op)
+        if len(op.inputs) == 1 and op.name not in ("abs", "real", "imag", "angle"):
+            entry = _unary(op, kernel)
+        elif len(op.inputs) == 2 and op.promotion != "after_first":
+            entry = _binary(op, kernel)
+    if entry is None:
+        entry = _full_entry(op)
+    entry.__name__ = entry.__qualname__ = op.name
+    entry.__doc__ = type(op).__doc__
+    entry.__module__ = "mlkit"
+    entry.op = op
+    return entry
+
+
+class TensorReader:
+    """The rules' reader for tensors: each op by name, and the helpers gradients are written with."""
+
+    def __init__(self):
+        for name, op in REGISTRY.items():
+            setattr(self, name, make_entry(op))
+        self.conj_op = self.conj
+
+    def __getattr__(self, name: str):
+        raise AttributeError(f"mlkit has no op named {name!r}")
+
+    def zeros(self, shape, *, like):
+        array = like._array
+        if array.__class__ is MetaArray:
+            return wrap(MetaArray(shape, array.dtype))
+        return wrap(backends.for_array(array).m.xp.zeros(shape, array.dtype))
+
+    def zeros_like(self, x):
+        if not isinstance(x, Value):
+            return type(x)(0)
+        return self.zeros(x._array.shape, like=x)
+
+    def ones_like(self, x):
+        if not isinstance(x, Value):
+            return type(x)(1)
+        array = x._array
+        if array.__class__ is MetaArray:
+            return wrap(MetaArray(array.shape, array.dtype))
+        return wrap(backends.for_array(array).m.xp.ones_like(array))
+
+    def index_array(self, values, *, like):
+        array = np.asarray(values, np.int64)
+        if like._array.__class__ is MetaArray:
+            return wrap(MetaArray(array.shape, array.dtype))
+        return wrap(backends.for_array(like._array).m.xp.asarray(array))
+
+    def is_complex(self, x) -> bool:
+        return x._array.dtype.kind == "c"
+
+    def device_of(self, x):
+        return backends.for_array(x._array).device_of(x._array)
+
+    def conj(self, x):
+        if not isinstance(x, Value):
+            return x.conjugate()
+        return self.conj_op(x) if x._array.dtype.kind == "c" else x
+
+    def cast_like(self, x, like):
+        return self.cast(x, dtype=dtypes.from_numpy_dtype(like._array.dtype))
+
+    def cast_real(self, x, dtype):
+        if x._array.dtype.kind == "c" and not dtype.is_complex:
+            x = self.real(x)
+        return self.cast(x, dtype=dtype)
+
+    def unsqueeze(self, x, dim):
+        shape = list(x._array.shape)
+        shape.insert(dim if dim >= 0 else len(shape) + 1 + dim, 1)
+        return self.reshape(x, shape=shape)
+
+    def squeeze(self, x, dim):
+        shape = list(x._array.shape)
+        del shape[dim]
+        return self.reshape(x, shape=shape)
+
+    def mT(self, x):  # noqa: N802 - PyTorch's name
+        n = x._array.ndim
+        return self.permute(x, dims=(*range(n - 2), n - 1, n - 2))
+
+    def unbroadcast(self, g, shape):
+        return unbroadcast(self, g, shape)
+
+    def strided_places(self, shape, size, stride, offset, *, like):
+        m = backends.for_array(like._array).m
+        return wrap(m.strided_places(shape, size, stride, offset, like=like._array))
+
+
+ops = TensorReader()
+
+
+def composite(fn: Callable) -> Callable:
+    """Mark a composition of ops: it stays one box in a graph, and a backend may override it whole."""
+    name = fn.__name__
+
+    @functools.wraps(fn)
+    def call(*args, **kwargs):
+        if not _busy:
+            return fn(*args, **kwargs)
+        state.scopes.append(name)
+        try:
+            return fn(*args, **kwargs)
+        finally:
+            state.scopes.pop()
+
+    call.composite = name
+    return call

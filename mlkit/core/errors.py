@@ -1,0 +1,70 @@
+"""Errors that teach: one sentence, the facts below it, and what to do next."""
+
+from __future__ import annotations
+
+
+class MlkitError(Exception):
+    """Base of every error mlkit raises on purpose.
+
+    ``sentence`` says what was expected and what came, ``details`` are the facts (shapes with axis names, the file,
+    the op), ``hint`` is the next step. All three are in ``str(error)``; a display may lay them out differently.
+    """
+
+    def __init__(self, sentence: str, details: str | None = None, hint: str | None = None):
+        self.sentence = sentence
+        self.details = details
+        self.hint = hint
+        lines = [sentence]
+        if details:
+            lines += ["  " + line for line in details.splitlines()]
+        if hint:
+            lines += ["  " + line for line in hint.splitlines()]
+        super().__init__("\n".join(lines))
+
+    def __reduce__(self):
+        # data-loader workers send errors between processes
+        return type(self), (self.sentence, self.details, self.hint)
+
+
+class ShapeError(MlkitError, RuntimeError):
+    """Shapes that do not fit each other or the operation."""
+
+
+class DtypeError(MlkitError, RuntimeError):
+    """An element type the operation cannot take."""
+
+
+class DeviceError(MlkitError, RuntimeError):
+    """Tensors on different devices, or a device that is not there."""
+
+
+class ArgumentError(MlkitError, TypeError):
+    """An argument of the wrong kind."""
+
+
+class ValueRangeError(MlkitError, ValueError):
+    """An argument of the right kind with a value that cannot work."""
+
+
+class DimensionError(MlkitError, IndexError):
+    """A dimension or an index that the tensor does not have."""
+
+
+class LabelError(MlkitError, IndexError):
+    """A class label outside the classes the model knows."""
+
+
+class GradientError(MlkitError, RuntimeError):
+    """Something backward cannot do: freed graph, changed tensor, no graph at all."""
+
+
+class DataError(MlkitError, ValueError):
+    """Data that is missing, damaged or empty."""
+
+
+class CheckpointError(MlkitError, RuntimeError):
+    """A checkpoint that cannot be written, read, or does not fit the model."""
+
+
+class MissingFeature(MlkitError, NotImplementedError):
+    """A part of PyTorch that mlkit does not have, said by name."""

@@ -1,0 +1,124 @@
+"""Changing tensors in place, differentiably: memory, version counters, and the graph of every view of that memory."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from mlkit.core import backend as backends
+from mlkit.core import dtype as dtypes
+from mlkit.core.dispatch import make_node, ops, state
+from mlkit.core.errors import DeviceError, DtypeError, GradientError, ShapeError
+from mlkit.core.size import broadcast_shapes
+from mlkit.core.value import Leaf, MetaArray, Value, mark_mutated, wrap
+from mlkit.ops.shape import follow, view_write
+
+
+def check_leaf(target: Value) -> None:
+    """In-place changes of what backward accumulates into are refused, as in PyTorch."""
+    if not state.grad:
+        return
+    base = target._view_of[0] if target._view_of else target
+    if isinstance(target._node, Leaf):
+        raise GradientError(
+            "a leaf Variable that requires grad is being used in an in-place operation.",
+            hint="Wrap it in `with mlkit.no_grad():`, or use the out-of-place form.",
+        )
+    if isinstance(base._node, Leaf):
+        raise GradientError(
+            "a view of a leaf Variable that requires grad is being used in an in-place operation.",
+            hint="Wrap it in `with mlkit.no_grad():`, or change a clone().",
+        )
+
+
+def assign(target: Value, source: Value, name: str = "copy_") -> Value:
+    """Write ``source`` into ``target``'s memory (broadcasting, converting) and bring the graph of all its views along."""
+    into, array = target._array, source._array
+    try:
+        fits = broadcast_shapes(into.shape, array.shape) == tuple(into.shape)
+    except ValueError:
+        fits = False
+    if not fits:
+        raise ShapeError(
+            f"{name}: output with shape {list(into.shape)} doesn't match the broadcast shape.",
+            f"target: {tuple(into.shape)}\nvalue:  {tuple(array.shape)}",
+        )
+    check_leaf(target)
+    if into.__class__ is not MetaArray:
+        if array.__class__ is MetaArray:
+            raise DeviceError(f"{name}: cannot copy out of a meta tensor: it has no data.")
+        if isinstance(into, np.ndarray) and not into.flags.writeable:
+            raise GradientError(
+                f"{name}: unsupported operation: more than one element of the written-to tensor refers to a single "
+                "memory location, or the memory is read-only.",
+                hint="Please clone() the tensor before performing the operation.",
+            )
+        write_array(into, array)
+    mark_mutated(target)
+    if state.grad and (source._node is not None or root_of(target)._node is not None):
+        rewrite_history(target, source)
+    return target
+
+
+def write_array(into, array) -> None:
+    """Copy numbers between arrays of any backends and dtypes."""
+    if array.dtype.kind == "c" and into.dtype.kind != "c":
+        array = array.real
+    target, source = backends.for_array(into), backends.for_array(array)
+    if target is not source:
+        array = target.asarray(source.to_numpy(array), target.device_of(into).index)
+    into[...] = array
+
+
+def root_of(target: Value) -> Value:
+    return target._view_of[0] if target._view_of else target
+
+
+def rewrite_history(target: Value, source: Value) -> None:
+    """Make the graph say what the memory now holds: the base first, then every live view of it."""
+    source = _fitted(target, source)
+    base = root_of(target)
+    path = target._view_of[1] if target._view_of else ()
+    if not path:
+        base._node = source._node
+    else:
+        operands = [wrap(base._array, base._node), source]
+        arrays = [base._array, source._array]
+        node = make_node(view_write, (base._node, source._node), operands, arrays, {"path": path})
+        node.saved = tuple(source._array.shape if kind == "shape" else path for kind, _ in view_write.rules.slots)
+        base._node = node
+    storage = base._storage
+    if storage is not None:
+        for reference in storage.views:
+            view = reference()
+            if view is not None:
+                seen = wrap(base._array, base._node)
+                view._node = follow(ops, seen, view._view_of[1])._node
+
+
+def _fitted(target: Value, source: Value) -> Value:
+    """``source`` with the target's dtype and, for a whole write, its shape."""
+    d = dtypes.from_numpy_dtype(target._array.dtype)
+    if source._array.dtype != target._array.dtype:
+        source = ops.cast(source, dtype=d)
+    if target._view_of is None and tuple(source._array.shape) != tuple(target._array.shape):
+        source = ops.expand(source, shape=tuple(target._array.shape))
+    return source
+
+
+def update(target: Value, result: Value, name: str) -> Value:
+    """The end of an in-place op: ``result`` was computed out of place and goes into ``target``."""
+    if result._array.dtype != target._array.dtype:
+        a, b = dtypes.from_numpy_dtype(result._array.dtype), dtypes.from_numpy_dtype(target._array.dtype)
+        if a.category > b.category:
+            raise DtypeError(
+                f"{name}: result type {a.name} can't be cast to the desired output type {b.name}.",
+                hint="Use the out-of-place form, or convert the tensor first.",
+            )
+    if tuple(result._array.shape) != tuple(target._array.shape):
+        raise ShapeError(
+            f"{name}: output with shape {list(target._array.shape)} doesn't match the broadcast shape "
+            f"{list(result._array.shape)}."
+        )
+    return assign(target, result, name)
+
+

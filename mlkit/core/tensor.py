@@ -1,0 +1,874 @@
+"""Tensor: an array that remembers how it was made. One line per method; the work is in ops and functional."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable
+
+import numpy as np
+
+from mlkit.autograd import engine
+from mlkit.core import backend as backends
+from mlkit.core import dtype as dtypes
+from mlkit.core import inplace, rich, value
+from mlkit.core.device import META, device
+from mlkit.core.dispatch import Output, ops, state
+from mlkit.core.errors import ArgumentError, DeviceError, GradientError, ShapeError
+from mlkit.core.printing import tensor_text
+from mlkit.core.size import Size
+from mlkit.core.value import Hook, Leaf, MetaArray, Value, add_hook, wrap
+from mlkit.functional import arithmetic, creation, indexing, neural, reductions, shaping
+
+
+def _reflected(op: Callable) -> Callable:
+    def method(self, other):
+        return op(other, self)
+
+    return method
+
+
+
+
+def _in_place(name: str, fn: Callable) -> Callable:
+    """The in-place form of an op: computed, then written into the tensor's memory."""
+
+    def method(self, *args, **kwargs):
+        inplace.check_leaf(self)
+        return inplace.update(self, fn(self, *args, **kwargs), name)
+
+    method.__name__ = name
+    method.__doc__ = f"In-place form of {name.rstrip('_')}: the result replaces the tensor's values."
+    return method
+
+
+class Tensor(Value):
+    """A multi-dimensional array of one dtype on one device, with gradients.
+
+    Make one with ``mlkit.tensor``, ``mlkit.zeros``, ``mlkit.randn``, ...
+
+    >>> import mlkit
+    >>> x = mlkit.tensor([1.0, 2.0], requires_grad=True)
+    >>> (x * x).sum().backward(); x.grad
+    tensor([2., 4.])
+    """
+
+    __slots__ = ()
+    __array_priority__ = 1000  # NumPy arrays leave operators with tensors to us
+
+    def __new__(cls, *args, **kwargs):
+        if len(args) == 1 and isinstance(args[0], Value) and not kwargs:
+            return args[0]
+        if args and all(isinstance(a, int) for a in args):
+            return creation.zeros(*args, **kwargs)
+        return creation.tensor(args[0] if args else [], dtype=dtypes.get_default_dtype(), **kwargs)
+
+    # --- what it is ------------------------------------------------------------------------------------------------
+
+    @property
+    def shape(self) -> Size:
+        return Size(self._array.shape)
+
+    def size(self, dim: int | None = None):
+        """The shape, or the size of one dim."""
+        return self.shape if dim is None else self.shape[dim]
+
+    @property
+    def dtype(self) -> dtypes.dtype:
+        return dtypes.from_numpy_dtype(self._array.dtype)
+
+    @property
+    def device(self) -> device:
+        array = self._array
+        return META if array.__class__ is MetaArray else backends.for_array(array).device_of(array)
+
+    @property
+    def ndim(self) -> int:
+        return self._array.ndim
+
+    def dim(self) -> int:
+        return self._array.ndim
+
+    def numel(self) -> int:
+        return self._array.size
+
+    nelement = numel
+
+    def element_size(self) -> int:
+        return self._array.dtype.itemsize
+
+    @property
+    def itemsize(self) -> int:
+        return self._array.dtype.itemsize
+
+    @property
+    def nbytes(self) -> int:
+        return self._array.nbytes
+
+    @property
+    def layout(self) -> str:
+        return "strided"
+
+    @property
+    def is_cuda(self) -> bool:
+        return self.device.type == "cuda"
+
+    @property
+    def is_meta(self) -> bool:
+        return self._array.__class__ is MetaArray
+
+    is_sparse = is_quantized = is_nested = False
+
+    def is_floating_point(self) -> bool:
+        return self.dtype.is_floating_point
+
+    def is_complex(self) -> bool:
+        return self.dtype.is_complex
+
+    def is_signed(self) -> bool:
+        return self.dtype.is_signed
+
+    def stride(self, dim: int | None = None):
+        """Steps in memory, counted in elements."""
+        if self.is_meta:
+            steps, total = [], 1
+            for n in reversed(self._array.shape):
+                steps.append(total)
+                total *= max(n, 1)
+            strides = tuple(reversed(steps))
+        else:
+            strides = tuple(s // self._array.itemsize for s in self._array.strides)
+        return strides if dim is None else strides[dim]
+
+    def is_contiguous(self, memory_format=None) -> bool:
+        return self.is_meta or bool(self._array.flags.c_contiguous)
+
+    def storage_offset(self) -> int:
+        array = base = self._array
+        while isinstance(getattr(base, "base", None), np.ndarray):
+            base = base.base
+        return (array.ctypes.data - base.ctypes.data) // array.itemsize
+
+    def data_ptr(self) -> int:
+        """The address of the first element."""
+        array = self._array
+        return array.ctypes.data if isinstance(array, np.ndarray) else int(array.data.ptr)
+
+    # --- gradients ----------------------------------------------------------------------------------------------------
+
+    @property
+    def requires_grad(self) -> bool:
+        return self._node is not None
+
+    @requires_grad.setter
+    def requires_grad(self, wanted: bool) -> None:
+        self.requires_grad_(wanted)
+
+    def requires_grad_(self, requires_grad: bool = True):
+        """Say whether backward() shall compute this tensor's gradient."""
+        if requires_grad:
+            if self._node is None:
+                creation.wants_grad(self, True)
+        elif self._node is not None:
+            if not self.is_leaf:
+                raise GradientError(
+                    "you can only change requires_grad flags of leaf variables.",
+                    hint="If you want to use a computed variable in a subgraph that doesn't require differentiation "
+                    "use var_no_grad = var.detach().",
+                )
+            self._node = None
+        return self
+
+    @property
+    def is_leaf(self) -> bool:
+        return self._node is None or isinstance(self._node, Leaf)
+
+    @property
+    def grad_fn(self):
+        """The node that made this tensor; None for leaves."""
+        node = self._node
+        if node is None or node.__class__ is Leaf:
+            return None
+        return node.inputs[0] if node.__class__ is Output else node
+
+    @property
+    def grad(self):
+        """The gradient that backward() added up, a tensor of the same shape; None before."""
+        return self._grad
+
+    @grad.setter
+    def grad(self, g) -> None:
+        if g is not None:
+            if not isinstance(g, Value):
+                raise ArgumentError(f"assigned grad has to be a Tensor or None, got {type(g).__name__}.")
+            if tuple(g._array.shape) != tuple(self._array.shape):
+                raise ShapeError(
+                    "assigned grad has data of a different size.",
+                    f"tensor: {tuple(self._array.shape)}\ngrad:   {tuple(g._array.shape)}",
+                )
+        self._grad = g
+
+    def backward(self, gradient=None, retain_graph=None, create_graph=False, inputs=None) -> None:
+        """Add the gradient of this (scalar) tensor to the ``.grad`` of every leaf that took part in making it."""
+        engine.backward(self, gradient, retain_graph, create_graph, inputs)
+
+    def detach(self):
+        """The same memory, cut off from the graph."""
+        out = wrap(self._array)
+        out._storage = value.storage_of(self)
+        return out
+
+    def detach_(self):
+        """Cut this tensor off from its graph."""
+        self._node = None
+        return self
+
+    @property
+    def data(self):
+        """The same memory without history; changes through it are not tracked."""
+        return wrap(self._array)
+
+    @data.setter
+    def data(self, new) -> None:
+        self._array = new._array
+
+    def retain_grad(self) -> None:
+        """Have backward() fill ``.grad`` of this non-leaf tensor too."""
+        if self._node is None:
+            raise GradientError("can't retain_grad on Tensor that has requires_grad=False.")
+        if self.is_leaf or self._retains_grad:
+            return
+        self._retains_grad = True
+        import weakref
+
+        reference = weakref.ref(self)
+
+        def keep(g):
+            tensor = reference()
+            if tensor is not None:
+                tensor._grad = g.clone() if tensor._grad is None else tensor._grad + g
+
+        add_hook(value.tensor_hooks, self._node, keep)
+
+    @property
+    def retains_grad(self) -> bool:
+        return self._retains_grad
+
+    def register_hook(self, hook: Callable) -> Hook:
+        """Call ``hook(grad)`` when this tensor's gradient is known; what it returns replaces the gradient."""
+        if self._node is None:
+            raise GradientError("cannot register a hook on a tensor that doesn't require gradient.")
+        return add_hook(value.tensor_hooks, self._node, hook)
+
+    def register_post_accumulate_grad_hook(self, hook: Callable) -> Hook:
+        """Call ``hook(tensor)`` after backward() has added into this leaf's ``.grad``."""
+        if not isinstance(self._node, Leaf):
+            raise GradientError("post accumulate grad hooks cannot be registered on non-leaf tensors.")
+        hooks = self.__dict__.setdefault("_post_accumulate_hooks", {})
+        handle = Hook(hooks)
+        hooks[handle.id] = hook
+        return handle
+
+    @property
+    def _version(self) -> int:
+        return 0 if self._storage is None else self._storage.version
+
+    @property
+    def _base(self):
+        return None if self._view_of is None else self._view_of[0]
+
+    # --- to and from the outside ---------------------------------------------------------------------------------------
+
+    def numpy(self, *, force: bool = False) -> np.ndarray:
+        """The NumPy array that shares this tensor's memory (``force=True``: detached and copied from any device)."""
+        if self._node is not None and not force:
+            raise GradientError(
+                "Can't call numpy() on Tensor that requires grad.", hint="Use tensor.detach().numpy() instead."
+            )
+        if self.is_meta:
+            raise DeviceError("A meta tensor has no data.", f"shape: {tuple(self._array.shape)}")
+        if not isinstance(self._array, np.ndarray) and not force:
+            raise DeviceError(
+                f"can't convert {self.device} device type tensor to numpy.", hint="Use tensor.cpu() to copy it first."
+            )
+        return creation.to_numpy_array(self)
+
+    def __array__(self, dtype=None, copy=None) -> np.ndarray:
+        array = self.numpy()
+        return array if dtype is None else array.astype(dtype, copy=bool(copy))
+
+    def item(self):
+        """The one value as a Python number."""
+        if self._array.size != 1:
+            raise ArgumentErrorOrRuntime(
+                f"a Tensor with {self._array.size} elements cannot be converted to Scalar.",
+                f"shape: {tuple(self._array.shape)}",
+                "Pick one element, reduce it (.mean()), or use .tolist().",
+            )
+        return creation.to_numpy_array(self).item()
+
+    def tolist(self):
+        """The values as nested lists of Python numbers."""
+        return creation.to_numpy_array(self).tolist()
+
+    def to(self, *args, dtype=None, device=None, copy=False, non_blocking=False, memory_format=None):
+        """This tensor with another dtype, on another device, or like another tensor; itself when nothing changes."""
+        for a in args:
+            if isinstance(a, dtypes.dtype):
+                dtype = a
+            elif isinstance(a, Value):
+                dtype, device = a.dtype, a.device
+            elif a is None or isinstance(a, bool):
+                continue
+            else:
+                device = a
+        out = self
+        if dtype is not None and dtypes.as_dtype(dtype).numpy != self._array.dtype:
+            out = ops.cast(out, dtype=dtypes.as_dtype(dtype))
+        if device is not None:
+            out = _to_device(out, device)
+        return out.clone() if copy and out is self else out
+
+    def cpu(self):
+        return self.to(device="cpu")
+
+    def cuda(self, device=None, non_blocking=False):
+        return self.to(device="cuda" if device is None else device)
+
+    def type(self, dtype=None):
+        """Without argument PyTorch's type name; else the tensor as that dtype."""
+        if dtype is None:
+            names = {"float32": "Float", "float64": "Double", "int64": "Long", "int32": "Int", "bool": "Bool"}
+            return f"mlkit.{names.get(self.dtype.name, self.dtype.name.capitalize())}Tensor"
+        return self.to(dtypes.as_dtype(dtype))
+
+    def type_as(self, other):
+        return self.to(other.dtype)
+
+    def bool(self):
+        return self.to(dtypes.bool_)
+
+    def int(self):
+        return self.to(dtypes.int32)
+
+    def long(self):
+        return self.to(dtypes.int64)
+
+    def short(self):
+        return self.to(dtypes.int16)
+
+    def char(self):
+        return self.to(dtypes.int8)
+
+    def byte(self):
+        return self.to(dtypes.uint8)
+
+    def half(self):
+        return self.to(dtypes.float16)
+
+    def bfloat16(self):
+        return self.to(dtypes.bfloat16)
+
+    def float(self):
+        return self.to(dtypes.float32)
+
+    def double(self):
+        return self.to(dtypes.float64)
+
+    def new_tensor(self, data, *, dtype=None, device=None, requires_grad=False):
+        return creation.tensor(
+            data, dtype=dtype or self.dtype, device=device or self.device, requires_grad=requires_grad
+        )
+
+    def new_zeros(self, *size, dtype=None, device=None, requires_grad=False):
+        how = {"dtype": dtype or self.dtype, "device": device or self.device}
+        return creation.zeros(*size, requires_grad=requires_grad, **how)
+
+    def new_ones(self, *size, dtype=None, device=None, requires_grad=False):
+        how = {"dtype": dtype or self.dtype, "device": device or self.device}
+        return creation.ones(*size, requires_grad=requires_grad, **how)
+
+    def new_empty(self, *size, dtype=None, device=None, requires_grad=False):
+        return self.new_zeros(*size, dtype=dtype, device=device, requires_grad=requires_grad)
+
+    def new_full(self, size, fill_value, *, dtype=None, device=None, requires_grad=False):
+        how = {"dtype": dtype or self.dtype, "device": device or self.device}
+        return creation.full(size, fill_value, requires_grad=requires_grad, **how)
+
+    # --- Python's protocols ------------------------------------------------------------------------------------------------
+
+    def __len__(self):
+        if not self._array.ndim:
+            raise ArgumentError("len() of a 0-d tensor.")
+        return self._array.shape[0]
+
+    def __iter__(self):
+        if not self._array.ndim:
+            raise ArgumentError("iteration over a 0-d tensor.")
+        return iter(shaping.unbind(self))
+
+    def __bool__(self):
+        if self._array.size != 1:
+            raise AmbiguousTruth(
+                "Boolean value of Tensor with "
+                + ("no values" if not self._array.size else "more than one value")
+                + " is ambiguous.",
+                f"shape: {tuple(self._array.shape)}",
+                "Use .any() or .all().",
+            )
+        return bool(creation.to_numpy_array(self).item())
+
+    def __int__(self):
+        return int(self.item())
+
+    def __float__(self):
+        return float(self.item())
+
+    def __complex__(self):
+        return complex(self.item())
+
+    def __index__(self):
+        if self._array.size != 1 or self._array.dtype.kind not in "iub":
+            raise ArgumentError("only integer tensors of a single element can be converted to an index.")
+        return int(self.item())
+
+    def __contains__(self, element):
+        return bool((self == element).any())
+
+    def __hash__(self):
+        return id(self)
+
+    def __repr__(self):
+        return tensor_text(self)
+
+    def __format__(self, spec):
+        return format(self.item(), spec) if spec and not self._array.ndim else repr(self)
+
+    def _repr_html_(self):
+        return rich.repr_html(self)
+
+    def _repr_mimebundle_(self, include=None, exclude=None):
+        return rich.repr_mimebundle(self, include, exclude)
+
+    def __dir__(self):
+        return [name for name in super().__dir__() if not name.startswith("_") or name.startswith("__")]
+
+    def __deepcopy__(self, memo):
+        if not self.is_leaf:
+            raise GradientError(
+                "Only Tensors created explicitly by the user (graph leaves) support the deepcopy protocol at the moment.",
+                hint="Use detach().clone().",
+            )
+        if id(self) in memo:
+            return memo[id(self)]
+        new = object.__new__(type(self))
+        array = self._array
+        new._array = array if array.__class__ is MetaArray else array.copy()
+        new._node = Leaf(new) if self._node is not None else None
+        memo[id(self)] = new
+        for key, entry in self.__dict__.items():
+            if key not in ("_storage", "_view_of", "_grad", "_post_accumulate_hooks"):
+                new.__dict__[key] = copy.deepcopy(entry, memo)
+        if self._grad is not None:
+            new._grad = self._grad.clone()
+        return new
+
+    def __reduce__(self):
+        return _rebuild, (type(self), creation.to_numpy_array(self), self._node is not None and self.is_leaf)
+
+    def __getitem__(self, index):
+        return indexing.getitem(self, index)
+
+    def __setitem__(self, index, new):
+        indexing.setitem(self, index, new)
+
+    # --- operators -------------------------------------------------------------------------------------------------------------
+
+    __add__ = __radd__ = ops.add
+    __sub__ = ops.sub
+    __rsub__ = _reflected(ops.sub)
+    __mul__ = __rmul__ = ops.mul
+    __truediv__ = ops.div
+    __rtruediv__ = _reflected(ops.div)
+    __floordiv__ = ops.floor_divide
+    __rfloordiv__ = _reflected(ops.floor_divide)
+    __mod__ = ops.remainder
+    __rmod__ = _reflected(ops.remainder)
+    __pow__ = arithmetic.pow
+    __rpow__ = _reflected(arithmetic.pow)
+    __matmul__ = ops.matmul
+    __rmatmul__ = _reflected(ops.matmul)
+    __neg__ = ops.neg
+    __abs__ = ops.abs
+    __eq__ = ops.eq
+    __ne__ = ops.ne
+    __lt__ = ops.lt
+    __le__ = ops.le
+    __gt__ = ops.gt
+    __ge__ = ops.ge
+    __and__ = __rand__ = ops.bitwise_and
+    __or__ = __ror__ = ops.bitwise_or
+    __xor__ = __rxor__ = ops.bitwise_xor
+    __invert__ = ops.bitwise_not
+    __lshift__ = ops.bitwise_left_shift
+    __rshift__ = ops.bitwise_right_shift
+
+    def __pos__(self):
+        return self
+
+    # --- shape -------------------------------------------------------------------------------------------------------------------
+
+    @property
+    def T(self):  # noqa: N802 - PyTorch's name
+        """The transpose (all dims reversed)."""
+        return ops.permute(self, dims=tuple(range(self._array.ndim))[::-1])
+
+    @property
+    def mT(self):  # noqa: N802 - PyTorch's name
+        """The last two dims exchanged."""
+        return ops.mT(self)
+
+    @property
+    def H(self):  # noqa: N802 - PyTorch's name
+        """The conjugate transpose of a matrix."""
+        return ops.conj(shaping.t(self))
+
+    @property
+    def real(self):
+        return ops.real(self) if self.is_complex() else self
+
+    @property
+    def imag(self):
+        if not self.is_complex():
+            raise ArgumentErrorOrRuntime("imag is not implemented for tensors with non-complex dtypes.")
+        return ops.imag(self)
+
+    reshape = shaping.reshape
+    view = shaping.view
+    flatten = shaping.flatten
+    unflatten = shaping.unflatten
+    squeeze = shaping.squeeze
+    unsqueeze = shaping.unsqueeze
+    transpose = swapaxes = swapdims = shaping.transpose
+    t = shaping.t
+    permute = shaping.permute
+    movedim = moveaxis = shaping.movedim
+    expand = shaping.expand
+    broadcast_to = shaping.broadcast_to
+    repeat = shaping.repeat
+    tile = shaping.tile
+    repeat_interleave = shaping.repeat_interleave
+    split = shaping.split
+    chunk = shaping.chunk
+    tensor_split = shaping.tensor_split
+    unbind = shaping.unbind
+    select = shaping.select
+    narrow = shaping.narrow
+    flip = shaping.flip
+    roll = shaping.roll
+    rot90 = shaping.rot90
+    tril = shaping.tril
+    triu = shaping.triu
+    diagonal = shaping.diagonal
+    diag = shaping.diag
+    diag_embed = shaping.diag_embed
+    contiguous = shaping.contiguous
+    unfold = ops.unfold
+    as_strided = ops.as_strided
+
+    def view_as(self, other):
+        return shaping.view(self, tuple(other._array.shape))
+
+    def reshape_as(self, other):
+        return ops.reshape(self, shape=tuple(other._array.shape))
+
+    def expand_as(self, other):
+        return ops.expand(self, shape=tuple(other._array.shape))
+
+    def ravel(self):
+        return ops.reshape(self, shape=(-1,))
+
+    def clone(self, *, memory_format=None):
+        """A copy in memory of its own, part of the graph."""
+        return ops.clone(self)
+
+    # --- arithmetic -----------------------------------------------------------------------------------------------------------------
+
+    add = arithmetic.add
+    sub = subtract = arithmetic.sub
+    mul = multiply = ops.mul
+    div = divide = true_divide = arithmetic.div
+    floor_divide = ops.floor_divide
+    remainder = ops.remainder
+    fmod = ops.fmod
+    pow = arithmetic.pow
+    neg = negative = ops.neg
+    abs = absolute = ops.abs
+    sign = ops.sign
+    sgn = ops.sgn
+    exp = ops.exp
+    exp2 = ops.exp2
+    expm1 = ops.expm1
+    log = ops.log
+    log2 = ops.log2
+    log10 = ops.log10
+    log1p = ops.log1p
+    sqrt = ops.sqrt
+    rsqrt = ops.rsqrt
+    square = arithmetic.square
+    reciprocal = ops.reciprocal
+    sin = ops.sin
+    cos = ops.cos
+    tan = ops.tan
+    asin = arcsin = ops.asin
+    acos = arccos = ops.acos
+    atan = arctan = ops.atan
+    sinh = ops.sinh
+    cosh = ops.cosh
+    tanh = ops.tanh
+    asinh = arcsinh = ops.asinh
+    acosh = arccosh = ops.acosh
+    atanh = arctanh = ops.atanh
+    atan2 = arctan2 = ops.atan2
+    hypot = ops.hypot
+    sinc = ops.sinc
+    erf = ops.erf
+    erfc = ops.erfc
+    sigmoid = ops.sigmoid
+    relu = ops.relu
+    floor = ops.floor
+    ceil = ops.ceil
+    round = arithmetic.round
+    trunc = fix = ops.trunc
+    frac = ops.frac
+    clamp = clip = arithmetic.clamp
+    clamp_min = arithmetic.clamp_min
+    clamp_max = arithmetic.clamp_max
+    maximum = ops.maximum
+    minimum = ops.minimum
+    fmax = ops.fmax
+    fmin = ops.fmin
+    lerp = ops.lerp
+    addcmul = arithmetic.addcmul
+    addcdiv = arithmetic.addcdiv
+    logaddexp = ops.logaddexp
+    copysign = ops.copysign
+    nan_to_num = ops.nan_to_num
+    conj = ops.conj
+    angle = ops.angle
+    matmul = ops.matmul
+
+    def mm(self, mat2):
+        """The product of two matrices."""
+        return _ranked("mm", 2, self, mat2)
+
+    def bmm(self, mat2):
+        """The products of two batches of matrices."""
+        return _ranked("bmm", 3, self, mat2)
+
+    def mv(self, vec):
+        """Matrix times vector."""
+        return ops.matmul(self, vec)
+
+    def dot(self, tensor):
+        """The sum of products of two vectors."""
+        return _ranked("dot", 1, self, tensor)
+
+    # --- comparison and logic ----------------------------------------------------------------------------------------------------------
+
+    eq = ops.eq
+    ne = not_equal = ops.ne
+    lt = less = ops.lt
+    le = less_equal = ops.le
+    gt = greater = ops.gt
+    ge = greater_equal = ops.ge
+    logical_and = ops.logical_and
+    logical_or = ops.logical_or
+    logical_xor = ops.logical_xor
+    logical_not = ops.logical_not
+    bitwise_and = ops.bitwise_and
+    bitwise_or = ops.bitwise_or
+    bitwise_xor = ops.bitwise_xor
+    bitwise_not = ops.bitwise_not
+    isnan = ops.isnan
+    isinf = ops.isinf
+    isfinite = ops.isfinite
+    isclose = arithmetic.isclose
+    allclose = arithmetic.allclose
+    equal = arithmetic.equal
+
+    def where(self, condition, other):
+        """This tensor where condition is true, else other."""
+        return arithmetic.where(condition, self, other)
+
+    # --- reductions -----------------------------------------------------------------------------------------------------------------------
+
+    sum = reductions.sum
+    mean = reductions.mean
+    prod = reductions.prod
+    nansum = reductions.nansum
+    nanmean = reductions.nanmean
+    max = reductions.max
+    min = reductions.min
+    amax = ops.amax
+    amin = ops.amin
+    argmax = ops.argmax
+    argmin = ops.argmin
+    any = ops.any
+    all = ops.all
+    var = reductions.var
+    std = reductions.std
+    norm = reductions.norm
+    median = reductions.median
+    kthvalue = reductions.kthvalue
+    logsumexp = ops.logsumexp
+    cumsum = reductions.cumsum
+    cumprod = reductions.cumprod
+    cummax = reductions.cummax
+    cummin = reductions.cummin
+    sort = reductions.sort
+    argsort = reductions.argsort
+    topk = reductions.topk
+    count_nonzero = reductions.count_nonzero
+    softmax = neural.softmax
+    log_softmax = neural.log_softmax
+
+    # --- indexing -----------------------------------------------------------------------------------------------------------------------------
+
+    gather = indexing.gather
+    scatter = indexing.scatter
+    scatter_add = indexing.scatter_add
+    index_select = indexing.index_select
+    index_add = indexing.index_add
+    index_put = indexing.index_put
+    masked_fill = indexing.masked_fill
+    masked_select = indexing.masked_select
+    nonzero = indexing.nonzero
+    take = indexing.take
+    take_along_dim = indexing.take_along_dim
+
+    # --- in place -------------------------------------------------------------------------------------------------------------------------------
+
+    def copy_(self, src, non_blocking=False):
+        """Write ``src`` (broadcast, converted) into this tensor's memory."""
+        return inplace.assign(self, src, "copy_")
+
+    def zero_(self):
+        """Set every value to 0."""
+        return self.fill_(0)
+
+    def fill_(self, value):
+        """Set every value to ``value``."""
+        source = value if isinstance(value, Value) else creation.tensor(value, dtype=self.dtype)
+        return inplace.assign(self, source, "fill_")
+
+    def uniform_(self, from_=0.0, to=1.0, *, generator=None):
+        """Fill with numbers uniform on [from_, to)."""
+        fresh = creation.rand(*self.shape, generator=generator, dtype=self.dtype, device=self.device)
+        return inplace.assign(self, fresh * (to - from_) + from_, "uniform_")
+
+    def normal_(self, mean=0.0, std=1.0, *, generator=None):
+        """Fill with numbers from a normal distribution."""
+        fresh = creation.randn(*self.shape, generator=generator, dtype=self.dtype, device=self.device)
+        return inplace.assign(self, fresh * std + mean, "normal_")
+
+    def bernoulli_(self, p=0.5, *, generator=None):
+        """Fill with 1 at probability p, else 0."""
+        u = creation.rand(*self.shape, generator=generator, device=self.device)
+        return inplace.assign(self, (u < p).to(self.dtype), "bernoulli_")
+
+    def random_(self, from_=0, to=None, *, generator=None):
+        """Fill with integers uniform on [from_, to)."""
+        if to is None:
+            from_, to = (0, from_) if from_ else (0, 1 << 24 if self.is_floating_point() else dtypes.iinfo(self.dtype).max)
+        fresh = creation.randint(from_, to, tuple(self.shape), generator=generator, device=self.device)
+        return inplace.assign(self, fresh, "random_")
+
+    def exponential_(self, lambd=1.0, *, generator=None):
+        """Fill with numbers from an exponential distribution."""
+        u = creation.rand(*self.shape, generator=generator, dtype=self.dtype, device=self.device)
+        return inplace.assign(self, ops.log1p(-u) / -lambd, "exponential_")
+
+    def transpose_(self, dim0, dim1):
+        return _reshape_in_place(self, shaping.transpose(self, dim0, dim1))
+
+    def t_(self):
+        return _reshape_in_place(self, shaping.t(self))
+
+    def squeeze_(self, dim=None):
+        return _reshape_in_place(self, shaping.squeeze(self, dim))
+
+    def unsqueeze_(self, dim):
+        return _reshape_in_place(self, shaping.unsqueeze(self, dim))
+
+
+class ArgumentErrorOrRuntime(ArgumentError, RuntimeError):
+    """PyTorch raises RuntimeError here, Python's sense says TypeError: both can be caught."""
+
+
+class AmbiguousTruth(ArgumentErrorOrRuntime, ValueError):
+    """A tensor of several values used as one truth value."""
+
+
+def _ranked(name: str, rank: int, a, b):
+    """matmul for operands of exactly that rank."""
+    for label, x in (("input", a), ("other", b)):
+        if x._array.ndim != rank:
+            raise ShapeError(
+                f"{name}: expected {rank}-D tensors, {label} has {x._array.ndim} dims.",
+                f"input: {tuple(a._array.shape)}\nother: {tuple(b._array.shape)}",
+                "Use matmul for other ranks.",
+            )
+    if rank == 3 and a._array.shape[0] != b._array.shape[0]:
+        raise ShapeError(
+            f"{name}: the batch sizes differ.", f"input: {tuple(a._array.shape)}\nother: {tuple(b._array.shape)}"
+        )
+    return ops.matmul(a, b)
+
+
+def _reshape_in_place(tensor, view):
+    tensor._array = view._array
+    tensor._node = view._node if state.grad else tensor._node
+    return tensor
+
+
+def _rebuild(cls, array, requires_grad):
+    new = object.__new__(cls)
+    new._array = array
+    new._node = None
+    if requires_grad:
+        new._node = Leaf(new)
+    return new
+
+
+def _to_device(x: Value, place) -> Value:
+    """Copy to another device, differentiably."""
+    place = device(place)
+    current = x.device
+    if place.type == current.type and (place.index is None or place.index == current.index):
+        return x
+    if place.type == "meta":
+        return wrap(MetaArray(x._array.shape, x._array.dtype))
+    if x.is_meta:
+        raise DeviceError(
+            "Cannot copy out of meta tensor; no data!",
+            hint="Make the tensor on the real device, or fill a model with module.to_empty(device=...).",
+        )
+    return ops.to_device(x, device=place)
+
+
+for _name in (
+    "add sub mul div floor_divide remainder fmod pow neg abs sign exp exp2 expm1 log log2 log10 log1p sqrt rsqrt square "
+    "reciprocal sin cos tan asin acos atan sinh cosh tanh asinh acosh atanh erf erfc sigmoid relu floor ceil round trunc "
+    "frac clamp clamp_min clamp_max lerp addcmul addcdiv nan_to_num scatter scatter_add index_add index_put masked_fill "
+    "tril triu cumsum cumprod eq ne lt le gt ge logical_and logical_or logical_xor logical_not bitwise_and bitwise_or "
+    "bitwise_xor bitwise_not"
+).split():
+    setattr(Tensor, _name + "_", _in_place(_name + "_", getattr(Tensor, _name)))
+Tensor.clip_ = Tensor.clamp_
+Tensor.multiply_, Tensor.divide_, Tensor.subtract_ = Tensor.mul_, Tensor.div_, Tensor.sub_
+Tensor.__iadd__, Tensor.__isub__, Tensor.__imul__ = Tensor.add_, Tensor.sub_, Tensor.mul_
+Tensor.__itruediv__, Tensor.__ifloordiv__, Tensor.__imod__ = Tensor.div_, Tensor.floor_divide_, Tensor.remainder_
+Tensor.__ipow__, Tensor.__iand__, Tensor.__ior__ = Tensor.pow_, Tensor.bitwise_and_, Tensor.bitwise_or_
+Tensor.__ixor__ = Tensor.bitwise_xor_
+
+value.register_tensor_class(Tensor)

@@ -1,0 +1,224 @@
+"""The bare tensor: an array, the node that made it, and the memory it shares. Methods come later, in tensor.py."""
+
+from __future__ import annotations
+
+import itertools
+import weakref
+from collections.abc import Callable
+
+import numpy as np
+
+#: One counter orders everything that happens to tensors: nodes being made and arrays being changed in place.
+tick = itertools.count(1).__next__
+
+
+class MetaArray:
+    """Shape and dtype without data: what an op's ``infer`` takes and gives, and the array of a ``meta`` tensor."""
+
+    __slots__ = ("dtype", "shape")
+
+    def __init__(self, shape: tuple[int, ...], dtype: np.dtype):
+        self.shape = tuple(shape)
+        self.dtype = dtype
+
+    @property
+    def ndim(self) -> int:
+        return len(self.shape)
+
+    @property
+    def size(self) -> int:
+        total = 1
+        for n in self.shape:
+            total = total * n
+        return total
+
+    @property
+    def nbytes(self) -> int:
+        return self.size * self.dtype.itemsize
+
+    def __repr__(self) -> str:
+        return f"MetaArray({self.shape}, {self.dtype})"
+
+
+class Storage:
+    """What tensors that share memory have in common: when it was last changed, and who looks at it.
+
+    Made on first need (a view, an in-place change, an output kept for backward), so most tensors have none.
+    """
+
+    __slots__ = ("base", "mutated", "version", "views")
+
+    def __init__(self):
+        self.mutated = 0  # tick of the last in-place change
+        self.version = 0  # how many there were
+        self.base: weakref.ref | None = None  # the tensor whose views these are
+        self.views: list[weakref.ref] = []
+
+
+class Node:
+    """One step of the computation, as backward needs it. Keeps what the op's gradient rule names, nothing else."""
+
+    __slots__ = ("__weakref__", "attributes", "inputs", "op", "saved", "seq", "shapes", "where")
+
+    op: object  # the Op (or anything with the same backward())
+    inputs: tuple  # parent nodes; None where no gradient is wanted
+    saved: tuple | None  # what backward reads; None once freed
+    attributes: dict
+    seq: int
+    shapes: tuple | None  # input shapes where broadcasting has to be undone
+    where: tuple | None  # the user's (file, line, function) that made it, when known
+
+    def name(self) -> str:
+        """PyTorch's way to name a node: ``AddBackward0``."""
+        return f"{''.join(part.capitalize() for part in self.op.name.split('_'))}Backward0"
+
+    @property
+    def next_functions(self) -> tuple:
+        """The nodes this one passes gradients to, each with its output number."""
+        return tuple((p, 0) for p in self.inputs)
+
+    def __repr__(self) -> str:
+        return f"<{self.name()}>"
+
+    def register_hook(self, hook: Callable) -> Hook:
+        """Call ``hook(grad_inputs, grad_outputs)`` when backward has run this node; it may return new grad_inputs."""
+        return add_hook(node_hooks, self, hook)
+
+    def register_prehook(self, hook: Callable) -> Hook:
+        """Call ``hook(grad_outputs)`` before backward runs this node; it may return new grad_outputs."""
+        return add_hook(node_prehooks, self, hook)
+
+
+class Leaf:
+    """The end of the graph for a tensor that wants its gradient: backward adds into ``tensor.grad``."""
+
+    __slots__ = ("__weakref__", "ref", "seq")
+
+    inputs = ()
+    saved = ()
+    shapes = None
+    where = None
+    next_functions = ()
+
+    def __init__(self, tensor: Value):
+        self.ref = weakref.ref(tensor)
+        self.seq = tick()
+
+    @property
+    def variable(self):
+        return self.ref()
+
+    def name(self) -> str:
+        return "AccumulateGrad"
+
+    def __repr__(self) -> str:
+        return "<AccumulateGrad>"
+
+    def register_hook(self, hook: Callable) -> Hook:
+        return add_hook(node_hooks, self, hook)
+
+
+#: Hooks are rare: kept beside the nodes rather than in each.
+node_hooks: weakref.WeakKeyDictionary = weakref.WeakKeyDictionary()
+node_prehooks: weakref.WeakKeyDictionary = weakref.WeakKeyDictionary()
+tensor_hooks: weakref.WeakKeyDictionary = weakref.WeakKeyDictionary()  # node or leaf -> hooks on the tensor's gradient
+
+
+class Hook:
+    """What registering a hook returns: ``remove()`` takes it away; also usable in a ``with`` block."""
+
+    _ids = itertools.count()
+
+    def __init__(self, hooks: dict):
+        self.id = next(Hook._ids)
+        self._hooks = weakref.ref(hooks) if not isinstance(hooks, dict) else (lambda: hooks)
+
+    def remove(self) -> None:
+        hooks = self._hooks()
+        if hooks is not None:
+            hooks.pop(self.id, None)
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *exc):
+        self.remove()
+
+
+def add_hook(table, key, fn: Callable) -> Hook:
+    hooks = table.setdefault(key, {})
+    handle = Hook(hooks)
+    hooks[handle.id] = fn
+    return handle
+
+
+class Value:
+    """What every tensor is: ``_array`` (numpy, cupy or meta) and ``_node`` (None when no gradient flows)."""
+
+    __slots__ = ("__dict__", "__weakref__", "_array", "_node")
+
+    # Rare attributes live in __dict__ once set; these are their values until then.
+    _grad: Value | None = None
+    _storage: Storage | None = None
+    _view_of: tuple | None = None  # (base tensor, ((op, attributes), ...)): how to look at base and see this
+    _names: tuple[str | None, ...] | None = None
+    _retains_grad = False
+
+
+#: The class of new tensors and its subclasses (Parameter, ...). tensor.py fills them when it defines the class.
+tensor_class: type = Value
+tensor_types: set[type] = set()
+_new = object.__new__
+
+
+def register_tensor_class(cls: type) -> None:
+    """Make ``cls`` the class of new tensors."""
+    global tensor_class
+    tensor_class = cls
+    tensor_types.add(cls)
+
+
+def wrap(array, node=None) -> Value:
+    """A tensor around ``array``; 0-d results that NumPy returned as scalars become arrays again."""
+    out = _new(tensor_class)
+    out._array = array if not isinstance(array, (np.generic, int, float, complex)) else np.asarray(array)
+    out._node = node
+    return out
+
+
+def is_tensor(x) -> bool:
+    return x.__class__ in tensor_types or isinstance(x, Value)
+
+
+def storage_of(tensor: Value) -> Storage:
+    """The tensor's storage record, made now if it had none."""
+    storage = tensor._storage
+    if storage is None:
+        storage = tensor._storage = Storage()
+    return storage
+
+
+def mark_mutated(tensor: Value) -> None:
+    """Say that the tensor's memory was changed in place."""
+    storage = tensor._storage
+    if storage is None:
+        storage = tensor._storage = Storage()
+    storage.mutated = tick()
+    storage.version += 1
+
+
+def link_view(base: Value, view: Value, op, attributes: dict) -> None:
+    """Record that ``view`` shows memory of ``base`` through ``op``."""
+    if base._view_of is None:
+        root, path = base, ()
+    else:
+        root, path = base._view_of
+    storage = storage_of(root)
+    if storage.base is None:
+        storage.base = weakref.ref(root)
+    view._storage = storage
+    view._view_of = (root, (*path, (op, attributes)))
+    views = storage.views
+    views.append(weakref.ref(view))
+    if len(views) > 64 and len(views) & (len(views) - 1) == 0:  # at 128, 256, ...: drop the dead
+        storage.views = [r for r in views if r() is not None]

@@ -1,0 +1,189 @@
+"""Elementwise functions whose PyTorch signature says more than the op: alpha, rounding_mode, bounds as tensors."""
+
+from __future__ import annotations
+
+from mlkit.core import dtype as dtypes
+from mlkit.core.dispatch import ops
+from mlkit.core.errors import ArgumentError, ValueRangeError
+from mlkit.core.value import Value
+
+
+def add(input, other, *, alpha=1):
+    """input + alpha * other.
+
+    >>> import mlkit
+    >>> mlkit.add(mlkit.tensor([1.0, 2.0]), mlkit.tensor([10.0, 10.0]), alpha=0.5)
+    tensor([6., 7.])
+    """
+    return ops.add(input, other if alpha == 1 else ops.mul(other, alpha))
+
+
+def sub(input, other, *, alpha=1):
+    """input - alpha * other."""
+    return ops.sub(input, other if alpha == 1 else ops.mul(other, alpha))
+
+
+def rsub(input, other, *, alpha=1):
+    """other - alpha * input."""
+    return ops.sub(other, input if alpha == 1 else ops.mul(input, alpha))
+
+
+def div(input, other, *, rounding_mode: str | None = None):
+    """input / other; ``rounding_mode`` None is true division, "trunc" rounds to zero, "floor" rounds down."""
+    if rounding_mode is None:
+        return ops.div(input, other)
+    if rounding_mode == "floor":
+        return ops.floor_divide(input, other)
+    if rounding_mode == "trunc":
+        return ops.trunc_divide(input, other)
+    raise ValueRangeError(f"div: rounding_mode must be None, 'trunc' or 'floor', got {rounding_mode!r}.")
+
+
+def pow(input, exponent):  # noqa: A001
+    """input ** exponent; either may be a number.
+
+    >>> import mlkit
+    >>> mlkit.pow(mlkit.tensor([1.0, 2.0, 3.0]), 2)
+    tensor([1., 4., 9.])
+    """
+    if isinstance(exponent, Value):
+        if not isinstance(input, Value):
+            d = dtypes.scalar_dtype(dtypes.scalar_category(input))
+            kind = dtypes.from_numpy_dtype(exponent._array.dtype)
+            d = dtypes.result_dtype(kind, None, d.category)
+            input = ops.cast(ops.ones_like(exponent), dtype=d) * input
+        return ops.pow(input, exponent)
+    if not isinstance(input, Value):
+        raise ArgumentError("pow: expected a tensor as input or exponent.")
+    d = dtypes.from_numpy_dtype(input._array.dtype)
+    target = dtypes.result_dtype(d, None, dtypes.scalar_category(exponent))
+    if target is not d:
+        input = ops.cast(input, dtype=target)
+    elif d.category < 2 and exponent < 0:
+        raise ValueRangeError("Integers to negative integer powers are not allowed.", hint="Use x.float() ** exponent.")
+    return ops.pow_scalar(input, exponent=exponent)
+
+
+def clamp(input, min=None, max=None):  # noqa: A002
+    """input bounded below by min and above by max: numbers or tensors, at least one of them."""
+    if min is None and max is None:
+        raise ValueRangeError("clamp: at least one of 'min' or 'max' must not be None.")
+    if isinstance(min, Value) or isinstance(max, Value):
+        if min is not None:
+            input = ops.maximum(input, min)
+        return ops.minimum(input, max) if max is not None else input
+    category = -1
+    for bound in (min, max):
+        if bound is not None:
+            category = dtypes.scalar_category(bound) if dtypes.scalar_category(bound) > category else category
+    d = dtypes.from_numpy_dtype(input._array.dtype)
+    target = dtypes.result_dtype(d, None, category)
+    if target is not d:
+        input = ops.cast(input, dtype=target)
+    return ops.clamp(input, min=min, max=max)
+
+
+def clamp_min(input, min):  # noqa: A002
+    """input bounded below."""
+    return clamp(input, min=min)
+
+
+def clamp_max(input, max):  # noqa: A002
+    """input bounded above."""
+    return clamp(input, max=max)
+
+
+def where(condition, input=None, other=None):
+    """input where condition is true, else other; with condition alone the indices of its non-zero places."""
+    if input is None and other is None:
+        from mlkit.functional.indexing import nonzero
+
+        return nonzero(condition, as_tuple=True)
+    if not isinstance(input, Value) and not isinstance(other, Value):
+        d = dtypes.promote_types(*(dtypes.scalar_dtype(dtypes.scalar_category(x)) for x in (input, other)))
+        blank = ops.cast(ops.zeros_like(condition), dtype=d)
+        input, other = blank + input, blank + other
+    return ops.where(condition, input, other)
+
+
+def round(input, *, decimals: int = 0):  # noqa: A001
+    """The nearest integer, or the nearest number with that many decimals; halves go to even."""
+    if decimals == 0:
+        return ops.round(input)
+    scale = 10.0**decimals
+    return ops.div(ops.round(ops.mul(input, scale)), scale)
+
+
+def addcmul(input, tensor1, tensor2, *, value=1):
+    """input + value * tensor1 * tensor2."""
+    return add(input, ops.mul(tensor1, tensor2), alpha=value)
+
+
+def addcdiv(input, tensor1, tensor2, *, value=1):
+    """input + value * tensor1 / tensor2."""
+    return add(input, ops.div(tensor1, tensor2), alpha=value)
+
+
+def isclose(input, other, rtol: float = 1e-05, atol: float = 1e-08, equal_nan: bool = False):
+    """True where |input - other| <= atol + rtol * |other|."""
+    close = ops.le(ops.abs(ops.sub(input, other)), ops.add(ops.mul(ops.abs(other), rtol), atol))
+    close = ops.logical_and(close, ops.logical_and(ops.isfinite(input), ops.isfinite(other)))
+    close = ops.logical_or(close, ops.eq(input, other))
+    if equal_nan:
+        close = ops.logical_or(close, ops.logical_and(ops.isnan(input), ops.isnan(other)))
+    return close
+
+
+def allclose(input, other, rtol: float = 1e-05, atol: float = 1e-08, equal_nan: bool = False) -> bool:
+    """Whether all elements are close in the sense of ``isclose``."""
+    return bool(ops.all(isclose(input, other, rtol, atol, equal_nan))._array)
+
+
+def equal(input, other) -> bool:
+    """Whether both have the same shape and the same values."""
+    if tuple(input._array.shape) != tuple(other._array.shape):
+        return False
+    return bool(ops.all(ops.eq(input, other))._array)
+
+
+def square(input):
+    """input * input."""
+    return pow(input, 2)
+
+
+def deg2rad(input):
+    """Degrees to radians."""
+    return ops.mul(input, 0.017453292519943295)
+
+
+def rad2deg(input):
+    """Radians to degrees."""
+    return ops.mul(input, 57.29577951308232)
+
+
+def is_floating_point(input) -> bool:
+    """Whether the elements are floating point numbers."""
+    return dtypes.from_numpy_dtype(input._array.dtype).is_floating_point
+
+
+def is_complex(input) -> bool:
+    """Whether the elements are complex numbers."""
+    return dtypes.from_numpy_dtype(input._array.dtype).is_complex
+
+
+def result_type(tensor1, tensor2):
+    """The dtype an arithmetic op on both would give."""
+
+    def kinds(x):
+        if not isinstance(x, Value):
+            return None, None, dtypes.scalar_category(x)
+        d = dtypes.from_numpy_dtype(x._array.dtype)
+        return (d, None, None) if x._array.ndim else (None, d, None)
+
+    merged = []
+    for a, b in zip(kinds(tensor1), kinds(tensor2), strict=True):
+        if a is None or b is None:
+            merged.append(a if b is None else b)
+        else:
+            merged.append(max(a, b) if isinstance(a, int) else dtypes.promote_types(a, b))
+    return dtypes.result_dtype(*merged)

@@ -1,0 +1,203 @@
+"""Reductions with PyTorch's overloads: over everything, over dims, with or without indices."""
+
+from __future__ import annotations
+
+from collections import namedtuple
+
+from mlkit.core import dtype as dtypes
+from mlkit.core.dispatch import ops
+from mlkit.core.errors import DimensionError
+from mlkit.core.value import Value
+
+# PyTorch's named results
+max_result = namedtuple("max", ("values", "indices"))
+min_result = namedtuple("min", ("values", "indices"))
+median_result = namedtuple("median", ("values", "indices"))
+mode_result = namedtuple("mode", ("values", "indices"))
+sort_result = namedtuple("sort", ("values", "indices"))
+topk_result = namedtuple("topk", ("values", "indices"))
+kthvalue_result = namedtuple("kthvalue", ("values", "indices"))
+cummax_result = namedtuple("cummax", ("values", "indices"))
+cummin_result = namedtuple("cummin", ("values", "indices"))
+
+
+def _cast(input, dtype):
+    if dtype is None:
+        return input
+    d = dtypes.as_dtype(dtype)
+    return input if input._array.dtype == d.numpy else ops.cast(input, dtype=d)
+
+
+def sum(input, dim=None, keepdim: bool = False, *, dtype=None):  # noqa: A001
+    """The sum over ``dim`` (an int, a tuple, or None for all); integers are summed as int64.
+
+    >>> import mlkit
+    >>> mlkit.sum(mlkit.ones(2, 3), dim=1)
+    tensor([3., 3.])
+    """
+    out = ops.sum(_cast(input, dtype), dim=dim, keepdim=keepdim)
+    return _cast(out, dtype)
+
+
+def mean(input, dim=None, keepdim: bool = False, *, dtype=None):
+    """The mean over ``dim`` (an int, a tuple, or None for all)."""
+    return ops.mean(_cast(input, dtype), dim=dim, keepdim=keepdim)
+
+
+def prod(input, dim=None, keepdim: bool = False, *, dtype=None):
+    """The product over ``dim`` (an int, or None for all)."""
+    return _cast(ops.prod(_cast(input, dtype), dim=dim, keepdim=keepdim), dtype)
+
+
+def nansum(input, dim=None, keepdim: bool = False, *, dtype=None):
+    """The sum over ``dim`` with NaN counted as zero."""
+    return sum(ops.where(ops.isnan(input), ops.zeros_like(input), input), dim, keepdim, dtype=dtype)
+
+
+def nanmean(input, dim=None, keepdim: bool = False, *, dtype=None):
+    """The mean over ``dim`` of what is not NaN."""
+    known = ops.logical_not(ops.isnan(input))
+    return ops.div(nansum(input, dim, keepdim, dtype=dtype), ops.sum(known, dim=dim, keepdim=keepdim))
+
+
+def _extreme(input, dim, keepdim, amax, argmax, elementwise, result):
+    if isinstance(dim, Value):
+        return elementwise(input, dim)
+    if dim is None:
+        if input._array.size == 0:
+            raise DimensionError(
+                f"{amax.__name__[1:]}(): Expected reduction dim to be specified for input.numel() == 0.",
+                f"input: {tuple(input._array.shape)}",
+            )
+        return amax(input)
+    indices = argmax(input, dim=dim, keepdim=True)
+    if not input._array.ndim:
+        return result(ops.clone(input), ops.reshape(indices, shape=()))
+    values = ops.gather(input, indices, dim=dim)
+    if not keepdim:
+        values, indices = ops.squeeze(values, dim), ops.squeeze(indices, dim)
+    return result(values, indices)
+
+
+def max(input, dim=None, keepdim: bool = False, *, other=None):  # noqa: A001
+    """The largest value of all; with ``dim`` (values, indices) along it; with a tensor the elementwise maximum.
+
+    >>> import mlkit
+    >>> mlkit.max(mlkit.tensor([[1.0, 5.0], [7.0, 2.0]]), dim=1).indices
+    tensor([1, 0])
+    """
+    return _extreme(input, dim if other is None else other, keepdim, ops.amax, ops.argmax, ops.maximum, max_result)
+
+
+def min(input, dim=None, keepdim: bool = False, *, other=None):  # noqa: A001
+    """The smallest value of all; with ``dim`` (values, indices) along it; with a tensor the elementwise minimum."""
+    return _extreme(input, dim if other is None else other, keepdim, ops.amin, ops.argmin, ops.minimum, min_result)
+
+
+def aminmax(input, *, dim=None, keepdim: bool = False):
+    """The smallest and the largest value."""
+    pair = namedtuple("aminmax", ("min", "max"))
+    return pair(ops.amin(input, dim=dim, keepdim=keepdim), ops.amax(input, dim=dim, keepdim=keepdim))
+
+
+def _correction(unbiased, correction):
+    if correction is not None:
+        return correction
+    return 1 if unbiased is None or unbiased else 0
+
+
+def var(input, dim=None, unbiased=None, keepdim: bool = False, *, correction=None):
+    """The variance; ``correction=1`` (the default) divides by n - 1, 0 by n."""
+    if isinstance(dim, bool):
+        dim, unbiased = None, dim
+    return ops.var(input, dim=dim, correction=_correction(unbiased, correction), keepdim=keepdim)
+
+
+def std(input, dim=None, unbiased=None, keepdim: bool = False, *, correction=None):
+    """The standard deviation; ``correction=1`` (the default) divides by n - 1, 0 by n."""
+    return ops.sqrt(var(input, dim, unbiased, keepdim, correction=correction))
+
+
+def var_mean(input, dim=None, unbiased=None, keepdim: bool = False, *, correction=None):
+    """(variance, mean)."""
+    return var(input, dim, unbiased, keepdim, correction=correction), mean(input, dim, keepdim)
+
+
+def std_mean(input, dim=None, unbiased=None, keepdim: bool = False, *, correction=None):
+    """(standard deviation, mean)."""
+    return std(input, dim, unbiased, keepdim, correction=correction), mean(input, dim, keepdim)
+
+
+def sort(input, dim: int = -1, descending: bool = False, stable: bool = False):
+    """(values in order along ``dim``, where each was)."""
+    return sort_result(*ops.sort(input, dim=dim, descending=descending, stable=stable))
+
+
+def argsort(input, dim: int = -1, descending: bool = False, stable: bool = False):
+    """The indices that sort along ``dim``."""
+    return ops.sort(input, dim=dim, descending=descending, stable=stable)[1]
+
+
+def topk(input, k: int, dim: int = -1, largest: bool = True, sorted: bool = True):  # noqa: A002
+    """(the k largest values along ``dim``, where they were)."""
+    return topk_result(*ops.topk(input, k=k, dim=dim, largest=largest, sorted=sorted))
+
+
+def kthvalue(input, k: int, dim: int = -1, keepdim: bool = False):
+    """(the k-th smallest value along ``dim``, where it was)."""
+    values, indices = ops.topk(input, k=k, dim=dim, largest=False)
+    values, indices = (ops.narrow(t, dim=dim, start=k - 1, length=1) for t in (values, indices))
+    if not keepdim:
+        values, indices = ops.squeeze(values, dim), ops.squeeze(indices, dim)
+    return kthvalue_result(values, indices)
+
+
+def median(input, dim=None, keepdim: bool = False):
+    """The middle value (the lower one of two); with ``dim`` (values, indices)."""
+    if dim is None:
+        flat = ops.reshape(input, shape=(-1,))
+        return kthvalue(flat, (flat._array.size + 1) // 2, 0).values
+    n = input._array.shape[dim] if input._array.ndim else 1
+    return median_result(*kthvalue(input, (n + 1) // 2, dim, keepdim))
+
+
+def cummax(input, dim: int):
+    """(largest value so far along ``dim``, where it was)."""
+    return cummax_result(*ops.cummax(input, dim=dim))
+
+
+def cummin(input, dim: int):
+    """(smallest value so far along ``dim``, where it was)."""
+    return cummin_result(*ops.cummin(input, dim=dim))
+
+
+def cumsum(input, dim: int, *, dtype=None):
+    """The running sum along ``dim``."""
+    return ops.cumsum(_cast(input, dtype), dim=dim)
+
+
+def cumprod(input, dim: int, *, dtype=None):
+    """The running product along ``dim``."""
+    return ops.cumprod(_cast(input, dtype), dim=dim)
+
+
+def count_nonzero(input, dim=None):
+    """How many values are not zero."""
+    return ops.sum(ops.ne(input, 0), dim=dim)
+
+
+def norm(input, p="fro", dim=None, keepdim: bool = False, dtype=None):
+    """The vector p-norm over ``dim`` (all dims for None); "fro" is the 2-norm."""
+    input = _cast(input, dtype)
+    size = ops.abs(input)
+    if p in ("fro", 2, 2.0):
+        return ops.sqrt(ops.sum(ops.mul(size, size), dim=dim, keepdim=keepdim))
+    if p == float("inf"):
+        return ops.amax(size, dim=dim, keepdim=keepdim)
+    if p == -float("inf"):
+        return ops.amin(size, dim=dim, keepdim=keepdim)
+    if p == 0:
+        return ops.cast_like(ops.sum(ops.ne(size, 0), dim=dim, keepdim=keepdim), size)
+    if p == 1:
+        return ops.sum(size, dim=dim, keepdim=keepdim)
+    return ops.pow_scalar(ops.sum(ops.pow_scalar(size, exponent=p), dim=dim, keepdim=keepdim), exponent=1.0 / p)

@@ -1,0 +1,128 @@
+"""Products of matrices."""
+
+from mlkit.core.errors import ShapeError
+from mlkit.core.size import broadcast_shapes
+from mlkit.core.value import MetaArray
+from mlkit.ops.registry import Op, op
+
+
+def explain_matmul(a, b) -> None:
+    """Raise the ShapeError that says why ``a @ b`` cannot be."""
+    inner_b = b[-2] if len(b) > 1 else b[0]
+    axis = "second-to-last" if len(b) > 1 else "only"
+    hint = None
+    if len(a) > 2 and len(b) == 2:
+        total = 1
+        for n in a[1:]:
+            total = total * n
+        if total == inner_b:
+            hint = "If input is still an image, flatten it first: input.flatten(1)."
+    if hint is None and len(b) == 2 and a[-1] == b[-1]:
+        hint = "other looks transposed: try input @ other.T."
+    raise ShapeError(
+        f"matmul: the last axis of input and the {axis} axis of other must agree: {a[-1]} != {inner_b}.",
+        f"input: {tuple(a)}\nother: {tuple(b)}",
+        hint,
+    )
+
+
+@op(onnx="MatMul", samples=[((3, 4), (4, 2)), ((2, 3, 4), (4, 2)), ((2, 1, 3, 4), (5, 4, 2)), ((4,), (4,)), ((4,), (2, 4, 3)), ((2, 3, 4), (4,))])
+class matmul(Op):
+    """The matrix product over the last two dims; leading dims broadcast, 1-d tensors are rows or columns."""
+
+    def infer(input, other):
+        a, b = input.shape, other.shape
+        if not a or not b:
+            raise ShapeError(
+                "matmul: both arguments need at least 1 dimension.", f"input: {tuple(a)}\nother: {tuple(b)}"
+            )
+        if a[-1] != (b[-2] if len(b) > 1 else b[0]):
+            explain_matmul(a, b)
+        try:
+            batch = broadcast_shapes(a[:-2], b[:-2])
+        except ValueError:
+            raise ShapeError(
+                "matmul: the leading (batch) dims do not broadcast.", f"input: {tuple(a)}\nother: {tuple(b)}"
+            ) from None
+        tail = ((a[-2],) if len(a) > 1 else ()) + ((b[-1],) if len(b) > 1 else ())
+        return MetaArray((*batch, *tail), input.dtype)
+
+    def forward(m, input, other):
+        return m.matmul_(input, other)
+
+    def vjp_input(m, g, other, input_shape):
+        if len(input_shape) == 1 and len(other.shape) == 1:
+            return g * m.conj(other)
+        if len(other.shape) == 1:
+            return m.unbroadcast(m.unsqueeze(g, -1) * m.conj(other), tuple(input_shape))
+        turned = m.conj(m.mT(other))
+        if len(input_shape) == 1:
+            return m.unbroadcast(m.squeeze(m.matmul(m.unsqueeze(g, -2), turned), -2), tuple(input_shape))
+        if len(input_shape) == 2 and len(other.shape) > 2:
+            return m.unbroadcast(m.matmul(g, turned), tuple(input_shape))
+        return m.unbroadcast(m.matmul(g, turned), tuple(input_shape))
+
+    def vjp_other(m, g, input, other_shape):
+        if len(input.shape) == 1 and len(other_shape) == 1:
+            return g * m.conj(input)
+        if len(input.shape) == 1:
+            return m.unbroadcast(m.unsqueeze(m.conj(input), -1) * m.unsqueeze(g, -2), tuple(other_shape))
+        if len(other_shape) == 1:
+            product = m.matmul(m.conj(m.mT(input)), m.unsqueeze(g, -1))
+            return m.unbroadcast(m.squeeze(product, -1), tuple(other_shape))
+        if len(other_shape) == 2 and len(input.shape) > 2:  # one GEMM over all batches instead of many and a sum
+            rows = m.reshape(input, shape=(-1, input.shape[-1]))
+            return m.matmul(m.conj(m.mT(rows)), m.reshape(g, shape=(-1, g.shape[-1])))
+        return m.unbroadcast(m.matmul(m.conj(m.mT(input)), g), tuple(other_shape))
+
+
+@op(onnx="Gemm", samples=[((3, 4), (2, 4), (2,)), ((2, 3, 4), (5, 4)), ((4,), (2, 4), (2,))])
+class linear(Op):
+    """input @ weight.T + bias: input (*, in), weight (out, in), bias (out) -> (*, out)."""
+
+    def infer(input, weight, bias=None):
+        if not input.shape or weight.ndim not in (1, 2):
+            raise ShapeError(
+                "linear: expected input (*, in) and weight (out, in).",
+                f"input: {tuple(input.shape)}\nweight: {tuple(weight.shape)}",
+            )
+        if input.shape[-1] != weight.shape[-1]:
+            flat = 1
+            for n in input.shape[1:]:
+                flat = flat * n
+            hint = None
+            if input.ndim > 2 and flat == weight.shape[-1]:
+                hint = "If input is still an image, flatten it first: input.flatten(1)."
+            elif weight.ndim == 2:
+                hint = f"The layer before gives {input.shape[-1]} features: Linear({input.shape[-1]}, {weight.shape[0]})."
+            raise ShapeError(
+                f"linear: the last axis of input and of weight must agree: {input.shape[-1]} != {weight.shape[-1]}.",
+                f"input:  (*, in): {tuple(input.shape)}\nweight: (out, in): {tuple(weight.shape)}",
+                hint,
+            )
+        if bias is not None and tuple(bias.shape) not in (tuple(weight.shape[:-1]), ()):
+            raise ShapeError(
+                "linear: bias must have one value per output.",
+                f"weight: (out, in): {tuple(weight.shape)}\nbias: (out): {tuple(bias.shape)}",
+            )
+        return MetaArray((*input.shape[:-1], *weight.shape[:-1]), input.dtype)
+
+    def forward(m, input, weight, bias=None):
+        return m.linear_(input, weight, bias)
+
+    def vjp_input(m, g, weight):
+        if len(weight.shape) == 1:
+            return m.unsqueeze(g, -1) * m.conj(weight)
+        return m.matmul(g, m.conj(weight))
+
+    def vjp_weight(m, g, input, weight_shape):
+        if len(weight_shape) == 1:
+            return m.unbroadcast(m.unsqueeze(g, -1) * m.conj(input), tuple(weight_shape))
+        if len(input.shape) == 1:
+            return m.unsqueeze(g, -1) * m.conj(input)
+        rows = input if len(input.shape) == 2 else m.reshape(input, shape=(-1, input.shape[-1]))
+        grads = g if len(g.shape) == 2 else m.reshape(g, shape=(-1, g.shape[-1]))
+        return m.matmul(m.mT(grads), m.conj(rows))
+
+    def vjp_bias(m, g, bias_shape):
+        return m.unbroadcast(g, tuple(bias_shape))
