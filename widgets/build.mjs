@@ -47,7 +47,9 @@ if (process.argv.includes("--watch")) {
   for (const name of widgets) {
     const file = path.join(folder, name, "view.js");
     const zipped = gzipSync(readFileSync(file), { level: 9 }).length;
-    console.log(`${name}/view.js  ${Math.round(statSync(file).size / 1000)} kB, ${Math.round(zipped / 1000)} kB compressed`);
+    console.log(
+      `${name}/view.js  ${Math.round(statSync(file).size / 1000)} kB, ${Math.round(zipped / 1000)} kB compressed`,
+    );
     if (zipped > 150_000) {
       console.error(`${name}: over 150 kB compressed. Every displayed widget sends this; find out what grew.`);
       process.exitCode = 1;

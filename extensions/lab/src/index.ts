@@ -7,6 +7,7 @@ import { Contents, ServerConnection } from '@jupyterlab/services';
 
 import { networkIcon } from './icon.js';
 import { exampleNotebook, freeName, INotebook, isNotebook } from './notebook.js';
+import picture from './picture.js';
 
 const EXTENSION = 'mlkit-lab';
 const CATEGORY = 'mlkit';
@@ -78,4 +79,4 @@ const plugin: JupyterFrontEndPlugin<void> = {
   }
 };
 
-export default plugin;
+export default [plugin, picture];

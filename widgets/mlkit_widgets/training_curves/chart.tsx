@@ -123,9 +123,7 @@ export function Chart({ run, version, family, names, axis, smoothing, logY, them
         legend: { show: false },
         scales: {
           x: { time: false, range: (_, low, high) => (high > low ? [low, high] : [low - 0.5, high + 0.5]) },
-          y: log
-            ? { distr: 3 }
-            : { range: (_, low, high) => spread(low, high) },
+          y: log ? { distr: 3 } : { range: (_, low, high) => spread(low, high) },
         },
         cursor: {
           sync: { key: cursorKey, scales: ["x", null] },
@@ -134,12 +132,15 @@ export function Chart({ run, version, family, names, axis, smoothing, logY, them
           y: false,
         },
         axes: [
-          { ...axes, space: 60, size: 28, values: (_, ticks) => ticks.map((tick) => number(tick)) },
+          { ...axes, space: 60, size: 24, values: (_, ticks) => ticks.map((tick) => number(tick)) },
           {
             ...axes,
             space: 34,
             size: (u, ticks) => {
-              const longest = (ticks ?? []).reduce((most, tick) => (tick && tick.length > most.length ? tick : most), "");
+              const longest = (ticks ?? []).reduce(
+                (most, tick) => (tick && tick.length > most.length ? tick : most),
+                "",
+              );
               u.ctx.font = font;
               return 12 + Math.ceil(u.ctx.measureText(longest).width);
             },
@@ -148,7 +149,9 @@ export function Chart({ run, version, family, names, axis, smoothing, logY, them
         ],
         series: [{}, ...lines],
         hooks: {
-          setCursor: [(u) => setAt(u.cursor.left !== undefined && u.cursor.left >= 0 ? u.posToVal(u.cursor.left, "x") : null)],
+          setCursor: [
+            (u) => setAt(u.cursor.left !== undefined && u.cursor.left >= 0 ? u.posToVal(u.cursor.left, "x") : null),
+          ],
           draw: [(u) => drawMarks(u, latest.current, colours, font)],
         },
       },
@@ -252,7 +255,6 @@ export function Chart({ run, version, family, names, axis, smoothing, logY, them
       <div
         className="plot"
         ref={box}
-        // biome-ignore lint/a11y/useSemanticElements: it reads values off a drawing; an <input> cannot hold one
         role="slider"
         tabIndex={0}
         aria-labelledby={label}
@@ -289,7 +291,13 @@ function spread(low: number | null, high: number | null): [number, number] {
 /** The best validation value as a ring, and each change of the learning rate as a dashed line with its new value. */
 function drawMarks(
   u: uPlot,
-  { curves, family, axis, perEpoch, run }: { curves: Curve[]; family: string; axis: Along; perEpoch: number | null; run: Run },
+  {
+    curves,
+    family,
+    axis,
+    perEpoch,
+    run,
+  }: { curves: Curve[]; family: string; axis: Along; perEpoch: number | null; run: Run },
   colours: Palette,
   font: string,
 ): void {
@@ -304,6 +312,7 @@ function drawMarks(
   ctx.fillStyle = colours.mark;
   ctx.font = font.replace("11px", `${Math.round(10 * ratio)}px`);
   ctx.textBaseline = "top";
+  ctx.textAlign = "left";
   for (const event of run.events) {
     if (event.kind !== "hyper" || event.name !== "lr" || event.step === undefined) continue;
     const x = axis === "time" ? (event.t ?? 0) : axis === "epoch" && perEpoch ? event.step / perEpoch : event.step;

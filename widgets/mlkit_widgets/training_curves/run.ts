@@ -138,8 +138,7 @@ export function families(names: Iterable<string>, wanted: string[] | null): Map<
     const family = familyOf(name);
     groups.set(family, [...(groups.get(family) ?? []), name]);
   }
-  const place = (family: string) =>
-    FIRST.includes(family) ? FIRST.indexOf(family) : LAST.includes(family) ? 99 : 50;
+  const place = (family: string) => (FIRST.includes(family) ? FIRST.indexOf(family) : LAST.includes(family) ? 99 : 50);
   const order =
     wanted?.filter((family) => groups.has(family)) ??
     [...groups.keys()].sort((a, b) => place(a) - place(b) || (a < b ? -1 : 1));

@@ -41,13 +41,13 @@ export function TrainingCurves({ run, model }: { run: Run; model: Model }) {
       role="region"
       aria-label={`Training curves${run.title ? ` of ${run.title}` : ""}`}
     >
-      <header className="top">
+      <div className="top">
         <h3>{run.title || "Training"}</h3>
         <span className="badge" role="status" data-state={status?.state ?? "waiting"}>
           {status ? (STATES[status.state] ?? status.state) : "Waiting for the kernel"}
         </span>
         <Progress status={status} />
-      </header>
+      </div>
       <Controls run={run} status={status} />
       <Notes run={run} status={status} />
       {panels.length === 0 ? (
