@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import html as _html
 import importlib
+import sys
 from typing import Any
 
 _DISPLAY = "mlkit.display"
@@ -71,3 +72,26 @@ def repr_mimebundle(obj: object, include: Any = None, exclude: Any = None) -> di
     if exclude:
         bundle = {name: data for name, data in bundle.items() if name not in exclude}
     return bundle
+
+
+def install_error_cards(shell: Any = None) -> bool:
+    """Have IPython show mlkit's errors as cards, other errors as ever; True where an IPython shell runs.
+
+    ``shell``: an ``InteractiveShell``; by default the one that runs. IPython is never imported from here, and the
+    display room only when an error is shown.
+
+    >>> install_error_cards()               # outside IPython
+    False
+    """
+    if shell is None:
+        ipython = sys.modules.get("IPython")
+        shell = ipython.get_ipython() if ipython is not None and hasattr(ipython, "get_ipython") else None
+    if shell is None:
+        return False
+    from mlkit.core.errors import MlkitError
+
+    def show(shell: Any, kind: type, error: BaseException, tb: Any, tb_offset: int | None = None) -> None:
+        importlib.import_module(_DISPLAY + ".error").show(shell, kind, error, tb, tb_offset)
+
+    shell.set_custom_exc((MlkitError,), show)
+    return True

@@ -1,0 +1,127 @@
+"""Which type is drawn by which functions.
+
+A type, or its name ``"module.QualName"``, is registered with functions that turn an object into HTML, text or a MIME
+bundle. A name instead of a type keeps this room from importing what nobody has displayed; a name instead of a function
+(``"module:function"``) keeps it from importing its own files early.
+
+>>> class Coin:
+...     sides = 2
+>>> register(Coin, html=lambda coin: f"<b>{coin.sides} sides</b>", text=lambda coin: f"{coin.sides} sides")
+>>> html(Coin())
+'<b>2 sides</b>'
+>>> class Euro(Coin): ...
+>>> text(Euro())                        # found along the method resolution order
+'2 sides'
+"""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+Draw = Callable[[Any], Any] | str | None
+
+
+@dataclass
+class Entry:
+    """How one type is displayed; None means: ask the next class along the method resolution order."""
+
+    html: Draw = None
+    text: Draw = None
+    mimebundle: Draw = None
+
+
+_entries: dict[type | str, Entry] = {}
+
+
+def register(kind: type | str, *, html: Draw = None, text: Draw = None, mimebundle: Draw = None) -> None:
+    """Say how objects of ``kind`` (and of its subclasses) are displayed. A later call replaces an earlier one.
+
+    ``kind``: a class, or ``"module.QualName"`` of one that need not be imported yet.
+    ``html`` and ``text``: functions of the object that return a string, or ``"module:function"`` to import on first use.
+    ``mimebundle``: a function that returns ``{mime type: data}``; its parts are added to the text and the HTML.
+    """
+    if not isinstance(kind, (type, str)):
+        raise TypeError(f"register: kind must be a class or 'module.QualName', got {kind!r}")
+    if isinstance(kind, str) and "." not in kind:
+        raise ValueError(f"register: expected 'module.QualName', got {kind!r}: say which module the class is in")
+    if html is None and text is None and mimebundle is None:
+        raise ValueError("register: give at least one of html=, text=, mimebundle=")
+    _entries[kind] = Entry(html, text, mimebundle)
+
+
+def unregister(kind: type | str) -> None:
+    """Forget how ``kind`` is displayed; unknown kinds are ignored."""
+    _entries.pop(kind, None)
+
+
+def _load(draw: Draw) -> Callable[[Any], Any]:
+    if callable(draw):
+        return draw
+    module, _, function = str(draw).partition(":")
+    return getattr(importlib.import_module(module), function)
+
+
+def find(obj: object, what: str) -> Callable[[Any], Any] | None:
+    """The function registered for ``what`` ("html", "text" or "mimebundle"), looked up along the class's MRO.
+
+    A class is asked for by itself before its name, so that a third party can override a name registered here.
+    """
+    for cls in type(obj).__mro__:
+        for key in (cls, f"{cls.__module__}.{cls.__qualname__}"):
+            entry = _entries.get(key)
+            draw = getattr(entry, what) if entry is not None else None
+            if draw is not None:
+                return _load(draw)
+    return None
+
+
+def html(obj: object) -> str | None:
+    """HTML for ``obj``, or None when nothing is registered for it."""
+    draw = find(obj, "html")
+    return None if draw is None else draw(obj)
+
+
+def text(obj: object) -> str | None:
+    """Text for ``obj``, or None when nothing is registered for it."""
+    draw = find(obj, "text")
+    return None if draw is None else draw(obj)
+
+
+def mimebundle(obj: object) -> dict[str, Any] | None:
+    """``{"text/plain": ..., "text/html": ...}`` and what the type's own ``mimebundle`` adds; None when unknown."""
+    draw_html, draw_bundle = find(obj, "html"), find(obj, "mimebundle")
+    if draw_html is None and draw_bundle is None:
+        return None
+    bundle: dict[str, Any] = {"text/plain": repr(obj)}
+    if draw_html is not None:
+        try:
+            bundle["text/html"] = draw_html(obj)
+        except Exception as error:  # the text is still worth having, with the reason under it
+            reason = " ".join(str(error).split()) or "no message"
+            bundle["text/plain"] += f"\n(HTML display failed: {type(error).__name__}: {reason[:300]})"
+    if draw_bundle is not None:
+        bundle.update(draw_bundle(obj))
+    return bundle
+
+
+def _register_own() -> None:
+    """The kinds that mlkit draws itself, by name: nothing here is imported before it is displayed."""
+    for kind, where in {
+        "mlkit.core.tensor.Tensor": "tensor:html",
+        "mlkit.nn.module.Module": "module:html",
+        "mlkit.optim.optimizer.Optimizer": "optimizer:html",
+        "mlkit.data.dataset.Dataset": "dataset:html",
+        "mlkit.data.loader.DataLoader": "dataset:html",
+        "mlkit.train.history.History": "history:html",
+        "mlkit.train.run.Run": "history:run_html",
+        "mlkit.observe.source.Source": "history:run_html",
+        "mlkit.compiler.graph.Graph": "graph:html",
+        "mlkit.core.errors.MlkitError": "error:html",
+    }.items():
+        register(kind, html=f"mlkit.display.{where}")
+
+
+_register_own()
