@@ -31,7 +31,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     0 it went well, 1 it failed, 2 the command line is wrong, 130 interrupted by Ctrl+C.
     """
     parser = _parser()
-    options = parser.parse_args(argv)
+    words = list(sys.argv[1:] if argv is None else argv)
+    passed_on: list[str] = []
+    if "--" in words and words[0] == "lab":
+        at = words.index("--")
+        words, passed_on = words[:at], words[at + 1 :]
+    options = parser.parse_args(words)
+    options.passed_on = passed_on
     if options.command is None:
         parser.print_help()
         return 0
@@ -97,10 +103,10 @@ def _parser() -> argparse.ArgumentParser:
         help="start JupyterLab",
         description="Starts JupyterLab; in a checkout on the first guide notebook. Options for JupyterLab itself go "
         "after --, as in: mlkit lab -- --port 9999",
+        usage="mlkit lab [-h] [--no-browser] [path] [-- JUPYTERLAB OPTIONS]",
     )
     lab.add_argument("path", nargs="?", type=Path, help="a notebook or a folder (default: the guide, or this folder)")
     lab.add_argument("--no-browser", action="store_true", help="only start the server and print its address")
-    lab.add_argument("jupyter", nargs="*", metavar="-- OPTION", help=argparse.SUPPRESS)
     lab.set_defaults(run=_lab)
 
     dashboard = commands.add_parser(
@@ -163,8 +169,6 @@ def _refuse_ipykernel_7_0() -> None:
 
 
 def _demo(options: argparse.Namespace) -> int:
-    from mlkit.demo import run
-
     # Find out before training, not after it, that the report cannot be written.
     folder = options.out.absolute().parent
     if options.out.is_dir():
@@ -173,6 +177,8 @@ def _demo(options: argparse.Namespace) -> int:
         raise UsageError(f"--out {options.out}: the folder {folder} is not there. Make it, or name another file.")
     if not os.access(folder, os.W_OK):
         raise UsageError(f"--out {options.out}: {folder} cannot be written. Name a file elsewhere with --out.")
+    from mlkit.demo import run
+
     return run(device=options.device, data=options.data, epochs=options.epochs, seed=options.seed, out=options.out)
 
 
@@ -203,7 +209,7 @@ def _lab(options: argparse.Namespace) -> int:
         arguments.append("--no-browser")
     if hasattr(os, "geteuid") and os.geteuid() == 0:
         arguments.append("--allow-root")  # in a container one is root; the server is on loopback and asks for a token
-    arguments += options.jupyter
+    arguments += options.passed_on
 
     from jupyterlab.labapp import LabApp
 

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from mlkit.display import picture, svg
-from mlkit.display.markup import card, escape, image, number, shape_text
+from mlkit.display.markup import card, escape, image, number, plural, shape_text
 from mlkit.display.sample import dtype_name, raw, to_numpy
 
 
@@ -16,13 +16,13 @@ def html(dataset: Any) -> str:
     loader = hasattr(dataset, "dataset") and hasattr(dataset, "batch_size")
     source = dataset.dataset if loader else dataset
     length = _length(source)
-    words = [f"{number(length)} samples" if length is not None else "samples without a known number"]
+    words = [plural(length, "sample") if length is not None else "samples without a known number"]
     if loader:
         batches = _length(dataset)
-        words.insert(0, f"{number(batches)} batches of {dataset.batch_size}" if batches is not None else "batches")
+        words.insert(0, f"{plural(batches, 'batch')} of {dataset.batch_size}" if batches is not None else "batches")
         workers = getattr(dataset, "num_workers", 0)
         words.append("shuffled" if _shuffled(dataset) else "in order")
-        words.append(f"{workers} worker processes" if workers else "no worker processes")
+        words.append(plural(workers, "worker process") if workers else "no worker processes")
         words.insert(1, f"of {escape(type(source).__name__, 60)}")
     head = f'<p class="head"><b>{escape(type(dataset).__name__, 60)}</b> {", ".join(words)}</p>'
     return card("dataset", head, samples(source, length), balance(source))

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from mlkit.display import svg
-from mlkit.display.markup import card, count, escape, number, shape_text, table
+from mlkit.display.markup import card, count, escape, number, plural, shape_text, table
 
 MOST_BOXES = 60
 
@@ -34,7 +34,7 @@ def html(graph: Any) -> str:
     record = graph if isinstance(graph, dict) else graph.to_dict()
     nodes, modules = record["nodes"], {m["path"]: m for m in record.get("modules", ())}
     root = modules.get("", {})
-    words = [f"{number(len(nodes))} operations"]
+    words = [plural(len(nodes), "operation")]
     if root.get("parameters"):
         words.append(f"{count(int(root['parameters']))} parameters")
     seconds = sum(float(n.get("seconds") or 0) for n in nodes)
@@ -66,7 +66,9 @@ def _operations(record: dict[str, Any], most: int = 60) -> str:
     more = len(record["nodes"]) - most
     note = f'<p class="note">and {number(more)} more</p>' if more > 0 else ""
     inner = table(rows, ("operation", "module", "output", "line", "code"))
-    return f'<details><summary class="soft">operations in order</summary><div class="scroll">{inner}</div>{note}</details>'
+    return (
+        f'<details><summary class="soft">operations in order</summary><div class="scroll">{inner}</div>{note}</details>'
+    )
 
 
 def _shape(value: dict[str, Any] | None) -> str:
@@ -81,12 +83,19 @@ def draw(record: dict[str, Any], most: int = MOST_BOXES) -> tuple[str, str, floa
     boxes, edges, note = _boxes(record, most)
     _arrange(boxes, edges)
     width, height = _place(boxes)
-    parts = ['<defs><marker id="a" viewBox="0 0 8 8" refX="7" refY="4" markerWidth="7" markerHeight="7" orient="auto"><path d="M0 0l8 4l-8 4z" style="fill:var(--soft)"/></marker></defs>']
+    parts = [
+        '<defs><marker id="a" viewBox="0 0 8 8" refX="7" refY="4" markerWidth="7" markerHeight="7" orient="auto"><path d="M0 0l8 4l-8 4z" style="fill:var(--soft)"/></marker></defs>'
+    ]
     labels, labelled = [], set()
     for (a, b), label in edges.items():
         parts.append(_arrow(boxes, a, b))
         # One label for what leaves a box; inputs and outputs say theirs inside. A bend has said it already.
-        if label and (a, label) not in labelled and boxes[a].kind not in ("input", "bend") and boxes[b].kind not in ("output", "bend"):
+        if (
+            label
+            and (a, label) not in labelled
+            and boxes[a].kind not in ("input", "bend")
+            and boxes[b].kind not in ("output", "bend")
+        ):
             labelled.add((a, label))
             labels.append(_arrow_label(boxes[a], boxes[b], label))
     parts += labels
@@ -143,7 +152,9 @@ def _boxes(record: dict[str, Any], most: int) -> tuple[list[Box], dict[tuple[int
         source = made.get(value_id)
         if source is not None:
             edges[(source, len(boxes))] = _shape(values.get(value_id))
-            boxes.append(Box(str(values.get(value_id, {}).get("name") or "output"), _shape(values.get(value_id)), "output"))
+            boxes.append(
+                Box(str(values.get(value_id, {}).get("name") or "output"), _shape(values.get(value_id)), "output")
+            )
     return boxes, edges, note
 
 
@@ -188,7 +199,9 @@ def _arrange(boxes: list[Box], edges: dict[tuple[int, int], str]) -> None:
         boxes[a].below.append(b)
         boxes[b].above.append(a)
     for box in boxes:
-        box.width = 12.0 if box.kind == "bend" else 26 + 6.6 * max(len(_cut(box.title)), 0.86 * len(_cut(box.detail)), 8)
+        box.width = (
+            12.0 if box.kind == "bend" else 26 + 6.6 * max(len(_cut(box.title)), 0.86 * len(_cut(box.detail)), 8)
+        )
 
 
 def _cut(words: str, most: int = 34) -> str:

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from mlkit.display import svg
-from mlkit.display.markup import card, escape, number, table
+from mlkit.display.markup import card, escape, number, plural, table
 
 # What is better, by the last part of a series' name; anything else is called good when small.
 _HIGHER = ("accuracy", "precision", "recall", "f1", "auc", "score", "top5", "top_5", "iou", "r2")
@@ -18,9 +18,10 @@ _PARTS = ("train", "valid", "test")
 
 def series_of(history: Any) -> dict[str, tuple[np.ndarray, np.ndarray]]:
     """``{name: (steps, values)}`` of a History, a Source, a Run, or a plain ``{name: list of values}``."""
-    history = getattr(history, "history", None) or history
+    if hasattr(history, "__mlkit_source__"):  # a Trainer, Run or History tells where it is recorded
+        history = history.__mlkit_source__()
     out = {}
-    if hasattr(history, "read") and hasattr(history, "names"):  # mlkit.observe.Source
+    if hasattr(history, "read") and hasattr(history, "names"):
         for name in history.names():
             _, steps, _, values = history.read(name)
             out[name] = (np.asarray(steps, float), np.asarray(values, float))
@@ -65,10 +66,15 @@ def groups(series: Mapping[str, Any]) -> dict[str, list[str]]:
         found.setdefault(name.rpartition("/")[2], []).append(name)
     first = {"loss": 0, "accuracy": 1, "lr": 9}
     order = sorted(found, key=lambda key: (first.get(key, 5), key))
-    return {key: sorted(found[key], key=lambda n: (_PARTS.index(p) if (p := n.split("/")[0]) in _PARTS else 9, n)) for key in order}
+    return {
+        key: sorted(found[key], key=lambda n: (_PARTS.index(p) if (p := n.split("/")[0]) in _PARTS else 9, n))
+        for key in order
+    }
 
 
-def figures(series: Mapping[str, tuple[np.ndarray, np.ndarray]], width: int = 380, height: int = 205, most: int = 8) -> str:
+def figures(
+    series: Mapping[str, tuple[np.ndarray, np.ndarray]], width: int = 380, height: int = 205, most: int = 8
+) -> str:
     """One chart for each group of series, one after the other."""
     parts = []
     for title, names in list(groups(series).items())[:most]:
@@ -89,7 +95,7 @@ def _last(values: np.ndarray) -> float:
 
 def best_table(series: Mapping[str, tuple[np.ndarray, np.ndarray]]) -> str:
     """A table: each series with its best value and where, and its last."""
-    rows = []
+    rows: list[tuple[str, ...]] = []
     for names in groups(series).values():
         for name in names:
             steps, values = series[name]
@@ -112,24 +118,24 @@ def body(history: Any) -> str:
     series = series_of(history)
     if not any(len(values) for _, values in series.values()):
         return '<p class="note">nothing recorded yet</p>'
-    return f'<div class="row">{figures(series)}</div><div class="scroll">{best_table(series)}</div>'
+    return f'<div class="row">{figures(series)}<div class="scroll">{best_table(series)}</div></div>'
 
 
 def html(history: Any) -> str:
     """A History as a card."""
     epochs = getattr(history, "epochs", None)
-    words = [f"{number(epochs)} epoch{'s' if epochs != 1 else ''}"] if isinstance(epochs, int) else []
+    words = [plural(epochs, "epoch")] if isinstance(epochs, int) else []
     series = series_of(history)
     steps = max((int(s[-1]) for s, _ in series.values() if len(s)), default=0)
-    words.append(f"{number(steps)} step{'s' if steps != 1 else ''}")
+    words.append(plural(steps, "step"))
     head = f'<p class="head"><b>{escape(type(history).__name__)}</b> {", ".join(words)}</p>'
     return card("history", head, body(history))
 
 
 def run_html(run: Any) -> str:
-    """A Run: its state, how far it is, the curves so far, and its error if it failed."""
-    status = run.status if not callable(run.status) else run.status()
-    facts = dict(status) if isinstance(status, Mapping) else {"state": str(status)}
+    """A Run or a Source: its state, how far it is, the curves so far, and its error if it failed."""
+    source = run.__mlkit_source__() if hasattr(run, "__mlkit_source__") else run
+    facts = source.status()
     state = str(facts.get("state", "unknown"))
     bad = state in ("failed", "lost")
     items = []
@@ -142,7 +148,7 @@ def run_html(run: Any) -> str:
     if facts.get("lr") is not None:
         items.append(("learning rate", number(float(facts["lr"]))))
     error = getattr(run, "error", None) or facts.get("error")
-    name = getattr(run, "name", None) or getattr(run, "title", None) or ""
+    name = source.title
     tag = f'<span class="tag{" warn" if bad else ""}">{escape(state, 40)}</span>'
     parts = [f'<p class="head"><b>{escape(type(run).__name__)}</b> {escape(name, 80)}{tag}</p>']
     if items:
@@ -153,4 +159,4 @@ def run_html(run: Any) -> str:
     directory = getattr(run, "directory", None)
     if directory:
         parts.append(f'<p class="note">recorded in <code>{escape(directory, 200)}</code></p>')
-    return card("run", *parts, body(run))
+    return card("run", *parts, body(source))

@@ -76,6 +76,16 @@ def count(value: int) -> str:
     return f"{value:,}"
 
 
+def plural(value: int, noun: str) -> str:
+    """``1 step``, ``2 steps``, ``3 batches``.
+
+    >>> plural(1, "step"), plural(2000, "batch")
+    ('1 step', '2,000 batches')
+    """
+    ending = "" if value == 1 else "es" if noun.endswith(("s", "ch", "x")) else "s"
+    return f"{value:,} {noun}{ending}"
+
+
 def size_of(bytes_: int) -> str:
     """A size in memory, in powers of 1024.
 
@@ -105,7 +115,11 @@ def image(uri: str, alt: str, width: int | None = None, height: int | None = Non
 
 
 def table(
-    rows: Iterable[Sequence[str]], head: Sequence[str] = (), css: str = "", numeric: Sequence[int] = (), caption: str = ""
+    rows: Iterable[Sequence[str]],
+    head: Sequence[str] = (),
+    css: str = "",
+    numeric: Sequence[int] = (),
+    caption: str = "",
 ) -> str:
     """A table of cells that are HTML already. ``numeric``: columns set right-aligned. The first column is the row's head."""
     align = [' class="n"' if i in numeric else "" for i in range(64)]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from mlkit.display.markup import card, count, escape, number, size_of, table
+from mlkit.display.markup import card, count, escape, number, plural, size_of, table
 
 
 def html(optimizer: Any) -> str:
@@ -19,12 +19,14 @@ def html(optimizer: Any) -> str:
         rows.append((str(i), number(len(parameters)), count(sum(p.numel() for p in parameters)), *cells))
     total = sum(p.numel() for g in groups for p in g["params"])
     memory = _state_bytes(optimizer)
-    words = [f"{count(total)} parameters in {len(groups)} group{'s' if len(groups) != 1 else ''}"]
+    words = [f"{count(total)} parameters in {plural(len(groups), 'group')}"]
     if memory:
         words.append(f"state {size_of(memory)}")
     head = f'<p class="head"><b>{escape(type(optimizer).__name__)}</b> {", ".join(words)}</p>'
-    note = f'<p class="note">{number(missing)} parameters have no gradient yet</p>' if missing else ""
-    shown = table(rows, ("group", "tensors", "values", *(escape(s, 40) for s in settings)), numeric=range(1, 3 + len(settings)))
+    note = f'<p class="note">no gradient yet: {plural(missing, "tensor")}</p>' if missing else ""
+    shown = table(
+        rows, ("group", "tensors", "values", *(escape(s, 40) for s in settings)), numeric=range(1, 3 + len(settings))
+    )
     return card("optimizer", head, f'<div class="scroll">{shown}</div>', note)
 
 

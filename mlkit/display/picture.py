@@ -79,7 +79,11 @@ def _values(array: np.ndarray) -> str:
         )
         title = f"<caption>[{', '.join(map(str, at))}]</caption>" if at else ""
         blocks.append(f'<table class="values">{title}<tbody>{rows}</tbody></table>')
-    return f'<div class="row scroll">{"".join(blocks)}</div>' if len(blocks) > 1 else f'<div class="scroll">{blocks[0]}</div>'
+    return (
+        f'<div class="row scroll">{"".join(blocks)}</div>'
+        if len(blocks) > 1
+        else f'<div class="scroll">{blocks[0]}</div>'
+    )
 
 
 def _bad(item: Any) -> bool:
@@ -131,7 +135,7 @@ def _indices(values: np.ndarray, kind: str, grey: bool = False) -> tuple[np.ndar
 # -- one matrix -------------------------------------------------------------------------------------------------------
 
 
-def _steps(shape: tuple[int, int], cells: int, side: int = 256) -> tuple[int, int]:
+def _steps(shape: tuple[int, int], cells: int, side: int = 400) -> tuple[int, int]:
     """How many rows and columns to skip so that at most ``cells`` remain, none of the sides above ``side``."""
     rows, columns = max(1, -(-shape[0] // side)), max(1, -(-shape[1] // side))
     while -(-shape[0] // rows) * -(-shape[1] // columns) > cells:
@@ -167,7 +171,7 @@ def _heat_map(array: Any, budget: int, name: str) -> str:
     grey = array.dtype.kind == "u" and array.dtype.itemsize == 1
     index, palette, words = _indices(values, array.dtype.kind, grey=grey)
     height, width = index.shape
-    scale = max(1, min(14, 330 // width, 220 // height))
+    scale = max(1, min(14, 400 // width, 220 // height))
     if height * 24 < width or width * 24 < height:  # a few long rows: make them thick enough to see
         thick = max(1, 48 // min(height, width))
         index = np.repeat(index, thick, 0 if height < width else 1)
@@ -183,12 +187,14 @@ def _line(array: Any, name: str) -> str:
     step = max(1, -(-int(array.size) // 600))
     values = numbers(to_numpy(array[::step]))
     first = ", ".join(number(_item(v), 3) for v in to_numpy(array[:8]))
-    note = f'<p class="note">first values <code>{escape(first)}, …</code></p>'
+    beginning = f"first values <code>{escape(first)}, …</code>"
     if not is_float(array):
-        return note
-    chart = svg.lines([svg.Series(name, np.arange(len(values)) * step, values)], xlabel="index", width=320, height=130, log=False, limit=300, legend=False)
+        return f'<p class="note">{beginning}</p>'
+    line = svg.Series(name, np.arange(len(values)) * step, values)
+    chart = svg.lines([line], xlabel="index", width=320, height=130, log=False, limit=300, legend=False)
     every = f"every {_nth(step)} value" if step > 1 else "all values in order"
-    return f"<figure>{svg.embed(chart, f'{name} in order', 320, 130)}<figcaption>{every}</figcaption></figure>{note}"
+    drawn = svg.embed(chart, f"{name} in order", 320, 130)
+    return f"<figure>{drawn}<figcaption>{every}<br>{beginning}</figcaption></figure>"
 
 
 def _item(value: Any) -> Any:
@@ -252,7 +258,8 @@ def _images(images: Any, budget: int, name: str) -> str:
     low, high, words = brightness(shown)
     ready = pixels(shown, low, high)
     size = 160 if total == 1 else 56
-    parts, used = [], 0
+    parts: list[str] = []
+    used = 0
     for one in ready:
         uri, w, h = image_png(one, size)
         used += len(uri) * 3 // 4

@@ -108,21 +108,20 @@ def mimebundle(obj: object) -> dict[str, Any] | None:
 
 
 def _register_own() -> None:
-    """The kinds that mlkit draws itself: one file of this folder each."""
-    # Empty until the files below fill it; names only, so nothing here is imported before it is displayed.
-    own = "mlkit.display."
+    """The kinds that mlkit draws itself, by name: nothing here is imported before it is displayed."""
     for kind, where in {
-        "mlkit.core.tensor.Tensor": "tensor",
-        "mlkit.nn.module.Module": "module",
-        "mlkit.display.summary.Summary": "summary",
-        "mlkit.train.history.History": "history",
-        "mlkit.observe.run.Run": "history",
-        "mlkit.optim.optimizer.Optimizer": "optimizer",
-        "mlkit.compiler.graph.Graph": "graph",
-        "mlkit.data.dataset.Dataset": "dataset",
-        "mlkit.data.dataloader.DataLoader": "dataset",
+        "mlkit.core.tensor.Tensor": "tensor:html",
+        "mlkit.nn.module.Module": "module:html",
+        "mlkit.optim.optimizer.Optimizer": "optimizer:html",
+        "mlkit.data.dataset.Dataset": "dataset:html",
+        "mlkit.data.loader.DataLoader": "dataset:html",
+        "mlkit.train.history.History": "history:html",
+        "mlkit.train.run.Run": "history:run_html",
+        "mlkit.observe.source.Source": "history:run_html",
+        "mlkit.compiler.graph.Graph": "graph:html",
+        "mlkit.core.errors.MlkitError": "error:html",
     }.items():
-        register(kind, html=f"{own}{where}:html")
+        register(kind, html=f"mlkit.display.{where}")
 
 
 _register_own()

@@ -6,14 +6,16 @@ import functools
 import os
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from importlib import resources
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from mlkit.display import colors, history as _history, picture, registry, summary as _summary
+from mlkit.display import colors, picture, registry
+from mlkit.display import history as _history
+from mlkit.display import summary as _summary
 from mlkit.display.markup import card, count, escape, image, number, stylesheet, table
 from mlkit.display.sample import raw, to_numpy
 
@@ -125,11 +127,13 @@ def _section(title: str, body: str, wide: bool = False) -> str:
     # The page holds the stylesheet once; cards inside come without it.
     whole = card("report", body)
     start, end = whole.index("<style>"), whole.index("</style>") + len("</style>")
-    return f'<section{" class=wide" if wide else ""}><h2>{escape(title, 100)}</h2>{whole[:start]}{whole[end:]}</section>'
+    return (
+        f"<section{' class=wide' if wide else ''}><h2>{escape(title, 100)}</h2>{whole[:start]}{whole[end:]}</section>"
+    )
 
 
 def _when() -> str:
-    now = datetime.now(timezone.utc).astimezone()
+    now = datetime.now(UTC).astimezone()
     return f'<p class="when">{now:%Y-%m-%d %H:%M}</p>'
 
 
@@ -154,7 +158,7 @@ def _numbers(series: Mapping[str, Any], matrix: np.ndarray | None, summary: Any)
     if not items:
         return ""
     cells = "".join(
-        f'<div{" class=main" if i == 0 else ""}><dt>{escape(label)}</dt><dd>{escape(value)}</dd></div>'
+        f"<div{' class=main' if i == 0 else ''}><dt>{escape(label)}</dt><dd>{escape(value)}</dd></div>"
         for i, (label, value) in enumerate(items)
     )
     return f'<dl class="numbers">{cells}</dl>'
@@ -169,7 +173,9 @@ def _percent(share: float) -> str:
 def _matrix(confusion: Any) -> np.ndarray:
     array = to_numpy(raw(confusion)) if hasattr(confusion, "_array") else np.asarray(confusion)
     if array.ndim != 2 or array.shape[0] != array.shape[1] or array.dtype.kind not in "iuf":
-        raise ValueError(f"write_report: confusion must be counts of shape (class true, class predicted), got {array.dtype} {list(array.shape)}")
+        raise ValueError(
+            f"write_report: confusion must be counts of shape (class true, class predicted), got {array.dtype} {list(array.shape)}"
+        )
     return array.astype(np.int64)
 
 
@@ -178,7 +184,7 @@ def _confusion(matrix: np.ndarray, names: Sequence[str]) -> str:
         index, palette, words = picture._indices(np.sqrt(matrix), "i")
         data = picture.png.data_uri(picture.png.encode(index, palette))
         side = max(1, 600 // len(matrix)) * len(matrix)
-        return f'<figure>{image(data, "confusion matrix as a heat map", side, side, "pixels")}<figcaption>true class down, predicted class across, brightness by square root</figcaption></figure>'
+        return f"<figure>{image(data, 'confusion matrix as a heat map', side, side, 'pixels')}<figcaption>true class down, predicted class across, brightness by square root</figcaption></figure>"
     # Where mistakes are is the question, so they have the colours; the diagonal is plain.
     mistakes = matrix - np.diag(np.diag(matrix))
     worst = max(1, int(mistakes.max()))
@@ -197,9 +203,11 @@ def _confusion(matrix: np.ndarray, names: Sequence[str]) -> str:
             else:
                 style = ""
             shown = number(value) if value else '<span class="soft">·</span>'
-            cells.append(f'<td{f" style={chr(34)}{style}{chr(34)}" if style else ""}>{shown}</td>')
+            cells.append(f"<td{f' style={chr(34)}{style}{chr(34)}' if style else ''}>{shown}</td>")
         recall = f"{_percent(counts[i] / total)} %" if total else "–"
-        rows.append(f'<tr><th scope="row">{escape(names[i], 14)}</th>{"".join(cells)}<td class="recall">{recall}</td></tr>')
+        rows.append(
+            f'<tr><th scope="row">{escape(names[i], 14)}</th>{"".join(cells)}<td class="recall">{recall}</td></tr>'
+        )
     heads = "".join(f'<th scope="col">{escape(name, 14)}</th>' for name in names)
     return (
         '<div class="scroll"><table class="confusion"><caption>true class down, predicted class across; '
@@ -224,7 +232,9 @@ def _mistake(item: Any, i: int) -> tuple[np.ndarray, Any, Any, float | None]:
     elif array.ndim == 3 and array.shape[0] in (1, 3):
         array = array.transpose(1, 2, 0)
     if array.ndim != 3 or array.shape[-1] not in (1, 3):
-        raise ValueError(f"write_report: the image of wrong[{i}] must be (height, width) or (1 or 3, height, width), got {list(array.shape)}")
+        raise ValueError(
+            f"write_report: the image of wrong[{i}] must be (height, width) or (1 or 3, height, width), got {list(array.shape)}"
+        )
     return array, _item(true), _item(predicted), None if probability is None else float(_item(probability))
 
 

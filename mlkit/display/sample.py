@@ -52,8 +52,8 @@ def spread(array: Any) -> tuple[np.ndarray, bool]:
     total = int(array.size)
     if total <= EXACT:
         return to_numpy(array).reshape(-1), True
-    positions = np.arange(SAMPLE) + np.random.default_rng(0).random(SAMPLE)
-    positions = np.minimum((positions * (total / SAMPLE)).astype(np.int64), total - 1)
+    strata = np.arange(SAMPLE) + np.random.default_rng(0).random(SAMPLE)
+    positions = np.minimum((strata * (total / SAMPLE)).astype(np.int64), total - 1)
     where = np.unravel_index(positions, array.shape)
     if isinstance(array, np.ndarray):
         return array[where], False
@@ -116,7 +116,8 @@ def statistics(array: Any, bins: int = 36) -> Statistics:
             counts = np.bincount((values - out.low).astype(np.int64))
         elif np.isfinite(out.high - out.low):
             counts = np.bincount(
-                np.minimum(((values - out.low) * (bins / (out.high - out.low))).astype(np.int64), bins - 1), minlength=bins
+                np.minimum(((values - out.low) * (bins / (out.high - out.low))).astype(np.int64), bins - 1),
+                minlength=bins,
             )
         else:
             counts = np.zeros(0, np.int64)

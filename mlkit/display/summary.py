@@ -43,7 +43,7 @@ class Row:
 
     @property
     def frozen(self) -> str:
-        """"frozen", "partly frozen" or ""."""
+        """ "frozen", "partly frozen" or ""."""
         if not self.parameters or self.trainable == self.parameters:
             return ""
         return "partly frozen" if self.trainable else "frozen"
@@ -460,7 +460,7 @@ def body(result: Summary, open_depth: int = 3) -> str:
         f"{_frozen_tag(root)}</p>"
     )
     labels = ["output"] * ran + ["parameters"] + ["multiply-adds"] * counted
-    heads = "".join(f'<span class="{"out" if label == "output" else "num"}">{label}</span>' for label in labels)
+    heads = "".join(f' <span class="{"out" if label == "output" else "num"}">{label}</span>' for label in labels)
     top = f'<div class="line heading" aria-hidden="true"><span class="what">layer</span>{heads}</div>'
     rows = "".join(_html_row(child, ran, counted, 1, open_depth) for child in folded(root.children))
     if not root.children:
@@ -494,7 +494,7 @@ def _html_row(row: Row, ran: bool, counted: bool, depth: int, open_depth: int) -
     name = f'<span class="soft">{escape(row.label, 60)}:</span> ' if row.name else ""
     cells = [f'<span class="what">{name}<span class="kind">{escape(row.type, 60)}</span>{extra}{tags}</span>']
     if ran:
-        wrong = ' warn' if row.state in ("failed", "inside") else " soft" if row.state == "not reached" else ""
+        wrong = " warn" if row.state in ("failed", "inside") else " soft" if row.state == "not reached" else ""
         cells.append(f'<span class="out{wrong}" title="output shape">{escape(_output(row), 90)}</span>')
     own = number(row.parameters * row.repeats) if row.parameters and row.shared_with is None else ""
     cells.append(f'<span class="num" title="parameters">{own}</span>')

@@ -74,7 +74,9 @@ def ticks(low: float, high: float, about: int = 5) -> list[float]:
     return [round(i * step, 12) + 0.0 for i in range(first, last + 1)]
 
 
-def histogram(counts: Sequence[int], low: float, high: float, *, width: int = 216, height: int = 64, mean: float | None = None) -> str:
+def histogram(
+    counts: Sequence[int], low: float, high: float, *, width: int = 216, height: int = 64, mean: float | None = None
+) -> str:
     """Bars of ``counts`` over equal bins of [low, high], a line at zero and a mark at the mean, the ends written."""
     n, top, base = len(counts), 4, height - 16
     peak = max(max(counts), 1)
@@ -112,7 +114,9 @@ def bars(names: Sequence[str], counts: Sequence[int], *, width: int = 320, row: 
         short = str(name) if len(str(name)) <= 18 else str(name)[:17] + "…"
         parts.append(text(room - 6, y + 13, short, "e"))
         long = (width - room - right) * value / peak
-        parts.append(f'<rect x="{room}" y="{y + 3}" width="{max(long, 0.5):.4g}" height="{row - 6}" style="fill:var(--s0)"/>')
+        parts.append(
+            f'<rect x="{room}" y="{y + 3}" width="{max(long, 0.5):.4g}" height="{row - 6}" style="fill:var(--s0)"/>'
+        )
         parts.append(text(room + long + 5, y + 13, number(int(value))))
     return document(width, max(row, len(shown) * row), "".join(parts))
 
@@ -122,8 +126,8 @@ class Series:
     """One line of a chart. ``dashed`` and ``dots`` tell lines apart without colour; ``smooth`` draws raw values faint."""
 
     name: str
-    x: Sequence[float]
-    y: Sequence[float]
+    x: Sequence[float] | np.ndarray
+    y: Sequence[float] | np.ndarray
     dashed: bool = False
     dots: bool = False
     smooth: bool = False
@@ -199,6 +203,9 @@ def lines(
         parts.append(text(width / 2, height / 2, "no finite value" if len(xs) else "nothing recorded yet", "m"))
         return document(width, height, "".join(parts))
     low, high = float(finite.min()), float(finite.max())
+    if not math.isfinite(high - low):
+        parts.append(text(width / 2, height / 2, "values too far apart to draw", "m"))
+        return document(width, height, "".join(parts))
     if log is None:
         log = low > 0 and high / low > 300
     if log:
@@ -226,14 +233,14 @@ def lines(
         marks_text = [(m, number(m)) for m in ticks(low, high, 4)]
     grid = []
     for value, label in marks_text:
-        y = bottom - (value - low) / (high - low) * (bottom - top)
-        grid.append(f"M{left} {y:.1f}H{right}")
-        parts.append(text(left - 6, y + 4, label, "e"))
+        down = bottom - (value - low) / (high - low) * (bottom - top)
+        grid.append(f"M{left} {down:.1f}H{right}")
+        parts.append(text(left - 6, down + 4, label, "e"))
     parts.insert(0, f'<path class="g" d="{"".join(grid)}"/>')
     for value in ticks(x0, x1, 5):
         if float(value).is_integer() or x1 - x0 < 5:
-            x = left + (value - x0) / (x1 - x0) * (right - left)
-            parts.append(text(x, bottom + 15, number(int(value) if float(value).is_integer() else value), "m"))
+            across = left + (value - x0) / (x1 - x0) * (right - left)
+            parts.append(text(across, bottom + 15, number(int(value) if float(value).is_integer() else value), "m"))
     parts.append(text(right, height - 3, xlabel, "e"))
     parts.append(f'<path d="M{left} {bottom:.1f}H{right}" style="stroke:var(--soft)"/>')
     at = left
@@ -245,7 +252,9 @@ def lines(
             parts.append(f'<path class="l" d="{_path(*raw)}" style="stroke:{colour};opacity:.28;stroke-width:1"/>')
             stride = max(1, len(x) // limit)
             even = smoothed(y, max(5.0, len(x) / 25))
-            parts.append(f'<path class="l" d="{_path(*place(x[::stride], even[::stride]))}" style="stroke:{colour}{dash}"/>')
+            parts.append(
+                f'<path class="l" d="{_path(*place(x[::stride], even[::stride]))}" style="stroke:{colour}{dash}"/>'
+            )
         else:
             parts.append(f'<path class="l" d="{_path(*raw)}" style="stroke:{colour}{dash}"/>')
         if line.dots or len(x) == 1:
@@ -255,9 +264,13 @@ def lines(
         bad = ~np.isfinite(y)
         if bad.any():
             for px in place(x[bad][:20], np.ones(min(20, int(bad.sum()))))[0].tolist():
-                parts.append(f'<path d="M{px - 3:.1f} {top}l6 6m0 -6l-6 6" style="stroke:var(--warn);stroke-width:1.5"/>')
+                parts.append(
+                    f'<path d="M{px - 3:.1f} {top}l6 6m0 -6l-6 6" style="stroke:var(--warn);stroke-width:1.5"/>'
+                )
         if not legend:
             continue
-        parts.append(f'<path class="l" d="M{at:.1f} 28h18" style="stroke:{colour}{dash}"/>' + text(at + 23, 32, line.name))
+        parts.append(
+            f'<path class="l" d="M{at:.1f} 28h18" style="stroke:{colour}{dash}"/>' + text(at + 23, 32, line.name)
+        )
         at += 40 + 6.2 * min(len(line.name), 40)
     return document(width, height, "".join(parts))

@@ -23,18 +23,29 @@ def body(tensor: Any) -> str:
     head = _head(tensor)
     if array is None:
         return f'{head}<p class="note">on the meta device: a shape and a dtype, no data</p>'
-    gradient = getattr(tensor, "grad", None) if getattr(tensor, "is_leaf", True) else None
+    gradient = _gradient(tensor)
     gradient_array = raw(gradient) if gradient is not None else None
     # Two pictures share what one may take, so that a display stays under 60 kB.
-    parts = [_part(array, "values", 20_000 if gradient_array is None else 15_000, "" if gradient_array is None else "value")]
+    parts = [
+        _part(array, "values", 20_000 if gradient_array is None else 16_000, "" if gradient_array is None else "value")
+    ]
     if gradient_array is not None:
-        parts.append(_part(gradient_array, "gradient", 11_000, "gradient"))
+        parts.append(_part(gradient_array, "gradient", 13_000, "gradient"))
     return head + f'<div class="row">{"".join(parts)}</div>'
+
+
+def _gradient(tensor: Any) -> Any:
+    # A leaf's, or one that was kept on purpose; asking a non-leaf for .grad would warn.
+    if getattr(tensor, "is_leaf", True) or getattr(tensor, "_retains_grad", False):
+        return getattr(tensor, "grad", None)
+    return None
 
 
 def headline(tensor: Any) -> str:
     """``float32 [64, 3, 32, 32] cpu grad`` as plain text."""
-    words = [dtype_name(tensor), shape_text(tensor.shape), _device(tensor)]
+    names = getattr(tensor, "_names", None)
+    axes = [name or "" for name in names] if names else None
+    words = [dtype_name(tensor), shape_text(tensor.shape, axes), _device(tensor)]
     if getattr(tensor, "requires_grad", False):
         words.append("grad")
     return " ".join(words)
@@ -47,24 +58,26 @@ def _device(tensor: Any) -> str:
 
 def _head(tensor: Any) -> str:
     dtype, rest = headline(tensor).split(" ", 1)
-    rest = f"{rest} "
     grad = ""
-    if rest.endswith(" grad "):
-        rest, grad = rest[: -len("grad ")], '<span class="tag">grad</span>'
+    if rest.endswith(" grad"):
+        rest, grad = rest[: -len(" grad")], ' <span class="tag">grad</span>'
     name = type(tensor).__name__
     kind = f'<span class="soft">{escape(name)}</span> ' if name not in ("Tensor", "ndarray") else ""
     node = getattr(tensor, "grad_fn", None)
-    made_by = f'<span class="tag">{escape(_node_name(node), 40)}</span>' if node is not None else ""
+    made_by = f' <span class="tag">{escape(_made_by(node), 80)}</span>' if node is not None else ""
     itemsize = getattr(tensor, "itemsize", None) or _element_size(tensor)
     total = int(np.prod(tensor.shape, dtype=np.int64)) if len(tensor.shape) else 1
     size = f' <span class="soft">{size_of(total * itemsize)}</span>' if total > 1 else ""
-    return f'<p class="head">{kind}<b>{escape(dtype)}</b> {escape(rest.strip())}{grad}{made_by}{size}</p>'
+    return f'<p class="head">{kind}<b>{escape(dtype)}</b> {escape(rest)}{grad}{made_by}{size}</p>'
 
 
-def _node_name(node: Any) -> str:
+def _made_by(node: Any) -> str:
+    """The node's name, and the user's line that made it where that is known."""
     name = getattr(node, "name", None)
     name = name() if callable(name) else name
-    return str(name or type(node).__name__)
+    where = getattr(node, "where", None)
+    place = f" at {str(where[0]).replace(chr(92), '/').rpartition('/')[2]}:{where[1]}" if where else ""
+    return f"{name or type(node).__name__}{place}"
 
 
 def _element_size(tensor: Any) -> int:
@@ -79,27 +92,37 @@ def _part(array: Any, name: str, budget: int, title: str) -> str:
     if found.total > 1:
         parts.append(_statistics(found, brief=small))
     constant = not small and found.minimum is not None and found.low == found.high and not (found.nan or found.inf)
-    if constant:
+    if found.looked_at > 12 and found.minimum is None:
+        parts.append('<p class="note">no finite value</p>')
+    elif constant:
         parts.append(f'<p class="note">every value is {number(found.minimum)}</p>')
     else:
         figures = picture(array, budget, name)
         if found.counts and not small:
             chart = svg.histogram(found.counts, found.low, found.high, mean=found.mean)
-            alt = f"histogram of the {name}, from {number(found.low)} to {number(found.high)}, mean {number(found.mean)}"
+            alt = (
+                f"histogram of the {name}, from {number(found.low)} to {number(found.high)}, mean {number(found.mean)}"
+            )
             figures += f"<figure>{svg.embed(chart, alt, 216, 64)}</figure>"
         parts.append(f'<div class="figures">{figures}</div>')
     return f'<div class="part">{"".join(parts)}</div>'
 
 
 def _statistics(found: Statistics, brief: bool = False) -> str:
-    magnitude = "|·| " if found.kind == "c" else ""
     items = []
     if found.minimum is not None:
         if found.kind == "b":
             items.append(("true", f"{number(found.looked_at - found.zeros)} of {number(found.looked_at)}"))
         else:
-            for label, value in (("min", found.minimum), ("mean", found.mean), ("max", found.maximum), ("std", found.std)):
-                items.append((magnitude + label, number(value)))
+            for label, value in (
+                ("min", found.minimum),
+                ("mean", found.mean),
+                ("max", found.maximum),
+                ("std", found.std),
+            ):
+                items.append((label, number(value)))
+            if found.kind == "c":
+                items[0] = ("of magnitudes: min", items[0][1])
     if found.zeros and found.kind != "b":
         items.append(("zeros", _share(found.zeros, found)))
     spans = [f"<span><i>{label}</i> {value}</span>" for label, value in items]

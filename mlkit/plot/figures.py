@@ -7,9 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from mlkit.display import colors
+from mlkit.display import colors, picture
 from mlkit.display import history as _history
-from mlkit.display import picture
 from mlkit.display.sample import numbers, raw, statistics, to_numpy
 from mlkit.display.svg import smoothed
 
@@ -18,7 +17,9 @@ def _pyplot() -> Any:
     try:
         import matplotlib.pyplot as pyplot
     except ImportError as error:
-        raise ImportError(f"mlkit.plot draws with matplotlib, which cannot be imported ({error}): pip install matplotlib") from error
+        raise ImportError(
+            f"mlkit.plot draws with matplotlib, which cannot be imported ({error}): pip install matplotlib"
+        ) from error
     return pyplot
 
 
@@ -39,7 +40,9 @@ def _array(value: Any, what: str) -> np.ndarray:
     return to_numpy(array)
 
 
-def curves(history: Any, names: Sequence[str] | None = None, *, ax: Any = None, smooth: bool = True, log: bool = False) -> Any:
+def curves(
+    history: Any, names: Sequence[str] | None = None, *, ax: Any = None, smooth: bool = True, log: bool = False
+) -> Any:
     """Training curves over steps: validation dashed with dots, noisy training values faint behind their average.
 
     ``history``: a History, a Source, or ``{name: values}``. ``names``: which series (default: those of the loss, or all
@@ -62,7 +65,12 @@ def curves(history: Any, names: Sequence[str] | None = None, *, ax: Any = None, 
         steps, values = series[name]
         colour = colors.SERIES_LIGHT[i % len(colors.SERIES_LIGHT)]
         valid = name.split("/")[0] in ("valid", "test")
-        style = {"color": colour, "linestyle": "--" if valid else "-", "marker": "o" if valid else None, "markersize": 4}
+        style = {
+            "color": colour,
+            "linestyle": "--" if valid else "-",
+            "marker": "o" if valid else None,
+            "markersize": 4,
+        }
         if smooth and not valid and len(values) > 40:
             ax.plot(steps, values, color=colour, alpha=0.25, linewidth=0.8)
             ax.plot(steps, smoothed(values, max(5.0, len(values) / 25)), label=name, linewidth=1.8, **style)
@@ -101,11 +109,17 @@ def histogram(tensor: Any, bins: int = 50, *, ax: Any = None, label: str | None 
     counts = found.counts or ([found.looked_at - found.nan - found.inf] if found.minimum is not None else [])
     if counts:
         whole = len(counts) == found.high - found.low + 1 and found.kind in "iub"
-        edges = np.arange(len(counts) + 1) + found.low - 0.5 if whole else np.linspace(found.low, found.high or 1.0, len(counts) + 1)
+        edges = (
+            np.arange(len(counts) + 1) + found.low - 0.5
+            if whole
+            else np.linspace(found.low, found.high or 1.0, len(counts) + 1)
+        )
         if found.low == found.high:
             edges = np.array([found.low - 0.5, found.high + 0.5])
         ax.stairs(counts, edges, fill=True, color=colors.SERIES_LIGHT[0], label=label)
-        ax.axvline(found.mean, color=colors.SERIES_LIGHT[1], linestyle="--", linewidth=1.2, label=f"mean {found.mean:.4g}")
+        ax.axvline(
+            found.mean, color=colors.SERIES_LIGHT[1], linestyle="--", linewidth=1.2, label=f"mean {found.mean:.4g}"
+        )
         ax.legend(frameon=False)
     notes = [f"{n:,} {what}" for n, what in ((found.nan, "NaN"), (found.inf, "Inf")) if n]
     if not found.exact:
@@ -115,7 +129,13 @@ def histogram(tensor: Any, bins: int = 50, *, ax: Any = None, label: str | None 
 
 
 def images(
-    tensor: Any, labels: Any = None, *, ax: Any = None, columns: int = 8, most: int = 64, classes: Sequence[str] | None = None
+    tensor: Any,
+    labels: Any = None,
+    *,
+    ax: Any = None,
+    columns: int = 8,
+    most: int = 64,
+    classes: Sequence[str] | None = None,
 ) -> Any:
     """Images in a grid on one ``Axes``, their labels below them.
 
@@ -127,17 +147,18 @@ def images(
     False
     """
     array = _array(tensor, "images")
+    names = None if labels is None else np.asarray(_array(labels, "images")).reshape(-1).tolist()
     if array.ndim == 2:
         array = array[None]
-    if array.ndim == 3:
-        array = array[None] if array.shape[0] in (1, 3) and array.shape[1] > 3 else array[..., None]
+    if array.ndim == 3:  # three matrices are one colour image, unless there are three labels
+        one = array.shape[0] in (1, 3) and array.shape[1] > 3 and (names is None or len(names) == 1)
+        array = array[None] if one else array[..., None]
     if array.ndim == 4 and array.shape[-1] not in (1, 3):
         array = array.transpose(0, 2, 3, 1)
     if array.ndim != 4 or array.shape[-1] not in (1, 3) or 0 in array.shape:
         raise ValueError(
             f"images: expected (image, 1 or 3, height, width), (image, height, width) or one image, got {list(np.shape(_array(tensor, 'images')))}"
         )
-    names = None if labels is None else np.asarray(_array(labels, "images")).reshape(-1).tolist()
     if names is not None and len(names) != len(array):
         raise ValueError(f"images: {len(names)} labels for {len(array)} images")
     array = array[:most]
@@ -156,7 +177,15 @@ def images(
         if names is not None:
             value = names[i]
             word = classes[value] if classes is not None and isinstance(value, int) else value
-            ax.text(x + width / 2 - 0.5, y + height + room / 2, str(word), ha="center", va="center", fontsize=9, parse_math=False)
+            ax.text(
+                x + width / 2 - 0.5,
+                y + height + room / 2,
+                str(word),
+                ha="center",
+                va="center",
+                fontsize=9,
+                parse_math=False,
+            )
     ax.imshow(canvas, interpolation="nearest")
     ax.set_axis_off()
     return ax
@@ -188,7 +217,9 @@ def confusion(matrix: Any, classes: Sequence[str] | None = None, *, ax: Any = No
         for (i, j), value in np.ndenumerate(counts):
             if value:
                 text = f"{100 * shares[i, j]:.0f}" if normalize else f"{value:g}"
-                ax.text(j, i, text, ha="center", va="center", fontsize=8, color="black" if shares[i, j] > 0.5 else "white")
+                ax.text(
+                    j, i, text, ha="center", va="center", fontsize=8, color="black" if shares[i, j] > 0.5 else "white"
+                )
     ax.set(xlabel="predicted", ylabel="true")
     return ax
 
@@ -208,7 +239,9 @@ def filters(weight: Any, *, ax: Any = None, columns: int = 8, most: int = 64) ->
     return images(array if array.shape[1] in (1, 3) else array[:, :1], ax=ax, columns=columns, most=most)
 
 
-def attention(weights: Any, queries: Sequence[str] | None = None, keys: Sequence[str] | None = None, *, ax: Any = None) -> Any:
+def attention(
+    weights: Any, queries: Sequence[str] | None = None, keys: Sequence[str] | None = None, *, ax: Any = None
+) -> Any:
     """Attention weights as a heat map. Returns the ``Axes``.
 
     ``weights``: (query, key) in 0..1. ``queries`` and ``keys``: the tokens, for the axes.
@@ -219,7 +252,9 @@ def attention(weights: Any, queries: Sequence[str] | None = None, keys: Sequence
     """
     array = _array(weights, "attention")
     if array.ndim != 2:
-        raise ValueError(f"attention: expected (query, key), got {list(array.shape)}: choose one batch element and head")
+        raise ValueError(
+            f"attention: expected (query, key), got {list(array.shape)}: choose one batch element and head"
+        )
     ax = _axes(ax, 5.0, 4.2)
     drawn = ax.imshow(numbers(array), cmap=_colormap(colors.sequential(256), "mlkit sequential"), vmin=0, aspect="auto")
     ax.figure.colorbar(drawn, ax=ax, label="weight")
@@ -231,7 +266,9 @@ def attention(weights: Any, queries: Sequence[str] | None = None, keys: Sequence
     return ax
 
 
-def decision_boundary(predict: Callable[[np.ndarray], Any], points: Any, labels: Any = None, *, ax: Any = None, steps: int = 160) -> Any:
+def decision_boundary(
+    predict: Callable[[np.ndarray], Any], points: Any, labels: Any = None, *, ax: Any = None, steps: int = 160
+) -> Any:
     """Which class a model gives over a plane, with the data on it. Returns the ``Axes``.
 
     ``predict``: from float32 (point, 2) to class scores (point, class), or to class numbers (point). ``points``:
@@ -251,7 +288,11 @@ def decision_boundary(predict: Callable[[np.ndarray], Any], points: Any, labels:
     grid = np.stack(np.meshgrid(xs, ys), -1).reshape(-1, 2).astype(np.float32)
     scores = predict(grid)
     scores = _array(scores.detach() if hasattr(scores, "detach") else scores, "decision_boundary")
-    found = scores.argmax(1) if scores.ndim == 2 and scores.shape[1] > 1 else (scores.reshape(-1) > 0.5 if scores.dtype.kind == "f" else scores.reshape(-1))
+    found = (
+        scores.argmax(1)
+        if scores.ndim == 2 and scores.shape[1] > 1
+        else (scores.reshape(-1) > 0.5 if scores.dtype.kind == "f" else scores.reshape(-1))
+    )
     found = np.asarray(found, np.int64).reshape(steps, steps)
     ax = _axes(ax, 5.0, 4.4)
     given = None if labels is None else np.asarray(_array(labels, "decision_boundary")).reshape(-1).astype(int)
@@ -259,10 +300,22 @@ def decision_boundary(predict: Callable[[np.ndarray], Any], points: Any, labels:
     palette = [colors.SERIES_LIGHT[i % len(colors.SERIES_LIGHT)] for i in range(most)]
     from matplotlib.colors import ListedColormap
 
-    ax.pcolormesh(xs, ys, found, cmap=ListedColormap(palette), vmin=0, vmax=max(most - 1, 1), alpha=0.3, shading="nearest", rasterized=True)
+    ax.pcolormesh(
+        xs,
+        ys,
+        found,
+        cmap=ListedColormap(palette),
+        vmin=0,
+        vmax=max(most - 1, 1),
+        alpha=0.3,
+        shading="nearest",
+        rasterized=True,
+    )
     for k in [None] if given is None else np.unique(given).tolist():
         chosen = at if k is None else at[given == k]
-        style = {"color": "black"} if k is None else {"color": palette[k], "marker": "osD^vP"[k % 6], "label": f"class {k}"}
+        style = (
+            {"color": "black"} if k is None else {"color": palette[k], "marker": "osD^vP"[k % 6], "label": f"class {k}"}
+        )
         ax.scatter(chosen[:, 0], chosen[:, 1], s=22, edgecolor="white", linewidth=0.6, **style)
     if given is not None:
         ax.legend(frameon=True)

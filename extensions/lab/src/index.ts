@@ -18,8 +18,13 @@ namespace CommandIDs {
 
 /** The guide as shipped beside this script; null where it was not. */
 async function shippedGuide(settings: ServerConnection.ISettings): Promise<INotebook | null> {
-  const base = PageConfig.getOption('fullLabextensionsUrl') || URLExt.join(settings.baseUrl, 'lab/extensions');
-  const response = await ServerConnection.makeRequest(URLExt.join(base, EXTENSION, 'static', 'first-network.ipynb'), {}, settings);
+  // The option is a path without a host, as '/lab/extensions'.
+  const extensions = new URL(PageConfig.getOption('fullLabextensionsUrl') || 'lab/extensions', settings.baseUrl).href;
+  const response = await ServerConnection.makeRequest(
+    URLExt.join(extensions, EXTENSION, 'static', 'first-network.ipynb'),
+    {},
+    settings
+  );
   if (!response.ok) {
     return null;
   }
@@ -62,7 +67,7 @@ const plugin: JupyterFrontEndPlugin<void> = {
           const reason = error instanceof Error ? error.message : String(error);
           await showErrorMessage(
             'The first network could not be opened',
-            `A notebook could not be written to "${folder || '/'}": ${reason} Choose another folder in the file browser and try again.`
+            `No notebook could be made in the folder "${folder || '/'}": ${reason}. Choose another folder in the file browser and try again.`
           );
           return undefined;
         }
