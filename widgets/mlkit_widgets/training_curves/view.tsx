@@ -256,7 +256,8 @@ function Notes({ run, status }: { run: Run; status: Status | null }) {
       {!status && waited ? (
         <p className="note">The kernel has not answered yet: it is busy with another cell, or it has been shut down.</p>
       ) : null}
-      {checkpoint?.path ? (
+      {checkpoint?.error ? <p className="note">{String(checkpoint.error)}</p> : null}
+      {checkpoint?.path && !checkpoint.error ? (
         <p className="note quiet">
           Checkpoint at step {count(checkpoint.step ?? 0)}: <code>{String(checkpoint.path)}</code>
         </p>
