@@ -144,7 +144,7 @@ def test_training_that_holds_the_cell_says_that_buttons_cannot_reach_it(page: Pa
 
 
 def test_a_model_that_raises_shows_its_error(page: Page, lab: Any, notebook: Any) -> None:
-    book = notebook(TRAIN + "model[1] = nn.Linear(63, 32)\n", "run = trainer.start(loader, epochs=1)\nWatch(run)")
+    book = notebook(TRAIN + "model.append(nn.Linear(63, 10))\n", "run = trainer.start(loader, epochs=1)\nWatch(run)")
     book.run_all()
     curves = Curves(page)
     curves.wait_state("failed")
