@@ -1,0 +1,23 @@
+"""Watch and steer training: recorders, run directories, and one `Source` to read them all.
+
+A training loop reports to a `Recorder`; whoever draws (a widget, a dashboard, a report) asks `open_source` for a
+`Source` and does not care whether the run is in this process, in another, or over.
+"""
+
+from mlkit.observe.control import Control
+from mlkit.observe.directory import RunDirectory
+from mlkit.observe.recorder import Recorder
+from mlkit.observe.runs import RunSummary, list_runs
+from mlkit.observe.source import DirectorySource, RecorderSource, Source, open_source
+
+__all__ = [
+    "Control",
+    "DirectorySource",
+    "Recorder",
+    "RecorderSource",
+    "RunDirectory",
+    "RunSummary",
+    "Source",
+    "list_runs",
+    "open_source",
+]

@@ -1,0 +1,63 @@
+"""One curve in memory: steps, times and values in arrays that grow by doubling."""
+
+from __future__ import annotations
+
+import numpy as np
+
+__all__ = ["Series"]
+
+CAPACITY = 2_000_000
+"""Points kept of one series (48 MB). Further points are refused and the recorder says so once."""
+
+
+class Series:
+    """Three parallel arrays. Not thread-safe by itself: the recorder holds the lock.
+
+    >>> series = Series()
+    >>> series.append(1, 0.5, 2.25)
+    True
+    >>> series.values()
+    array([2.25])
+    """
+
+    __slots__ = ("_steps", "_times", "_values", "capacity", "count")
+
+    def __init__(self, capacity: int = CAPACITY) -> None:
+        first = min(256, capacity)
+        self._steps = np.empty(first, np.int64)
+        self._times = np.empty(first, np.float64)
+        self._values = np.empty(first, np.float64)
+        self.count = 0
+        self.capacity = capacity
+
+    def append(self, step: int, time: float, value: float) -> bool:
+        """Add a point; False when the series is full."""
+        at = self.count
+        if at == len(self._steps):
+            if at >= self.capacity:
+                return False
+            self._grow(min(2 * at, self.capacity))
+        self._steps[at] = step
+        self._times[at] = time
+        self._values[at] = value
+        self.count = at + 1
+        return True
+
+    def _grow(self, size: int) -> None:
+        for name in ("_steps", "_times", "_values"):
+            old = getattr(self, name)
+            new = np.empty(size, old.dtype)
+            new[: self.count] = old[: self.count]
+            setattr(self, name, new)
+
+    def steps(self, start: int = 0) -> np.ndarray:
+        """A copy of the steps from index `start` on; int64 [n]."""
+        return self._steps[start : self.count].copy()
+
+    def times(self, start: int = 0) -> np.ndarray:
+        """A copy of the seconds since the start of the run; float64 [n]."""
+        return self._times[start : self.count].copy()
+
+    def values(self, start: int = 0) -> np.ndarray:
+        """A copy of the values; float64 [n]."""
+        return self._values[start : self.count].copy()

@@ -1,0 +1,1 @@
+"""PyTorch's import paths; the content lives in mlkit's rooms."""

@@ -1,0 +1,85 @@
+"""Datasets and functions that worker processes can import."""
+
+import os
+import signal
+import time
+
+import numpy as np
+
+from mlkit.data import Dataset, IterableDataset, get_worker_info
+
+
+class Squares(Dataset):
+    def __init__(self, size=20):
+        self.size = size
+
+    def __len__(self):
+        return self.size
+
+    def __getitem__(self, index):
+        return np.full((2,), index, np.float32), index**2
+
+
+class Failing(Squares):
+    def __getitem__(self, index):
+        if index == 7:
+            return self.deep_inside(index)
+        return super().__getitem__(index)
+
+    def deep_inside(self, index):
+        raise KeyError(f"no sample {index}")
+
+
+class Unpicklable(Exception):
+    def __init__(self, one, two):
+        super().__init__("cannot travel")
+
+
+class FailingOddly(Squares):
+    def __getitem__(self, index):
+        raise Unpicklable(1, 2)
+
+
+class Dying(Squares):
+    def __getitem__(self, index):
+        if index == 11:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return super().__getitem__(index)
+
+
+class Slow(Squares):
+    def __getitem__(self, index):
+        time.sleep(60)
+
+
+class Random(Squares):
+    def __getitem__(self, index):
+        return np.random.rand()
+
+
+class WhoAmI(Squares):
+    def __getitem__(self, index):
+        info = get_worker_info()
+        return (-1, 0, os.getpid()) if info is None else (info.id, info.num_workers, os.getpid())
+
+
+class Stream(IterableDataset):
+    def __init__(self, size):
+        self.size = size
+
+    def __iter__(self):
+        info = get_worker_info()
+        return iter(range(self.size) if info is None else range(info.id, self.size, info.num_workers))
+
+
+class Unloadable(Squares):
+    def __setstate__(self, state):
+        raise OSError("the camera is unplugged")
+
+
+def as_sum(samples):
+    return sum(label for _, label in samples)
+
+
+def fail_to_start(worker):
+    raise RuntimeError(f"init of {worker} failed")
