@@ -292,6 +292,9 @@ def brightness(shown: np.ndarray) -> tuple[float, float, str]:
 
 def _facets(array: Any, budget: int, name: str) -> str:
     """Heat maps of the last two axes in a grid: rows are the axis before them, or what comes before flattened."""
+    shape = array.shape
+    kept = [axis for axis in range(array.ndim - 2) if shape[axis] > 1]  # one input channel is no axis to spread out
+    array = array.reshape(*([shape[axis] for axis in kept] or [1]), *shape[-2:])
     height, width = array.shape[-2:]
     leading = array.shape[:-2]
     grid_rows, grid_columns = (1, leading[0]) if len(leading) == 1 else (leading[-2], leading[-1])
@@ -327,5 +330,5 @@ def _facets(array: Any, budget: int, name: str) -> str:
     if len(tiles) < total:
         caption = f"{len(tiles)} of {total:,} maps, {words}"
     caption += _thinned(*step)
-    alt = f"{name} {shape_text(array.shape)} as heat maps of the last two axes: {caption}"
+    alt = f"{name} {shape_text(shape)} as heat maps of the last two axes: {caption}"
     return f"<figure>{image(png.data_uri(png.encode(canvas, palette, GAP)), alt, canvas.shape[1] * outside, canvas.shape[0] * outside, 'pixels')}<figcaption>{escape(caption)}</figcaption></figure>"

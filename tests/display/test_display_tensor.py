@@ -164,6 +164,9 @@ class DeviceArray:
     def transpose(self, *axes):
         return DeviceArray(self._values.transpose(*axes))
 
+    def reshape(self, *shape):
+        return DeviceArray(self._values.reshape(*shape))
+
     def get(self):
         DeviceArray.moved += self._values.nbytes
         return self._values
@@ -176,7 +179,9 @@ def asarray(values):
     return DeviceArray(np.asarray(values))
 
 
-@pytest.mark.parametrize("shape", [(3,), (4, 5), (64, 3, 32, 32), (2048, 2048), (64, 40, 400, 4), (3_000_000,)])
+@pytest.mark.parametrize(
+    "shape", [(3,), (4, 5), (64, 3, 32, 32), (2048, 2048), (16, 1, 3, 3), (64, 40, 400, 4), (3_000_000,)]
+)
 def test_of_an_array_on_a_device_only_a_sample_is_moved(shape, parse, monkeypatch):
     import types
 
