@@ -247,3 +247,9 @@ def __getattr__(name: str):
 
 def __dir__():
     return sorted({*(n for n in globals() if not n.startswith("_")), *_LAZY})
+
+
+# In a notebook, errors of mlkit are shown as cards; outside IPython this does nothing.
+from mlkit.core import rich as _rich  # noqa: E402
+
+_rich.install_error_cards()

@@ -350,7 +350,10 @@ def save(node: Node, op: Op, operands: list, arrays: list, attributes: dict, out
         if not wanted:
             kept.append(None)
         elif kind == "input":
-            kept.append(list(operands) if op.variadic else operands[key] if key < len(operands) else None)
+            if op.variadic:
+                kept.append([None] * op.first_kept + operands[op.first_kept :])
+            else:
+                kept.append(operands[key] if key < len(operands) else None)
         elif kind == "out":
             kept.append(tuple(map(keep_output, outputs)) if outputs.__class__ is tuple else keep_output(outputs))
         elif kind == "shape":

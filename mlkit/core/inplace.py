@@ -119,4 +119,8 @@ def update(target: Value, result: Value, name: str) -> Value:
             f"{name}: output with shape {list(target._array.shape)} doesn't match the broadcast shape "
             f"{list(result._array.shape)}."
         )
+    node = result._node
+    if node is not None and node.saved and any(kept is target for kept in node.saved):
+        before = wrap(target._array.copy(), target._node)  # backward needs the values from before the change
+        node.saved = tuple(before if kept is target else kept for kept in node.saved)
     return assign(target, result, name)

@@ -76,6 +76,8 @@ class Op:
     outputs = 1
     #: takes a list of tensors as first argument (cat, stack)
     variadic = False
+    #: of a variadic op's tensors, those before this place are not kept for backward
+    first_kept = 0
     #: reads the random stream; compilers must neither drop nor merge it
     random = False
     #: NumPy's ufunc that does it whole

@@ -660,6 +660,7 @@ class index(Moves):
     """
 
     variadic = True
+    first_kept = 1
 
     def infer(tensors, *, pattern):
         input, *indices = tensors
@@ -687,6 +688,7 @@ class index_put(Moves):
     """A copy of the first tensor with the second written (or added) where the index tensors and pattern point."""
 
     variadic = True
+    first_kept = 2
     linear = False
 
     def infer(tensors, *, pattern, accumulate):
