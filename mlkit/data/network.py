@@ -119,10 +119,10 @@ def _partial_file(path: Path) -> Iterator[IO[Any]]:
             yield part
         finally:
             # Kept for resuming, unless it holds nothing or is a second one nobody would find again.
-            name = Path(str(part.name))
+            kept = Path(str(part.name))
             part.flush()
-            if name.exists() and (name.name != f".{path.name}.partial" or not name.stat().st_size):
-                name.unlink()
+            if kept.exists() and (kept.name != f".{path.name}.partial" or not kept.stat().st_size):
+                kept.unlink()
 
 
 def _try_lock(file: IO[Any]) -> bool:
@@ -187,7 +187,10 @@ def _bar(name: str, total: int | None, have: int, progress: bool) -> Any:
 def _checksum(file: IO[Any]) -> str:
     file.flush()
     file.seek(0)
-    return hashlib.file_digest(file, "sha256").hexdigest()
+    digest = hashlib.sha256()
+    while chunk := file.read(CHUNK):
+        digest.update(chunk)
+    return digest.hexdigest()
 
 
 def _reason(error: BaseException) -> str:

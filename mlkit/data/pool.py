@@ -43,7 +43,7 @@ class WorkerPool:
         # Workers are ended when the pool is forgotten, and at the latest with the interpreter.
         self._close = weakref.finalize(self, _end, self._processes, self._connections)
         data = _pickled(payload)
-        start = context if hasattr(context, "Process") else multiprocessing.get_context(context or _start_method())
+        start: Any = context if hasattr(context, "Process") else multiprocessing.get_context(context or _start_method())
         try:
             for worker in range(count):
                 ours, theirs = start.Pipe()
@@ -127,7 +127,7 @@ class WorkerPool:
     def _receive(self, workers: list[int]) -> tuple[str, Any, Any]:
         """The next answer of any of these workers."""
         connections = {self._connections[worker]: worker for worker in workers}
-        ready = wait(list(connections), self.timeout or None)
+        ready: list[Any] = wait(list(connections), self.timeout or None)
         if not ready:
             self.close()
             raise DataError(
@@ -138,7 +138,7 @@ class WorkerPool:
         try:
             kind, key, content = pickle.loads(connection.recv_bytes())  # noqa: S301 (from our own workers)
         except (EOFError, OSError):
-            self._died(connections[connection])  # type: ignore[index]
+            self._died(connections[connection])
         if kind == "failed":
             if key is None:
                 self.close()

@@ -31,7 +31,8 @@ def check_loader(loader: Any, name: str) -> None:
         )
     if length_of(loader) == 0:
         size = length_of(getattr(loader, "dataset", None))
-        found = f"{size} samples, batch_size={loader.batch_size}, drop_last=True" if size else "the dataset is empty"
+        batch_size = getattr(loader, "batch_size", None)
+        found = f"{size} samples, batch_size={batch_size}, drop_last=True" if size else "the dataset is empty"
         raise DataError(
             f"{name}: there is no batch in it.",
             details=found,

@@ -151,7 +151,7 @@ def _one(value: Any, name: str | None) -> Metric:
             value.name = name
         return value
     if callable(value):
-        return FunctionMetric(name or getattr(value, "__name__", "metric"), value)
+        return FunctionMetric(str(name or getattr(value, "__name__", "metric")), value)
     raise DataError(f"{value!r} is no metric.", hint="Give a name, a Metric, or a function of (output, target).")
 
 

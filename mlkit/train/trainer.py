@@ -8,7 +8,7 @@ import signal
 import threading
 import warnings
 import weakref
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Generator, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -165,7 +165,7 @@ class Trainer:
 
             measured = {f"train/{name}": value for name, value in self.epoch_sums.means().items()}
             if valid_loader is not None:
-                sums = yield from self._measure(valid_loader)
+                sums: dict[str, float] = yield from self._measure(valid_loader)
                 measured |= {f"valid/{name}": value for name, value in sums.items()}
             if self.scheduler is not None and self.scheduler_every == "epoch":
                 self.scheduler.step()
@@ -286,7 +286,7 @@ class Trainer:
             DataError: Nothing to train on.
             RuntimeError: This trainer, or this model, is being trained already.
         """
-        bar = [ProgressBar()] if self.progress else []
+        bar: list[Callback] = [ProgressBar()] if self.progress else []
         loop = self._begin(train_loader, valid_loader, epochs, resume, "blocking", bar)
         with self._interrupt_means_stop():
             try:
@@ -573,7 +573,7 @@ class Trainer:
                 outputs.append(self.model(*(parts[:-1] if len(parts) > 1 else parts)))
             return mlkit.cat(outputs)
 
-    def _measure(self, loader: Any) -> Iterator[Step]:
+    def _measure(self, loader: Any) -> Generator[Step, None, dict[str, float]]:
         """Measure batch by batch; gives the means. The mode is set for each batch, as others may use the model."""
         means, metrics = _Means(), list(self.metrics)
         for metric in metrics:
@@ -590,7 +590,7 @@ class Trainer:
             yield Step(False, {})
         if not counted:
             raise DataError("The loader gave no batch to measure on.", hint="Check where its samples come from.")
-        return means.means() | {metric.name: metric.compute() for metric in metrics}  # type: ignore[return-value]
+        return means.means() | {metric.name: metric.compute() for metric in metrics}
 
     def _metrics_for(self, output: Any, target: Any) -> list[Metric]:
         if not self._only_where_it_applies:

@@ -1,0 +1,174 @@
+"""Record a program by running it once: which ops, on what, in which module, from which line."""
+
+from __future__ import annotations
+
+import linecache
+import os
+import sys
+import time
+from collections.abc import Callable
+
+from mlkit.autograd.grad_mode import no_grad
+from mlkit.compiler.graph import Graph, GraphModule, GraphNode, GraphValue
+from mlkit.core import dtype as dtypes
+from mlkit.core import events
+from mlkit.core.dispatch import Interpreter, apply, state
+from mlkit.core.value import Value, wrap
+
+_LIBRARY = os.path.dirname(os.path.dirname(os.path.abspath(__file__))) + os.sep
+
+
+def user_frame():
+    """The innermost frame outside mlkit: where the user's program called it. None when there is none."""
+    frame = sys._getframe(1)
+    while frame is not None:
+        filename = frame.f_code.co_filename
+        if not filename.startswith((_LIBRARY, "<mlkit")):
+            return frame
+        frame = frame.f_back
+    return None
+
+
+def source_of(frame) -> dict | None:
+    """File, line and text of a frame."""
+    if frame is None:
+        return None
+    filename, line = frame.f_code.co_filename, frame.f_lineno
+    code = linecache.getline(filename, line).strip()
+    return {"file": os.path.basename(filename), "line": line, "code": code, "function": frame.f_code.co_name}
+
+
+class Tracer(Interpreter):
+    """Writes every op it sees into a Graph, and lets it run."""
+
+    def __init__(self, graph: Graph, root=None, keep: bool = False):
+        self.graph = graph
+        self.keep = keep
+        self.paths = {id(m): path for path, m in root.named_modules()} if hasattr(root, "named_modules") else {}
+        self.stack: list[str] = []
+        self.known: dict[int, str] = {}  # identity of a tensor -> value id
+        self.alive: list[Value] = []  # keeps identities valid
+        self.names: dict[int, tuple[str, str]] = {}
+        if hasattr(root, "named_parameters"):
+            for name, p in root.named_parameters():
+                self.names[id(p)] = ("parameter", name)
+            for name, b in root.named_buffers():
+                self.names[id(b)] = ("buffer", name)
+
+    # --- values ----------------------------------------------------------------------------------------------------------
+
+    def add(self, tensor: Value, kind: str, name: str) -> str:
+        key = f"v{len(self.graph.values)}"
+        array = tensor._array
+        d = dtypes.from_numpy_dtype(array.dtype).name
+        self.graph.values[key] = GraphValue(key, kind, name, tuple(array.shape), d)
+        self.known[id(tensor)] = key
+        self.alive.append(tensor)
+        if self.keep:
+            self.graph._tensors[key] = wrap(array)
+        return key
+
+    def value_id(self, tensor) -> str:
+        if not isinstance(tensor, Value):
+            tensor = wrap_number(tensor)
+        key = self.known.get(id(tensor))
+        if key is None:
+            kind, name = self.names.get(id(tensor), ("constant", ""))
+            key = self.add(tensor, kind, name)
+        return key
+
+    # --- ops ---------------------------------------------------------------------------------------------------------------
+
+    def process(self, op, tensors, attributes):
+        operands = list(tensors[0]) if op.variadic else list(tensors)
+        inputs = [self.value_id(t) for t in operands if t is not None]
+        started = time.perf_counter()
+        outputs = apply(op, tensors, attributes)
+        seconds = time.perf_counter() - started
+        made = outputs if isinstance(outputs, tuple) else (outputs,)
+        self.graph.nodes.append(
+            GraphNode(
+                id=f"n{len(self.graph.nodes)}",
+                op=op.name,
+                inputs=inputs,
+                outputs=[self.add(t, "activation", "") for t in made],
+                attributes={k: v for k, v in attributes.items()},
+                module=self.stack[-1] if self.stack else "",
+                composites=tuple(state.scopes),
+                source=source_of(user_frame()),
+                seconds=seconds,
+                random=op.random,
+            )
+        )
+        return outputs
+
+    # --- modules -------------------------------------------------------------------------------------------------------------
+
+    def enter(self, module, args, kwargs) -> None:
+        path = self.paths.get(id(module))
+        if path is None:
+            path = f"{self.stack[-1]}.{type(module).__name__}" if self.stack else type(module).__name__
+        self.stack.append(path)
+        if all(m.path != path for m in self.graph.modules):
+            count = sum(p.numel() for p in module.parameters())
+            self.graph.modules.append(GraphModule(path, type(module).__name__, count, module.extra_repr()))
+
+    def leave(self, module, output) -> None:
+        if self.stack:
+            self.stack.pop()
+
+
+def wrap_number(x) -> Value:
+    import numpy as np
+
+    return wrap(np.asarray(x))
+
+
+def _tensors_in(x, found: list) -> list:
+    if isinstance(x, Value):
+        found.append(x)
+    elif isinstance(x, (tuple, list)):
+        for item in x:
+            _tensors_in(item, found)
+    elif isinstance(x, dict):
+        for item in x.values():
+            _tensors_in(item, found)
+    return found
+
+
+def trace(program: Callable, *inputs, keep: bool = False, name: str | None = None, **named_inputs) -> Graph:
+    """Run ``program`` (a Module or a function of tensors) once and record it.
+
+    Args:
+        program: what to run; a Module gives its paths and parameter names to the graph.
+        inputs, named_inputs: its arguments; tensors in them are the graph's inputs. On the "meta" device nothing is
+            computed and the graph has shapes only.
+        keep: keep every tensor, so that ``graph.value(id)`` can show it.
+        name: the graph's name; by default the program's.
+
+    The program sees no gradients. If it raises, the error carries the graph so far as ``error.mlkit_graph``.
+
+    >>> import mlkit
+    >>> from mlkit.compiler import trace
+    >>> graph = trace(mlkit.nn.Sequential(mlkit.nn.Linear(3, 2), mlkit.nn.ReLU()), mlkit.ones(4, 3))
+    >>> [node.op for node in graph.nodes]
+    ['linear', 'relu']
+    """
+    graph = Graph(name or getattr(program, "__name__", None) or type(program).__name__)
+    tracer = Tracer(graph, program, keep)
+    for i, t in enumerate(_tensors_in([list(inputs), named_inputs], [])):
+        if id(t) not in tracer.known:
+            graph.inputs.append(tracer.add(t, "input", "input" if i == 0 else f"input_{i}"))
+    stops = [events.subscribe("module_enter", tracer.enter), events.subscribe("module_exit", tracer.leave)]
+    try:
+        with no_grad(), tracer:
+            outputs = program(*inputs, **named_inputs)
+    except Exception as error:
+        graph.error = {"type": type(error).__name__, "message": str(error), "module": tracer.stack[-1] if tracer.stack else ""}
+        error.mlkit_graph = graph
+        raise
+    finally:
+        for stop in stops:
+            stop()
+    graph.outputs = [tracer.value_id(t) for t in _tensors_in(outputs, [])]
+    return graph

@@ -1,0 +1,93 @@
+"""Linear layers and the layers that only reshape."""
+
+from __future__ import annotations
+
+from mlkit.core.errors import ValueRangeError
+from mlkit.functional import neural, shaping
+from mlkit.functional.creation import empty
+from mlkit.nn import init
+from mlkit.nn.module import Module
+from mlkit.nn.parameter import Parameter
+
+
+class Identity(Module):
+    """Gives back its input; any arguments are accepted and ignored."""
+
+    def __init__(self, *args, **kwargs):
+        super().__init__()
+
+    def forward(self, input):
+        return input
+
+
+class Linear(Module):
+    """input @ weight.T + bias: (*, in_features) -> (*, out_features).
+
+    Args:
+        in_features: size of the last axis of the input.
+        out_features: size of the last axis of the output.
+        bias: add a learned bias.
+
+    Parameters: weight (out_features, in_features), bias (out_features), both uniform within 1 / sqrt(in_features).
+
+    >>> import mlkit
+    >>> mlkit.nn.Linear(20, 30)(mlkit.randn(128, 20)).shape
+    mlkit.Size([128, 30])
+    """
+
+    def __init__(self, in_features: int, out_features: int, bias: bool = True, device=None, dtype=None):
+        super().__init__()
+        if in_features < 0 or out_features < 0:
+            raise ValueRangeError(f"Linear: sizes must not be negative, got {in_features} and {out_features}.")
+        self.in_features = in_features
+        self.out_features = out_features
+        self.weight = Parameter(empty(out_features, in_features, device=device, dtype=dtype))
+        if bias:
+            self.bias = Parameter(empty(out_features, device=device, dtype=dtype))
+        else:
+            self.register_parameter("bias", None)
+        self.reset_parameters()
+
+    def reset_parameters(self) -> None:
+        init.default_linear_(self.weight, self.bias)
+
+    def forward(self, input):
+        return neural.linear(input, self.weight, self.bias)
+
+    def extra_repr(self) -> str:
+        return f"in_features={self.in_features}, out_features={self.out_features}, bias={self.bias is not None}"
+
+
+class Flatten(Module):
+    """Dims start_dim .. end_dim as one; by default all but the batch axis.
+
+    >>> import mlkit
+    >>> mlkit.nn.Flatten()(mlkit.zeros(32, 1, 28, 28)).shape
+    mlkit.Size([32, 784])
+    """
+
+    def __init__(self, start_dim: int = 1, end_dim: int = -1):
+        super().__init__()
+        self.start_dim = start_dim
+        self.end_dim = end_dim
+
+    def forward(self, input):
+        return shaping.flatten(input, self.start_dim, self.end_dim)
+
+    def extra_repr(self) -> str:
+        return f"start_dim={self.start_dim}, end_dim={self.end_dim}"
+
+
+class Unflatten(Module):
+    """One dim as several."""
+
+    def __init__(self, dim: int, unflattened_size):
+        super().__init__()
+        self.dim = dim
+        self.unflattened_size = unflattened_size
+
+    def forward(self, input):
+        return shaping.unflatten(input, self.dim, self.unflattened_size)
+
+    def extra_repr(self) -> str:
+        return f"dim={self.dim}, unflattened_size={self.unflattened_size}"
