@@ -482,5 +482,3 @@ def grad(
             if materialize_grads:
                 found[i] = ops.zeros_like(inputs[i])
     return tuple(found)
-
-

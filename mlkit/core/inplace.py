@@ -120,5 +120,3 @@ def update(target: Value, result: Value, name: str) -> Value:
             f"{list(result._array.shape)}."
         )
     return assign(target, result, name)
-
-

@@ -139,6 +139,11 @@ def table(
     return "".join(parts)
 
 
+def scroll(content: str, label: str, css: str = "") -> str:
+    """``content`` in a box that scrolls when it is too wide, by keyboard too."""
+    return f'<div class="scroll{" " + css if css else ""}" tabindex="0" role="group" aria-label="{escape(label)}">{content}</div>'
+
+
 @functools.cache
 def stylesheet() -> str:
     """style.css with this project's colours, without comments and needless spaces."""

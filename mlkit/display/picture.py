@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from mlkit.display import colors, png, svg
-from mlkit.display.markup import escape, image, number, shape_text
+from mlkit.display.markup import escape, image, number, scroll, shape_text
 from mlkit.display.sample import is_float, numbers, to_numpy
 
 NAN, GAP = 254, 255  # palette entries after the map's 254 colours
@@ -57,7 +57,7 @@ def _cell(value: Any, index: int, palette: np.ndarray) -> str:
     item = value.item() if hasattr(value, "item") else value
     if isinstance(item, (float, complex, np.floating)) or type(item).__module__ == "ml_dtypes":
         item = complex(item) if isinstance(item, complex) else float(item)
-    text = escape(number(item))
+    text = escape(number(item, 3))
     if index == NAN:
         return f'<td class="warn">{text}</td>'
     rgb = palette[index]
@@ -79,11 +79,8 @@ def _values(array: np.ndarray) -> str:
         )
         title = f"<caption>[{', '.join(map(str, at))}]</caption>" if at else ""
         blocks.append(f'<table class="values">{title}<tbody>{rows}</tbody></table>')
-    return (
-        f'<div class="row scroll">{"".join(blocks)}</div>'
-        if len(blocks) > 1
-        else f'<div class="scroll">{blocks[0]}</div>'
-    )
+    tables = f'<div class="row">{"".join(blocks)}</div>' if len(blocks) > 1 else blocks[0]
+    return scroll(tables, "values") if array.shape[-1] > 5 else tables
 
 
 def _bad(item: Any) -> bool:

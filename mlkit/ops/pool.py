@@ -151,9 +151,7 @@ def _average_family(n: int):
             how = (kernel_size, stride, padding, sizes, count_include_pad, divisor_override)
             return m.avg_pool_(input, *how)
 
-        def vjp(
-            m, g, input_shape, kernel_size, stride, padding, ceil_mode, count_include_pad, divisor_override
-        ):
+        def vjp(m, g, input_shape, kernel_size, stride, padding, ceil_mode, count_include_pad, divisor_override):
             return getattr(m, grad_name)(
                 g,
                 shape=tuple(input_shape),

@@ -282,7 +282,9 @@ class unfold(Look):
         dimension = canonical_dim("unfold", dimension, input.ndim)
         n = input.shape[dimension] if input.ndim else 1
         if not 0 <= size <= n:
-            raise ValueRangeError(f"unfold: maximum size for tensor at dimension {dimension} is {n} but size is {size}.")
+            raise ValueRangeError(
+                f"unfold: maximum size for tensor at dimension {dimension} is {n} but size is {size}."
+            )
         if step <= 0:
             raise ValueRangeError(f"unfold: step is {step} but must be > 0.")
         return {"dimension": dimension, "size": size, "step": step}
@@ -599,7 +601,9 @@ class scatter_add(Moves):
     def vjp_src(m, g, index, src_shape, dim):
         got = m.gather(g, index, dim=dim)
         widths = tuple((0, a - b) for a, b in zip(src_shape, got.shape, strict=True))
-        return got if not count(range(0), ()) or all(w == (0, 0) for w in widths) else m.constant_pad(got, widths=widths)
+        return (
+            got if not count(range(0), ()) or all(w == (0, 0) for w in widths) else m.constant_pad(got, widths=widths)
+        )
 
     def jvp(m, tangents, index, input_shape, src_shape, dim):
         a, b = tangents[0], tangents[2]
