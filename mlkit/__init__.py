@@ -224,7 +224,7 @@ _LAZY = {
 }
 
 
-def is_tensor(obj) -> bool:
+def is_tensor(obj):
     """Whether ``obj`` is a tensor."""
     return isinstance(obj, Tensor)
 

@@ -10,7 +10,8 @@ from mlkit.core.dispatch import make_node, ops, state
 from mlkit.core.errors import DeviceError, DtypeError, GradientError, ShapeError
 from mlkit.core.size import broadcast_shapes
 from mlkit.core.value import Leaf, MetaArray, Value, mark_mutated, wrap
-from mlkit.ops.shape import follow, view_write
+from mlkit.ops import REGISTRY
+from mlkit.ops.shape import follow
 
 
 def check_leaf(target: Value) -> None:
@@ -83,6 +84,7 @@ def rewrite_history(target: Value, source: Value) -> None:
     else:
         operands = [wrap(base._array, base._node), source]
         arrays = [base._array, source._array]
+        view_write = REGISTRY["view_write"]
         node = make_node(view_write, (base._node, source._node), operands, arrays, {"path": path})
         node.saved = tuple(source._array.shape if kind == "shape" else path for kind, _ in view_write.rules.slots)
         base._node = node

@@ -113,7 +113,9 @@ def _basic_part(x: Value, pattern: tuple, tensors: list) -> tuple[Value, tuple]:
 
     PyTorch's rule. (NumPy counts an integer beside an index array as an index array, which moves the result's dims.)
     """
-    basic, rest, following = [], [], iter(tensors)
+    basic: list = []
+    rest: list = []
+    following = iter(tensors)
     for item in pattern:
         if item == TENSOR:
             t = next(following)._array

@@ -602,7 +602,7 @@ def _check_name(module: Module, name: str, table: dict) -> None:
         raise KeyError(f"attribute '{name}' already exists")
 
 
-def _load_one(module: Module, name: str, own: Tensor, given: Tensor, assign: bool) -> None:
+def _load_one(module: Module, name: str, own: Tensor, given: Any, assign: bool) -> None:
     from mlkit.autograd.grad_mode import no_grad
 
     with no_grad():

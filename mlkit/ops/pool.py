@@ -39,7 +39,7 @@ def check_pool(name, n, input, kernel_size, stride, padding, dilation, ceil_mode
     return tuple(sizes)
 
 
-POOL_SAMPLES = {
+POOL_SAMPLES: dict = {
     1: [((2, 3, 8), {"kernel_size": (2,), "stride": (2,), "padding": (0,)})],
     2: [
         ((2, 3, 6, 6), {"kernel_size": (2, 2), "stride": (2, 2), "padding": (0, 0)}),

@@ -14,7 +14,7 @@ from mlkit.ops.registry import REQUIRED, Op, Sample, broadcast_or_explain, op
 class Moves(Op):
     """Linear and exact for every dtype."""
 
-    promotion = None
+    promotion: Any = None
     linear = True
 
 

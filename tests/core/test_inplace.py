@@ -149,7 +149,12 @@ def test_an_expanded_tensor_refuses_writes():
 
 indices = st.one_of(
     st.integers(-3, 2),
-    st.builds(slice, st.one_of(st.none(), st.integers(-4, 4)), st.one_of(st.none(), st.integers(-4, 4)), st.sampled_from([None, 1, 2])),
+    st.builds(
+        slice,
+        st.one_of(st.none(), st.integers(-4, 4)),
+        st.one_of(st.none(), st.integers(-4, 4)),
+        st.sampled_from([None, 1, 2]),
+    ),
     st.just(Ellipsis),
     st.none(),
     st.lists(st.integers(-3, 2), min_size=1, max_size=3),

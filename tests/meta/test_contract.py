@@ -36,4 +36,6 @@ def test_the_contract_and_contributing_tell_the_same():
         first, *others = [name.strip().strip("()") for name in re.split("[|:]", layer)]
         row = next((line for line in text.splitlines() if line.startswith(first)), "")
         for name in [first, *others]:
-            assert name in row or "." + name.split(".")[-1] in row, f"{name} has no place in the rows of CONTRIBUTING.md"
+            assert name in row or "." + name.split(".")[-1] in row, (
+                f"{name} has no place in the rows of CONTRIBUTING.md"
+            )

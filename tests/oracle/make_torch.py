@@ -24,7 +24,9 @@ def main() -> None:
             kept[f"program/{name}/{key}"] = array
     path = Path(__file__).with_name("torch.npz")
     np.savez_compressed(path, **{k: np.array(v, order="C") for k, v in kept.items()})
-    print(f"{len(cases.CASES)} cases, {len(programs.PROGRAMS)} programs, {len(kept)} arrays, PyTorch {torch.__version__}")
+    print(
+        f"{len(cases.CASES)} cases, {len(programs.PROGRAMS)} programs, {len(kept)} arrays, PyTorch {torch.__version__}"
+    )
 
 
 if __name__ == "__main__":

@@ -37,7 +37,10 @@ LAYERS = {
     "Softmax": ("nn.Softmax(1)", "(3, 4)"),
     "LogSoftmax": ("nn.LogSoftmax(1)", "(3, 4)"),
     "Flatten": ("nn.Flatten()", "(3, 4, 2)"),
-    "Sequential": ("nn.Sequential(nn.Conv2d(1, 2, 3), nn.BatchNorm2d(2), nn.ReLU(), nn.Flatten(), nn.Linear(32, 3))", "(3, 1, 6, 6)"),
+    "Sequential": (
+        "nn.Sequential(nn.Conv2d(1, 2, 3), nn.BatchNorm2d(2), nn.ReLU(), nn.Flatten(), nn.Linear(32, 3))",
+        "(3, 1, 6, 6)",
+    ),
     "Dropout_eval": ("nn.Dropout(0.5).eval()", "(3, 4)"),
 }
 
