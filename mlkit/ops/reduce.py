@@ -352,12 +352,12 @@ def _running_extreme(name: str, ufunc: str, doc: str) -> Op:
         def forward(m, input, *, dim=REQUIRED):
             if not input.ndim:
                 return m.copy(input), m.xp.zeros((), np.int64)
-            values = getattr(m.xp, ufunc).accumulate(input, axis=dim)
+            values = m.running_(ufunc, input, dim)
             shape = [1] * input.ndim
             shape[dim] = input.shape[dim]
             place = m.xp.arange(input.shape[dim]).reshape(shape)
             fresh = (input == values) | m.xp.isnan(input) if input.dtype.kind == "f" else input == values
-            indices = m.xp.maximum.accumulate(m.xp.where(fresh, place, 0), axis=dim)
+            indices = m.running_("maximum", m.xp.where(fresh, place, 0), dim)
             return values, indices.astype(np.int64)
 
         def vjp(m, g, input_shape, out, dim):

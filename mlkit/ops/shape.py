@@ -630,9 +630,7 @@ class scatter(Moves):
             return m.copy(src.reshape(-1)[-1].reshape(())) if index.size else m.copy(input)
         m.check_index("scatter", index, input.shape[dim])
         out = m.copy(input)
-        places = list(m.xp.indices(index.shape, sparse=True))
-        places[dim] = index
-        out[tuple(places)] = m.trim(src, index.shape, None)
+        out[m.places(index, dim)] = m.trim(src, index.shape, None)
         return out
 
     def vjp_input(m, g, index, src_shape, dim):

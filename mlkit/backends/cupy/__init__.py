@@ -61,6 +61,23 @@ class CupyReader(Reader):
     def windows_(self, x, axis, size):
         return self.xp.lib.stride_tricks.sliding_window_view(x, size, axis=axis)
 
+    def running_(self, ufunc, x, axis):
+        # by doubling: after step k each place holds the result over the last 2**k values
+        combine = getattr(self.xp, ufunc)
+        x, step = self.xp.moveaxis(x, axis, 0).copy(), 1
+        while step < x.shape[0]:
+            x[step:] = combine(x[step:], x[:-step].copy())
+            step *= 2
+        return self.xp.moveaxis(x, 0, axis)
+
+    def as_strided_(self, x, size, stride, offset):
+        step = x.itemsize
+        strides = tuple(s * step for s in stride)
+        if offset is None:
+            return self.xp.lib.stride_tricks.as_strided(x, size, strides)
+        memory = self.xp.cuda.MemoryPointer(x.data.mem, offset * step)
+        return self.xp.ndarray(size, x.dtype, memptr=memory, strides=strides)
+
     def add_at_(self, out, place, values):
         self.xp.add.at(out, place, values)
 
