@@ -220,7 +220,9 @@ def _truth(name: str, doc: str) -> Op:
             return m.xp.asarray(out, dtype=np.uint8) if input.dtype == np.uint8 else out
 
     Truth.__doc__ = doc
-    return op(samples=[(Sample((3, 4), "bool", "bool"), {"dim": 1}), (Sample((3, 4), "bool", "bool"),)], name=name)(Truth)
+    return op(samples=[(Sample((3, 4), "bool", "bool"), {"dim": 1}), (Sample((3, 4), "bool", "bool"),)], name=name)(
+        Truth
+    )
 
 
 any = _truth("any", "True where at least one element over dims is non-zero.")  # noqa: A001

@@ -7,7 +7,6 @@ from typing import Any
 
 import pytest
 
-pytest.importorskip("anywidget", reason='the widgets need the notebook parts: pip install "mlkit[lab]"')
 sys.path.insert(0, str(Path(__file__).parent))  # fakes.py and graphs.py
 
 from mlkit_widgets import _base

@@ -25,6 +25,11 @@ class DivisionError(MlkitError, RuntimeError, ZeroDivisionError):
     """An integer divided by zero."""
 
 
+def whole_numbers(x) -> bool:
+    """Whether an array or a Python number is of an integer kind."""
+    return x.dtype.kind in "iu" if hasattr(x, "dtype") else isinstance(x, int)
+
+
 class Reader:
     """Op rules on arrays of ``xp``."""
 
@@ -127,7 +132,7 @@ class Reader:
         return self.xp.power(x, exponent)
 
     def _nonzero(self, name, x, other):
-        if x.dtype.kind in "iu" and not isinstance(other, float) and (self.xp.asarray(other) == 0).any():
+        if whole_numbers(x) and whole_numbers(other) and (self.xp.asarray(other) == 0).any():
             raise DivisionError(f"{name}: an integer cannot be divided by zero.", hint="Divide as floats: x.float().")
 
     def remainder_(self, x, other):
@@ -144,7 +149,7 @@ class Reader:
 
     def trunc_divide_(self, x, other):
         self._nonzero("div", x, other)
-        if x.dtype.kind in "iu" and not isinstance(other, float):
+        if whole_numbers(x) and whole_numbers(other):
             return (x - self.xp.fmod(x, other)) // other
         return self.xp.trunc(x / other)
 

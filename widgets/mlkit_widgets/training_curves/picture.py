@@ -120,7 +120,9 @@ def _panel(
     out = [text(left + 8, top + 16, TITLES.get(family, family), 12, font_weight="600")]
     everything = np.concatenate([values for _, _, values in curves]) if curves else np.empty(0)
     if not len(everything):
-        return "".join([*out, text((x0 + x1) / 2, (y0 + y1) / 2, "no values", 12, "var(--quiet)", text_anchor="middle")])
+        return "".join(
+            [*out, text((x0 + x1) / 2, (y0 + y1) / 2, "no values", 12, "var(--quiet)", text_anchor="middle")]
+        )
     low, high = float(everything.min()), float(everything.max())
     if log:
         low, high = np.log10(low), np.log10(high)
@@ -128,7 +130,7 @@ def _panel(
     low, high = low - pad, high + pad
     begin = min(float(along.min()) for _, along, _ in curves if len(along))
     end = max(float(along.max()) for _, along, _ in curves if len(along))
-    end = end if end > begin else begin + 1
+    begin, end = (begin, end) if end > begin else (begin - 0.5, begin + 0.5)
 
     def px(value: np.ndarray) -> np.ndarray:
         return x0 + (value - begin) / (end - begin) * (x1 - x0)
@@ -141,6 +143,8 @@ def _panel(
         out.append(f'<path d="M{x0:.1f} {y:.1f}H{x1:.1f}" stroke="var(--grid)"/>')
         out.append(text(x0 - 6, y + 4, number(10**tick if log else tick), 10, "var(--quiet)", text_anchor="end"))
     for tick in nice_ticks(begin, end):
+        if x == "step" and tick != int(tick):
+            continue
         out.append(text(float(px(np.float64(tick))), y1 + 15, number(tick), 10, "var(--quiet)", text_anchor="middle"))
     out.append(text(x1, y1 + 27, {"time": "seconds"}.get(x, x), 10, "var(--quiet)", text_anchor="end"))
     legend = left + width - 10
