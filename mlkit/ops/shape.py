@@ -1,6 +1,7 @@
 """Ops that move, repeat or look at values without changing them. Those with ``view = True`` share memory."""
 
 import math
+from typing import Any
 
 import numpy as np
 
