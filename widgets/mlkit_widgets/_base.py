@@ -110,17 +110,14 @@ class Widget(anywidget.AnyWidget):
             "text/plain": self._describe(),
         }
 
-    def _metadata(self) -> dict[str, Any]:
-        return {"image/svg+xml": {"alt": self._describe()}}
-
     def _repr_mimebundle_(self, **_: Any) -> tuple[dict[str, Any], dict[str, Any]]:
-        return self._bundle(), self._metadata()
+        return self._bundle(), {}
 
     def _ipython_display_(self) -> None:
         # Displayed by hand, because only so does the output get a name under which it can be renewed later.
         from IPython.display import publish_display_data
 
-        publish_display_data(self._bundle(), self._metadata(), transient={"display_id": self._display_name})
+        publish_display_data(self._bundle(), {}, transient={"display_id": self._display_name})
         self._displayed = True
 
     def _renew_picture(self) -> None:
@@ -130,7 +127,7 @@ class Widget(anywidget.AnyWidget):
             from IPython.display import publish_display_data
 
             publish_display_data(
-                self._bundle(), self._metadata(), transient={"display_id": self._display_name}, update=True
+                self._bundle(), {}, transient={"display_id": self._display_name}, update=True
             )
 
     def __repr__(self) -> str:

@@ -30,6 +30,7 @@ class LastPicture extends Panel implements IRenderMime.IRenderer {
     this._still.node.append(this._image);
     this.addWidget(this._still);
     this.node.addEventListener('mlkit:view', event => {
+      this._alive = true;
       this._still.hide();
       this._keep((event as CustomEvent<{ picture: string | null }>).detail.picture);
     });
@@ -44,21 +45,42 @@ class LastPicture extends Panel implements IRenderMime.IRenderer {
       this._image.alt = asText(model.data['text/plain']);
     }
     const id = (model.data[VIEW] as { model_id?: string } | undefined)?.model_id;
-    if (!id || id === this._id || !model.trusted || !this._rendermime.getFactory(VIEW)) {
+    if (id && id !== this._id && model.trusted) {
+      this._id = id;
+      this._factory = undefined;
+      this._alive = false;
+      this._still.show();
+      this._seek(model);
+    }
+  }
+
+  dispose(): void {
+    window.clearTimeout(this._timer);
+    super.dispose();
+  }
+
+  /**
+   * Ask the widgets extension for the live view. A notebook that is opened is drawn before that extension knows the
+   * notebook's kernel: what it gives until then never comes alive, so ask again when it has put another factory there.
+   */
+  private _seek(model: IRenderMime.IMimeModel): void {
+    if (this._alive || this.isDisposed) {
       return;
     }
-    this._id = id;
-    this._live?.dispose();
-    this._still.show();
-    const live = this._rendermime.createRenderer(VIEW);
-    this._live = live;
-    // Kept out of sight until a view says that it lives: without one it would only show an error.
-    live.node.style.display = 'none';
-    live.node.addEventListener('mlkit:view', () => {
-      live.node.style.display = '';
-    });
-    this.addWidget(live);
-    await live.renderModel(model);
+    const factory = this._rendermime.getFactory(VIEW);
+    if (factory && factory !== this._factory) {
+      this._factory = factory;
+      this._live?.dispose();
+      const live = (this._live = this._rendermime.createRenderer(VIEW));
+      // Kept out of sight until a view says that it lives: without one it would only show an error.
+      live.node.style.display = 'none';
+      live.node.addEventListener('mlkit:view', () => {
+        live.node.style.display = '';
+      });
+      this.addWidget(live);
+      void live.renderModel(model);
+    }
+    this._timer = window.setTimeout(() => this._seek(model), 300);
   }
 
   private _keep(picture: string | null): void {
@@ -74,6 +96,9 @@ class LastPicture extends Panel implements IRenderMime.IRenderer {
   private _live: (Widget & IRenderMime.IRenderer) | null = null;
   private _model: IRenderMime.IMimeModel | null = null;
   private _id: string | null = null;
+  private _alive = false;
+  private _factory: IRenderMime.IRendererFactory | undefined;
+  private _timer = 0;
 }
 
 /** Each notebook has its own registry of renderers, for its widgets belong to its kernel. */

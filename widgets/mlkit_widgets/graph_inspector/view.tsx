@@ -753,6 +753,18 @@ const Time = ({ seconds }: { seconds: number }) => (
   </div>
 );
 
+/** What scrolls must be reachable by keyboard, also inside HTML that was not made here. */
+function reachScrolling(host: HTMLElement | null): void {
+  for (const element of host?.querySelectorAll<HTMLElement>("*") ?? []) {
+    const scrolls = /auto|scroll/.test(getComputedStyle(element).overflow);
+    if (scrolls && !element.hasAttribute("tabindex")) {
+      element.tabIndex = 0;
+      element.role = "group";
+      element.ariaLabel = "Numbers";
+    }
+  }
+}
+
 interface TensorAnswer {
   html?: string | null;
   statistics?: Record<string, number | string | null> | null;
@@ -792,7 +804,7 @@ function TensorView({ channel, id, value }: { channel: Channel; id: string; valu
       {answer?.html ? (
         // The kernel made this from a tensor, with every text in it escaped.
         // biome-ignore lint/security/noDangerouslySetInnerHtml: see above
-        <div className="html" dangerouslySetInnerHTML={{ __html: answer.html }} />
+        <div className="html" ref={reachScrolling} dangerouslySetInnerHTML={{ __html: answer.html }} />
       ) : null}
       {facts.length ? (
         <dl className="facts">

@@ -7,7 +7,9 @@ kernel -> page  {"kind": "tensor", "value": "v3", "html": text | null, "statisti
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import contextlib
+import sys
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -30,7 +32,7 @@ class GraphInspector(Widget):
     Args:
         model: A module or function that is run once on `inputs` to record its graph; or a graph recorded by
             `mlkit.compiler.trace.trace`, or such a graph's document (`graph.to_dict()`), with no inputs.
-        *inputs: What the model is called with.
+        *inputs: What the model is called with; it runs once in evaluation mode and is left as it was.
         expand: Paths of the modules to open at first; by default a lone outermost container.
         height: Of the drawing, in CSS pixels, at least 260; by default as high as the graph, up to 620.
 
@@ -129,8 +131,30 @@ def _document(model: Any, inputs: tuple[Any, ...]) -> tuple[dict[str, Any], Any]
         )
     from mlkit.compiler.trace import trace
 
-    graph = trace(model, *inputs, keep=True)
+    with _at_rest(model):
+        graph = trace(model, *inputs, keep=True)
     return graph.to_dict(), graph
+
+
+@contextlib.contextmanager
+def _at_rest(model: Any) -> Iterator[None]:
+    """The model as it is used, not trained: looking must not move its running statistics.
+
+    A model that is being trained in the background is looked at between two steps.
+    """
+    modules = list(model.modules()) if hasattr(model, "modules") else []
+    with contextlib.ExitStack() as stack:
+        runs = getattr(sys.modules.get("mlkit.train.run"), "_active", ())
+        for run in [run for run in list(runs) if run.trainer.model is model]:
+            stack.enter_context(run.trainer.between_steps())
+        training = [module for module in modules if module.training]
+        try:
+            if training:
+                model.eval()
+            yield
+        finally:
+            for module in training:
+                module.training = True
 
 
 def _containers(document: dict[str, Any]) -> set[str]:

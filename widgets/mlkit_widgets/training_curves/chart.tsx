@@ -1,5 +1,5 @@
 /** One panel: the curves of one metric. uPlot draws; reading values works with the mouse and with arrow keys. */
-import { type KeyboardEvent, useEffect, useId, useMemo, useRef, useState } from "react";
+import { type KeyboardEvent, useEffect, useMemo, useRef, useState } from "react";
 import uPlot from "uplot";
 import { number } from "../../shared/format";
 import { nearest, type Series, thin } from "../../shared/series";
@@ -77,7 +77,6 @@ export function Chart({ run, version, family, names, axis, smoothing, logY, them
   const plot = useRef<uPlot | null>(null);
   const title = titleOf(family);
   const [at, setAt] = useState<number | null>(null);
-  const label = useId();
   const log = logY && isLoss(family);
   const perEpoch = stepsPerEpoch(run.status);
 
@@ -236,7 +235,7 @@ export function Chart({ run, version, family, names, axis, smoothing, logY, them
   return (
     <section className="panel" data-family={family} data-points={curves.reduce((sum, c) => sum + c.series.count, 0)}>
       <header>
-        <h4 id={label}>
+        <h4>
           {title}
           {log ? <span className="quiet"> (log)</span> : null}
         </h4>
@@ -257,7 +256,7 @@ export function Chart({ run, version, family, names, axis, smoothing, logY, them
         ref={box}
         role="slider"
         tabIndex={0}
-        aria-labelledby={label}
+        aria-label={`curve of ${family}`}
         aria-valuemin={range?.min ?? 0}
         aria-valuemax={range?.max ?? 0}
         aria-valuenow={at ?? range?.max ?? 0}

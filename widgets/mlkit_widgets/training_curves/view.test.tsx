@@ -134,12 +134,12 @@ test("the learning rate is sent on Enter as a number; nonsense is explained and 
   const field = screen.getByLabelText<HTMLInputElement>("Learning rate");
   expect(field.value).toBe("0.01");
   fireEvent.change(field, { target: { value: "3e-4" } });
-  fireEvent.submit(field);
+  fireEvent.keyDown(field, { key: "Enter" });
   expect(model.sent.at(-1)).toMatchObject({ kind: "command", command: "set", name: "lr", value: 3e-4 });
   const before = model.sent.length;
   for (const nonsense of ["fast", "-1", "", "1/0"]) {
     fireEvent.change(field, { target: { value: nonsense } });
-    fireEvent.submit(field);
+    fireEvent.keyDown(field, { key: "Enter" });
     expect(screen.getByRole("alert").textContent).toContain("must be a number that is not negative");
   }
   expect(model.sent).toHaveLength(before);

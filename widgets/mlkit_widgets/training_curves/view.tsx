@@ -193,7 +193,7 @@ interface RateProps {
 function LearningRate({ current, possible, apply, complain }: RateProps) {
   const id = useId();
   const [draft, setDraft] = useState<string | null>(null);
-  const submit = (event: FormEvent) => {
+  const submit = (event: FormEvent | KeyboardEvent) => {
     event.preventDefault();
     if (!possible || draft === null) return;
     const value = Number(draft.trim().replace(",", "."));
@@ -207,6 +207,8 @@ function LearningRate({ current, possible, apply, complain }: RateProps) {
   };
   const onKey = (event: KeyboardEvent) => {
     if (event.key === "Escape") setDraft(null);
+    // Not left to the form: JupyterLab cancels what Enter would do there.
+    if (event.key === "Enter") submit(event);
   };
   return (
     <form className="rate" onSubmit={submit}>
@@ -256,7 +258,8 @@ function Notes({ run, status }: { run: Run; status: Status | null }) {
       {!status && waited ? (
         <p className="note">The kernel has not answered yet: it is busy with another cell, or it has been shut down.</p>
       ) : null}
-      {checkpoint?.path ? (
+      {checkpoint?.error ? <p className="note">{String(checkpoint.error)}</p> : null}
+      {checkpoint?.path && !checkpoint.error ? (
         <p className="note quiet">
           Checkpoint at step {count(checkpoint.step ?? 0)}: <code>{String(checkpoint.path)}</code>
         </p>
