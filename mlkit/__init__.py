@@ -33,6 +33,7 @@ from mlkit.core.dtype import (  # noqa: E402
     uint64,
 )
 from mlkit.core.dtype import bool_ as bool  # noqa: E402
+
 from mlkit.core.dispatch import ops as _ops  # noqa: E402  # isort: skip
 from mlkit.core.tensor import Tensor  # noqa: E402  # isort: skip
 from mlkit.autograd.grad_mode import (  # noqa: E402
@@ -191,7 +192,12 @@ multiply, divide, true_divide, subtract, negative, absolute = _ops.mul, div, div
 arcsin, arccos, arctan, arctan2 = _ops.asin, _ops.acos, _ops.atan, _ops.atan2
 arcsinh, arccosh, arctanh = _ops.asinh, _ops.acosh, _ops.atanh
 greater, greater_equal, less, less_equal, not_equal = _ops.gt, _ops.ge, _ops.lt, _ops.le, _ops.ne
-inf, nan, pi, e = float64.numpy.type("inf").item(), float64.numpy.type("nan").item(), 3.141592653589793, 2.718281828459045
+inf, nan, pi, e = (
+    float64.numpy.type("inf").item(),
+    float64.numpy.type("nan").item(),
+    3.141592653589793,
+    2.718281828459045,
+)
 strided, contiguous_format, channels_last, preserve_format = "strided", "contiguous", "channels_last", "preserve"
 
 # Ops whose PyTorch signature is the op's own.
@@ -218,7 +224,7 @@ _LAZY = {
 }
 
 
-def is_tensor(obj) -> bool:
+def is_tensor(obj):
     """Whether ``obj`` is a tensor."""
     return isinstance(obj, Tensor)
 
@@ -241,3 +247,9 @@ def __getattr__(name: str):
 
 def __dir__():
     return sorted({*(n for n in globals() if not n.startswith("_")), *_LAZY})
+
+
+# In a notebook, errors of mlkit are shown as cards; outside IPython this does nothing.
+from mlkit.core import rich as _rich  # noqa: E402
+
+_rich.install_error_cards()

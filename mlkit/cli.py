@@ -83,7 +83,7 @@ def _parser() -> argparse.ArgumentParser:
         help="digits: 8x8, shipped; mnist: 28x28, from $MLKIT_DATA or downloaded; auto (default): mnist, else digits",
     )
     demo.add_argument("--epochs", type=_positive, help="passes over the training data (default: 20 digits, 3 mnist)")
-    demo.add_argument("--seed", type=int, default=0, help="seed of weights, order and dropout (default: 0)")
+    demo.add_argument("--seed", type=int, default=0, help="seed of weights and order (default: 0)")
     demo.add_argument(
         "--out", type=Path, default=Path("mlkit-demo.html"), help="the report's file (default: mlkit-demo.html)"
     )

@@ -43,7 +43,6 @@ def network(size: int, classes: int = 10) -> nn.Module:
         nn.ReLU(),
         nn.MaxPool2d(2),
         nn.Flatten(),
-        nn.Dropout(0.25),
         nn.Linear(32 * side * side, classes),
     )
 
@@ -61,7 +60,7 @@ def run(
         device: "auto" takes the GPU where there is one.
         data: "auto" is MNIST where its files are on disk or can be downloaded, else the shipped digits.
         epochs: Passes over the training data; None: 20 of the small digits, 3 of MNIST.
-        seed: Of weights, order and dropout: the same seed gives the same network on the same machine.
+        seed: Of weights and order: the same seed gives the same network on the same machine.
         out: The report's file.
 
     Returns:

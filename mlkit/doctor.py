@@ -117,7 +117,7 @@ def pip_install(*requirements: str) -> str:
 
 def _python() -> str:
     found = shutil.which("python")
-    same = found is not None and Path(found).absolute() == Path(sys.executable).absolute()
+    same = found is not None and Path(found).absolute().parent == Path(sys.executable).absolute().parent
     return "python" if same else sys.executable
 
 

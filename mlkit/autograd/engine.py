@@ -10,6 +10,7 @@ from __future__ import annotations
 import linecache
 from collections.abc import Callable, Sequence
 from operator import attrgetter
+from typing import Any
 
 from mlkit.core import backend as backends
 from mlkit.core import dtype as dtypes
@@ -209,6 +210,7 @@ def run(
             if runner is None:
                 custom = getattr(op, "backward_runner", None)
                 runner = runners[op] = custom(create_graph) if custom else _runner(op, create_graph)
+            m: Any
             if create_graph:
                 m = ops
             else:
@@ -482,5 +484,3 @@ def grad(
             if materialize_grads:
                 found[i] = ops.zeros_like(inputs[i])
     return tuple(found)
-
-

@@ -92,7 +92,7 @@ class Tracer(Interpreter):
                 op=op.name,
                 inputs=inputs,
                 outputs=[self.add(t, "activation", "") for t in made],
-                attributes={k: v for k, v in attributes.items()},
+                attributes=dict(attributes),
                 module=self.stack[-1] if self.stack else "",
                 composites=tuple(state.scopes),
                 source=source_of(user_frame()),
@@ -164,7 +164,11 @@ def trace(program: Callable, *inputs, keep: bool = False, name: str | None = Non
         with no_grad(), tracer:
             outputs = program(*inputs, **named_inputs)
     except Exception as error:
-        graph.error = {"type": type(error).__name__, "message": str(error), "module": tracer.stack[-1] if tracer.stack else ""}
+        graph.error = {
+            "type": type(error).__name__,
+            "message": str(error),
+            "module": tracer.stack[-1] if tracer.stack else "",
+        }
         error.mlkit_graph = graph
         raise
     finally:

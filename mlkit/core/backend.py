@@ -21,7 +21,7 @@ class Backend:
 
     name: str
     device_type: str
-    array_type: type
+    array_types: tuple[type, ...]  # the library's array, and what its 0-d results are
     m: object
     available: Callable[[], tuple[bool, str]]
     asarray: Callable  # (numpy array, device index) -> array of this library
@@ -50,7 +50,8 @@ def load(name: str) -> Backend:
         if not ok:
             raise DeviceError(f"The {backend.device_type!r} device cannot be used here.", reason)
         _loaded[name] = backend
-        _by_array_type[backend.array_type] = backend
+        for cls in backend.array_types:
+            _by_array_type[cls] = backend
     return backend
 
 
@@ -59,12 +60,13 @@ def for_device(place: device) -> Backend:
 
 
 def for_array(array) -> Backend:
-    """The backend whose array this is (exact type first, then subclasses such as numpy.memmap)."""
+    """The backend whose array this is: by exact type, then by base class (numpy.memmap is an ndarray)."""
     backend = _by_array_type.get(array.__class__)
     if backend is None:
         for cls in type(array).__mro__:
             if cls in _by_array_type:
-                return _by_array_type[cls]
+                backend = _by_array_type[type(array)] = _by_array_type[cls]
+                return backend
         raise DeviceError(f"No backend handles arrays of type {type(array).__name__}.")
     return backend
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from mlkit.core.errors import ArgumentError
 
 #: device type -> backend name; a backend's folder is mlkit/backends/<name>
@@ -18,7 +20,7 @@ class device:  # noqa: N801 - PyTorch's name
 
     __slots__ = ("index", "placement", "type")
 
-    def __init__(self, type: str | int | device = "cpu", index: int | None = None, placement=None):
+    def __init__(self, type: Any = "cpu", index: int | None = None, placement: Any = None):
         if isinstance(type, device):
             type, index, placement = type.type, type.index, type.placement
         elif isinstance(type, int):
@@ -42,7 +44,9 @@ class device:  # noqa: N801 - PyTorch's name
         return self.type if self.index is None else f"{self.type}:{self.index}"
 
     def __repr__(self) -> str:
-        return f"device(type='{self.type}')" if self.index is None else f"device(type='{self.type}', index={self.index})"
+        return (
+            f"device(type='{self.type}')" if self.index is None else f"device(type='{self.type}', index={self.index})"
+        )
 
 
 CPU = device("cpu")

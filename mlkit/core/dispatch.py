@@ -14,6 +14,7 @@ import functools
 import linecache
 import threading
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 
@@ -259,7 +260,7 @@ def _wrapped_integer(number: int, d: dtypes.dtype) -> int:
 
 def record(op: Op, operands: list, arrays: list, attributes: dict, results):
     """Tensors around the results, with a node when a gradient is wanted."""
-    node = None
+    node: Any = None
     if state.grad and op.differentiable and op.rules is not None:
         inputs = tuple([t._node if isinstance(t, Value) else None for t in operands])
         for parent in inputs:
@@ -267,7 +268,7 @@ def record(op: Op, operands: list, arrays: list, attributes: dict, results):
                 node = make_node(op, inputs, operands, arrays, attributes)
                 break
     if results.__class__ is tuple:
-        outputs = []
+        outputs: Any = []
         for number, r in enumerate(results):
             smooth = node is not None and r.dtype.kind in "fcV"
             outputs.append(wrap(r, Output(node, number) if smooth else None))
@@ -337,7 +338,7 @@ def make_node(op: Op, inputs: tuple, operands: list, arrays: list, attributes: d
 
 def save(node: Node, op: Op, operands: list, arrays: list, attributes: dict, outputs) -> None:
     """Keep what the gradient rules name, where an input that wants its gradient needs it."""
-    kept = []
+    kept: list = []
     for (kind, key), users in zip(op.rules.slots, op.rules.users, strict=True):
         if op.variadic:
             wanted = True
@@ -350,7 +351,10 @@ def save(node: Node, op: Op, operands: list, arrays: list, attributes: dict, out
         if not wanted:
             kept.append(None)
         elif kind == "input":
-            kept.append(list(operands) if op.variadic else operands[key] if key < len(operands) else None)
+            if op.variadic:
+                kept.append([None] * op.first_kept + operands[op.first_kept :])
+            else:
+                kept.append(operands[key] if key < len(operands) else None)
         elif kind == "out":
             kept.append(tuple(map(keep_output, outputs)) if outputs.__class__ is tuple else keep_output(outputs))
         elif kind == "shape":
@@ -389,9 +393,9 @@ def _plan(op: Op) -> tuple[str, ...] | None:
     return tuple(kind if kind == "out" else f"input{key}" for kind, key in op.rules.slots)
 
 
-def _unary(op: Op, kernel: Callable) -> Callable:
+def _unary(op: Op, kernel: Callable) -> Callable | None:
     """The callable of a simple elementwise op with one tensor."""
-    plan = _plan(op)
+    plan = _plan(op) or ()
     keeps_input, keeps_output = "input0" in plan, "out" in plan
     both = keeps_input and keeps_output
     bool_result = op.result == "bool"
@@ -430,7 +434,7 @@ def _unary(op: Op, kernel: Callable) -> Callable:
     return entry
 
 
-def _binary(op: Op, kernel: Callable) -> Callable:
+def _binary(op: Op, kernel: Callable) -> Callable | None:
     """The callable of a simple elementwise op with two tensors, or a tensor and a number."""
     plan = _plan(op)
     if plan is None or "out" in plan:
@@ -510,7 +514,7 @@ def _full_entry(op: Op) -> Callable:
     source = f"def {op.name}({signature}):\n    return apply(op, {given}, {{{pairs}}})\n"
     filename = f"<mlkit op {op.name}>"
     linecache.cache[filename] = (len(source), None, source.splitlines(True), filename)
-    scope = {"apply": apply, "op": op, "defaults": op.attributes}
+    scope: dict = {"apply": apply, "op": op, "defaults": op.attributes}
     exec(compile(source, filename, "exec"), scope)  # noqa: S102 - our own text, from the op's signature
     return scope[op.name]
 

@@ -7,6 +7,7 @@ rely on the rules here, so ops never let NumPy choose a dtype.
 from __future__ import annotations
 
 import functools
+from typing import Any
 
 import numpy as np
 
@@ -83,7 +84,21 @@ float64 = dtype("float64", _FLOAT, 8)
 complex64 = dtype("complex64", _COMPLEX, 8)
 complex128 = dtype("complex128", _COMPLEX, 16)
 
-ALL = (bool_, uint8, uint16, uint32, uint64, int8, int16, int32, int64, float16, bfloat16, float32, float64)
+ALL: tuple[dtype, ...] = (
+    bool_,
+    uint8,
+    uint16,
+    uint32,
+    uint64,
+    int8,
+    int16,
+    int32,
+    int64,
+    float16,
+    bfloat16,
+    float32,
+    float64,
+)
 ALL += (complex64, complex128)
 _BY_NAME = {d.name: d for d in ALL}
 _BY_NUMPY = {d._numpy: d for d in ALL if d._numpy is not None}
@@ -236,7 +251,7 @@ class finfo:  # noqa: N801 - PyTorch's name
         if d is bfloat16:
             import ml_dtypes
 
-            info = ml_dtypes.finfo(d.numpy)
+            info: Any = ml_dtypes.finfo(d.numpy)
         else:
             info = np.finfo(d.numpy)
         self.dtype = d.name

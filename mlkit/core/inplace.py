@@ -10,7 +10,8 @@ from mlkit.core.dispatch import make_node, ops, state
 from mlkit.core.errors import DeviceError, DtypeError, GradientError, ShapeError
 from mlkit.core.size import broadcast_shapes
 from mlkit.core.value import Leaf, MetaArray, Value, mark_mutated, wrap
-from mlkit.ops.shape import follow, view_write
+from mlkit.ops import REGISTRY
+from mlkit.ops.shape import follow
 
 
 def check_leaf(target: Value) -> None:
@@ -83,6 +84,7 @@ def rewrite_history(target: Value, source: Value) -> None:
     else:
         operands = [wrap(base._array, base._node), source]
         arrays = [base._array, source._array]
+        view_write = REGISTRY["view_write"]
         node = make_node(view_write, (base._node, source._node), operands, arrays, {"path": path})
         node.saved = tuple(source._array.shape if kind == "shape" else path for kind, _ in view_write.rules.slots)
         base._node = node
@@ -119,6 +121,8 @@ def update(target: Value, result: Value, name: str) -> Value:
             f"{name}: output with shape {list(target._array.shape)} doesn't match the broadcast shape "
             f"{list(result._array.shape)}."
         )
+    node = result._node
+    if node is not None and node.saved and any(kept is target for kept in node.saved):
+        before = wrap(target._array.copy(), target._node)  # backward needs the values from before the change
+        node.saved = tuple(before if kept is target else kept for kept in node.saved)
     return assign(target, result, name)
-
-

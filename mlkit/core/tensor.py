@@ -27,8 +27,6 @@ def _reflected(op: Callable) -> Callable:
     return method
 
 
-
-
 def _in_place(name: str, fn: Callable) -> Callable:
     """The in-place form of an op: computed, then written into the tensor's memory."""
 
@@ -779,7 +777,9 @@ class Tensor(Value):
     def random_(self, from_=0, to=None, *, generator=None):
         """Fill with integers uniform on [from_, to)."""
         if to is None:
-            from_, to = (0, from_) if from_ else (0, 1 << 24 if self.is_floating_point() else dtypes.iinfo(self.dtype).max)
+            from_, to = (
+                (0, from_) if from_ else (0, 1 << 24 if self.is_floating_point() else dtypes.iinfo(self.dtype).max)
+            )
         fresh = creation.randint(from_, to, tuple(self.shape), generator=generator, device=self.device)
         return inplace.assign(self, fresh, "random_")
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import weakref
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 
@@ -156,6 +157,8 @@ class Value:
     """What every tensor is: ``_array`` (numpy, cupy or meta) and ``_node`` (None when no gradient flows)."""
 
     __slots__ = ("__dict__", "__weakref__", "_array", "_node")
+    _array: Any
+    _node: Any
 
     # Rare attributes live in __dict__ once set; these are their values until then.
     _grad: Value | None = None

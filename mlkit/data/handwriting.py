@@ -106,8 +106,10 @@ def handwritten_digits(train: bool = True) -> LabelledImages:
             try:
                 _download_mnist(cache_folder() / "mnist", timeout=4.0, patience=30.0)
             except (DataError, OSError) as error:
-                _without_mnist = str(error).splitlines()[0]
-                print(f"MNIST is not here ({_without_mnist}): using the 8x8 digits shipped with mlkit instead.")
+                details = getattr(error, "details", None)
+                _without_mnist = details.splitlines()[0].partition(": ")[2] if details else str(error)
+                print("MNIST is not on this machine and could not be downloaded, so these are the 8x8 digits shipped "
+                      f"with mlkit. ({_without_mnist})")  # fmt: skip
                 return digits(train)
         return mnist(train)
     return digits(train)

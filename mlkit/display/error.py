@@ -25,10 +25,10 @@ def frames(error: BaseException) -> tuple[list[traceback.FrameSummary], list[tra
 
 
 def _is_users(filename: str) -> bool:
-    if filename.startswith(("<frozen", "<string>", "<stdin>")):
-        return filename != "<frozen importlib._bootstrap>" and not filename.startswith("<frozen")
+    if filename.startswith(("<frozen", "<mlkit")):  # "<mlkit op ...>" is code that registration wrote
+        return False
     path = os.path.abspath(filename)
-    if path.startswith(_HERE + os.sep) or f"{os.sep}site-packages{os.sep}" in path:
+    if path.startswith((_HERE + os.sep, os.path.realpath(_HERE) + os.sep)) or f"{os.sep}site-packages{os.sep}" in path:
         return False
     return not path.startswith(os.path.dirname(os.__file__) + os.sep)
 
@@ -67,12 +67,13 @@ def html(error: BaseException) -> str:
     """The card of an exception. Its traceback, where there is one, gives the user's line and the frames below."""
     sentence, details, hint = _parts(error)
     users, every = frames(error)
+    clash = _CLASH.search(sentence) or _CLASH.search(details)
     parts = [
         f'<p class="head"><b class="warn">{escape(type(error).__name__, 80)}</b></p>',
-        f'<p class="sentence">{_code_words(escape(sentence, 2000))}</p>',
+        f'<p class="sentence">{_code_words(_mark(sentence, clash))}</p>',
     ]
     if details:
-        parts.append(f'<pre class="details">{_mark_clash(details)}</pre>')
+        parts.append(f'<pre class="details">{_mark(details, clash)}</pre>')
     if users:
         frame = users[-1]
         rows = "".join(
@@ -93,15 +94,12 @@ def _code_words(escaped: str) -> str:
     return re.sub(r"`([^`\n]{1,80})`", r"<code>\1</code>", escaped)
 
 
-def _mark_clash(details: str) -> str:
-    """The two numbers of ``784 != 28`` stand out wherever they are a size in the shapes above."""
-    clash = _CLASH.search(details)
-    text = escape(details, 4000)
-    if not clash:
-        return text
-    for number in set(clash.groups()):
-        text = re.sub(rf"(?<![\w.;#]){number}(?![\w.;])", f'<b class="warn">{number}</b>', text)
-    return text
+def _mark(words: str, clash: re.Match[str] | None) -> str:
+    """Escaped; where ``784 != 28`` is said, both sizes stand out wherever they come."""
+    shown = escape(words, 4000)
+    for number in set(clash.groups()) if clash else ():
+        shown = re.sub(rf"(?<![\w.;#]){number}(?![\w;]|\.\d)", f'<b class="warn">{number}</b>', shown)
+    return shown
 
 
 def text(error: BaseException) -> str:

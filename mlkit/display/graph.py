@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from mlkit.display import svg
-from mlkit.display.markup import card, count, escape, number, plural, shape_text, table
+from mlkit.display.markup import card, count, escape, number, plural, scroll, shape_text, table
 
 MOST_BOXES = 60
 
@@ -44,7 +44,7 @@ def html(graph: Any) -> str:
     if not nodes:
         return card("graph", head, '<p class="note">no operations</p>')
     drawing, alt, width, height, note = draw(record)
-    picture = f'<div class="scroll tall" tabindex="0" role="group" aria-label="drawing of the graph">{svg.embed(drawing, alt, width, height)}</div>'
+    picture = scroll(svg.embed(drawing, alt, width, height), "drawing of the graph", "tall")
     return card("graph", head, picture, note, _operations(record))
 
 
@@ -66,9 +66,7 @@ def _operations(record: dict[str, Any], most: int = 60) -> str:
     more = len(record["nodes"]) - most
     note = f'<p class="note">and {number(more)} more</p>' if more > 0 else ""
     inner = table(rows, ("operation", "module", "output", "line", "code"))
-    return (
-        f'<details><summary class="soft">operations in order</summary><div class="scroll">{inner}</div>{note}</details>'
-    )
+    return f'<details><summary class="soft">operations in order</summary>{scroll(inner, "operations in order")}{note}</details>'
 
 
 def _shape(value: dict[str, Any] | None) -> str:

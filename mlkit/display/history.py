@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from mlkit.display import svg
-from mlkit.display.markup import card, escape, number, plural, table
+from mlkit.display.markup import card, escape, number, plural, scroll, table
 
 # What is better, by the last part of a series' name; anything else is called good when small.
 _HIGHER = ("accuracy", "precision", "recall", "f1", "auc", "score", "top5", "top_5", "iou", "r2")
@@ -101,11 +101,11 @@ def best_table(series: Mapping[str, tuple[np.ndarray, np.ndarray]]) -> str:
             steps, values = series[name]
             if name == "lr" or not len(values):
                 continue
-            best, at = best_of(name, steps, values)
+            value, at = best_of(name, steps, values)
             bad = int((~np.isfinite(values)).sum())
             note = f'<span class="warn">{number(bad)} not finite</span>' if bad else ""
             where = number(int(at)) if math.isfinite(at) else "–"
-            rows.append((escape(name, 60), number(best), where, number(_last(values)), number(len(values)), note))
+            rows.append((escape(name, 60), number(value), where, number(_last(values)), number(len(values)), note))
     if not rows:
         return ""
     if not any(row[-1] for row in rows):
@@ -113,12 +113,17 @@ def best_table(series: Mapping[str, tuple[np.ndarray, np.ndarray]]) -> str:
     return table(rows, ("series", "best", "at step", "last", "points", "")[: len(rows[0])], numeric=(1, 2, 3, 4))
 
 
+def best(series: Mapping[str, tuple[np.ndarray, np.ndarray]]) -> str:
+    """The table of best values, scrolling where it is too wide."""
+    return scroll(best_table(series), "best values")
+
+
 def body(history: Any) -> str:
     """Curves and best values without the card."""
     series = series_of(history)
     if not any(len(values) for _, values in series.values()):
         return '<p class="note">nothing recorded yet</p>'
-    return f'<div class="row">{figures(series)}<div class="scroll">{best_table(series)}</div></div>'
+    return f'<div class="row">{figures(series)}{best(series)}</div>'
 
 
 def html(history: Any) -> str:

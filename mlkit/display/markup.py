@@ -17,8 +17,12 @@ from typing import Any
 
 from mlkit.display import colors
 
-# HTML allows neither control characters nor lone surrogates, however they are written.
-_FORBIDDEN = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff\ufdd0-\ufdef\ufffe\uffff]")
+# HTML allows neither control characters nor lone surrogates nor noncharacters, however they are written.
+_FORBIDDEN = re.compile(
+    "[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff\ufdd0-\ufdef"
+    + "".join(chr(plane + last) for plane in range(0, 0x110000, 0x10000) for last in (0xFFFE, 0xFFFF))
+    + "]"
+)
 
 
 def escape(value: object, limit: int | None = None) -> str:
@@ -77,12 +81,12 @@ def count(value: int) -> str:
 
 
 def plural(value: int, noun: str) -> str:
-    """``1 step``, ``2 steps``, ``3 batches``.
+    """``1 step``, ``2 epochs``, ``3 batches``.
 
     >>> plural(1, "step"), plural(2000, "batch")
     ('1 step', '2,000 batches')
     """
-    ending = "" if value == 1 else "es" if noun.endswith(("s", "ch", "x")) else "s"
+    ending = "" if value == 1 else "es" if noun.endswith(("s", "x", "tch")) else "s"
     return f"{value:,} {noun}{ending}"
 
 
@@ -137,6 +141,11 @@ def table(
         parts.append(f"<tr>{cells}</tr>")
     parts.append("</tbody></table>")
     return "".join(parts)
+
+
+def scroll(content: str, label: str, css: str = "") -> str:
+    """``content`` in a box that scrolls when it is too wide, by keyboard too."""
+    return f'<div class="scroll{" " + css if css else ""}" tabindex="0" role="group" aria-label="{escape(label)}">{content}</div>'
 
 
 @functools.cache

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from mlkit.display.markup import card, count, escape, number, plural, size_of, table
+from mlkit.display.markup import card, count, escape, number, plural, scroll, size_of, table
 
 
 def html(optimizer: Any) -> str:
@@ -27,7 +27,7 @@ def html(optimizer: Any) -> str:
     shown = table(
         rows, ("group", "tensors", "values", *(escape(s, 40) for s in settings)), numeric=range(1, 3 + len(settings))
     )
-    return card("optimizer", head, f'<div class="scroll">{shown}</div>', note)
+    return card("optimizer", head, scroll(shown, "parameter groups"), note)
 
 
 def _setting(value: Any) -> str:

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from mlkit.display import colors, png, svg
-from mlkit.display.markup import escape, image, number, shape_text
+from mlkit.display.markup import escape, image, number, scroll, shape_text
 from mlkit.display.sample import is_float, numbers, to_numpy
 
 NAN, GAP = 254, 255  # palette entries after the map's 254 colours
@@ -57,7 +57,7 @@ def _cell(value: Any, index: int, palette: np.ndarray) -> str:
     item = value.item() if hasattr(value, "item") else value
     if isinstance(item, (float, complex, np.floating)) or type(item).__module__ == "ml_dtypes":
         item = complex(item) if isinstance(item, complex) else float(item)
-    text = escape(number(item))
+    text = escape(number(item, 3))
     if index == NAN:
         return f'<td class="warn">{text}</td>'
     rgb = palette[index]
@@ -79,11 +79,8 @@ def _values(array: np.ndarray) -> str:
         )
         title = f"<caption>[{', '.join(map(str, at))}]</caption>" if at else ""
         blocks.append(f'<table class="values">{title}<tbody>{rows}</tbody></table>')
-    return (
-        f'<div class="row scroll">{"".join(blocks)}</div>'
-        if len(blocks) > 1
-        else f'<div class="scroll">{blocks[0]}</div>'
-    )
+    tables = f'<div class="row">{"".join(blocks)}</div>' if len(blocks) > 1 else blocks[0]
+    return scroll(tables, "values") if array.shape[-1] > 5 else tables
 
 
 def _bad(item: Any) -> bool:
@@ -295,6 +292,9 @@ def brightness(shown: np.ndarray) -> tuple[float, float, str]:
 
 def _facets(array: Any, budget: int, name: str) -> str:
     """Heat maps of the last two axes in a grid: rows are the axis before them, or what comes before flattened."""
+    shape = array.shape
+    kept = [axis for axis in range(array.ndim - 2) if shape[axis] > 1]  # one input channel is no axis to spread out
+    array = array.reshape(*([shape[axis] for axis in kept] or [1]), *shape[-2:])
     height, width = array.shape[-2:]
     leading = array.shape[:-2]
     grid_rows, grid_columns = (1, leading[0]) if len(leading) == 1 else (leading[-2], leading[-1])
@@ -330,5 +330,5 @@ def _facets(array: Any, budget: int, name: str) -> str:
     if len(tiles) < total:
         caption = f"{len(tiles)} of {total:,} maps, {words}"
     caption += _thinned(*step)
-    alt = f"{name} {shape_text(array.shape)} as heat maps of the last two axes: {caption}"
+    alt = f"{name} {shape_text(shape)} as heat maps of the last two axes: {caption}"
     return f"<figure>{image(png.data_uri(png.encode(canvas, palette, GAP)), alt, canvas.shape[1] * outside, canvas.shape[0] * outside, 'pixels')}<figcaption>{escape(caption)}</figcaption></figure>"

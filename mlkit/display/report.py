@@ -16,10 +16,10 @@ import numpy as np
 from mlkit.display import colors, picture, registry
 from mlkit.display import history as _history
 from mlkit.display import summary as _summary
-from mlkit.display.markup import card, count, escape, image, number, stylesheet, table
+from mlkit.display.markup import card, count, escape, image, number, scroll, stylesheet, table
 from mlkit.display.sample import raw, to_numpy
 
-MOST_WRONG = 48
+MOST_WRONG = 30
 
 
 def write_report(
@@ -64,8 +64,11 @@ def write_report(
             raise ValueError(f"write_report: {len(names)} class names for a confusion matrix of {len(matrix)} classes")
     sections = []
     if any(len(values) for _, values in series.values()):
-        best = f'<div class="scroll">{_history.best_table(series)}</div>'
-        sections.append(_section("Curves", f'<div class="charts">{_history.figures(series)}{best}</div>', wide=True))
+        sections.append(
+            _section(
+                "Curves", f'<div class="charts">{_history.figures(series)}{_history.best(series)}</div>', wide=True
+            )
+        )
     tables = _info(info or {})
     facts = [_section(heading, _facts(rows), wide=len(tables) == 1) for heading, rows in tables.items()]
     small = matrix is not None and len(matrix) <= 12
@@ -209,11 +212,10 @@ def _confusion(matrix: np.ndarray, names: Sequence[str]) -> str:
             f'<tr><th scope="row">{escape(names[i], 14)}</th>{"".join(cells)}<td class="recall">{recall}</td></tr>'
         )
     heads = "".join(f'<th scope="col">{escape(name, 14)}</th>' for name in names)
-    return (
-        '<div class="scroll"><table class="confusion"><caption>true class down, predicted class across; '
-        "the last column is the share found of each class</caption>"
-        f'<thead><tr><td></td>{heads}<th scope="col">found</th></tr></thead><tbody>{"".join(rows)}</tbody></table></div>'
-    )
+    caption = "true class down, predicted class across; the last column is the share found of each class"
+    head = f'<thead><tr><td></td>{heads}<th scope="col">found</th></tr></thead>'
+    whole = f'<table class="confusion"><caption>{caption}</caption>{head}<tbody>{"".join(rows)}</tbody></table>'
+    return scroll(whole, "confusion matrix")
 
 
 def _mistake(item: Any, i: int) -> tuple[np.ndarray, Any, Any, float | None]:
@@ -278,6 +280,6 @@ def _facts(facts: Mapping[str, Any]) -> str:
 
 
 def _fact(value: Any) -> str:
-    if isinstance(value, float):
+    if isinstance(value, (int, float)) and not isinstance(value, bool):
         return number(value)
     return "yes" if value is True else "no" if value is False else "–" if value is None else str(value)

@@ -117,8 +117,8 @@ def summary(model: Any, *inputs: Any, input_size: Sequence[int] | None = None, d
 
     A forward that fails does not raise: the summary shows everything up to the failing layer, and the error there.
 
-    >>> import mlkit                                                            # doctest: +SKIP
-    >>> mlkit.summary(mlkit.nn.Linear(784, 10), input_size=(64, 784)).macs      # doctest: +SKIP
+    >>> import mlkit
+    >>> mlkit.summary(mlkit.nn.Linear(784, 10), input_size=(64, 784)).macs
     501760
     """
     if not (hasattr(model, "named_modules") and hasattr(model, "_modules")):
@@ -305,7 +305,7 @@ def _clone(module: Any, clones: dict[int, Any], meta: bool) -> Any:
             value = type(value)((key, light(item)) for key, item in value.items())
         elif name == "_modules":
             value = type(value)((k, None if m is None else _clone(m, clones, meta)) for k, m in value.items())
-        elif name.endswith("_hooks"):
+        elif "_hooks" in name and isinstance(value, dict):
             value = type(value)()
         elif _is_tensor(value):
             value = light(value)
@@ -481,7 +481,7 @@ def _frozen_tag(row: Row) -> str:
 
 
 def _html_row(row: Row, ran: bool, counted: bool, depth: int, open_depth: int) -> str:
-    extra = "" if not row.extra or "\n" in row.extra else f'<span class="soft">({escape(row.extra, 160)})</span>'
+    extra = "" if not row.extra or "\n" in row.extra else f'<span class="extra soft">({escape(row.extra, 160)})</span>'
     tags = _frozen_tag(row)
     if row.repeats > 1:
         tags += f' <span class="tag">x{row.repeats}</span>'

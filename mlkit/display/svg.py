@@ -212,6 +212,7 @@ def lines(
         low, high = math.log10(max(low, 1e-300)), math.log10(max(high, 1e-300))
     if title:
         parts.append(text(8, 16, title + (" (logarithmic)" if log else ""), "b"))
+    constant = high == low
     pad = (high - low) * 0.05 or abs(high) * 0.05 or 0.5
     low, high = low - pad, high + pad
     x0, x1 = float(xs.min()), float(xs.max())
@@ -230,7 +231,7 @@ def lines(
         marks = marks[:: max(1, len(marks) // 6)] or [low]
         marks_text = [(m, number(10.0**m, 3)) for m in marks]
     else:
-        marks_text = [(m, number(m)) for m in ticks(low, high, 4)]
+        marks_text = [(m, number(m)) for m in ([low + pad] if constant else ticks(low, high, 4))]
     grid = []
     for value, label in marks_text:
         down = bottom - (value - low) / (high - low) * (bottom - top)

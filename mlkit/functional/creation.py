@@ -492,5 +492,3 @@ def multinomial(input, num_samples: int, replacement: bool = False, *, generator
 
 def _place_of_device(input) -> device:
     return device(_place_of(input, None))
-
-

@@ -104,26 +104,30 @@ def getitem(x: Value, index) -> Value:
     pattern, tensors = parse(x, index)
     if not tensors:
         return ops.slice(x, index=pattern)
-    if len(tensors) == 1 and pattern == (TENSOR,) and tensors[0]._array.dtype.kind in "iu" and x._array.ndim:
-        pass  # plain row picking; the same op serves
-    x, pattern = _ints_first(x, pattern, tensors)
-    return ops.index([x, *tensors], pattern=pattern)
+    seen, pattern = _basic_part(x, pattern, tensors)
+    return ops.index([seen, *tensors], pattern=pattern)
 
 
-def _ints_first(x, pattern, tensors):
-    """Integers beside index tensors act as 0-d index tensors (they decide where the result's dims go)."""
-    if not any(isinstance(p, int) for p in pattern):
-        return x, pattern
-    new, at = [], 0
-    for p in pattern:
-        if isinstance(p, int):
-            tensors.insert(at, _index_tensor(x, np.asarray(p)))
-            new.append(TENSOR)
-            at += 1
+def _basic_part(x: Value, pattern: tuple, tensors: list) -> tuple[Value, tuple]:
+    """Integers, slices and None act first and give a view; what is left has only whole dims and index tensors.
+
+    PyTorch's rule. (NumPy counts an integer beside an index array as an index array, which moves the result's dims.)
+    """
+    basic: list = []
+    rest: list = []
+    following = iter(tensors)
+    for item in pattern:
+        if item == TENSOR:
+            t = next(following)._array
+            basic += [slice(None)] * (t.ndim if t.dtype == bool else 1)
+            rest.append(TENSOR)
         else:
-            new.append(p)
-            at += p == TENSOR if isinstance(p, str) else 0
-    return x, tuple(new)
+            basic.append(item)
+            if not isinstance(item, int):
+                rest.append(slice(None))
+    if all(item == slice(None) for item in basic):
+        return x, tuple(rest)
+    return ops.slice(x, index=tuple(basic)), tuple(rest)
 
 
 def setitem(x: Value, index, value) -> None:
@@ -139,25 +143,23 @@ def setitem(x: Value, index, value) -> None:
         source, target = backends.for_array(value._array), backends.for_array(x._array)
         if source is not target:
             if value._array.ndim:
-                raise ArgumentError(
-                    "setitem: value is on another device.", hint="Move it first: value.to(x.device)."
-                )
+                raise ArgumentError("setitem: value is on another device.", hint="Move it first: value.to(x.device).")
             value = wrap(target.asarray(source.to_numpy(value._array), None))
     if not tensors:
         seen = ops.slice(x, index=pattern)
         inplace.assign(seen, _without_leading_ones(value, seen), "setitem")
         return
     inplace.check_leaf(x)
-    x_, pattern = _ints_first(x, pattern, tensors)
+    seen, pattern = _basic_part(x, pattern, tensors)
     if value._array.dtype != x._array.dtype:
         value = ops.cast(value, dtype=dtypes.from_numpy_dtype(x._array.dtype))
     if x._node is None and value._node is None and x._array.__class__ is not MetaArray:
         m = backends.for_array(x._array).m
-        place = m.checked_pattern(x._array.shape, pattern, [t._array for t in tensors])
-        _write_places(x, place, value)
+        place = m.checked_pattern(seen._array.shape, pattern, [t._array for t in tensors])
+        _write_places(seen, place, value)
         inplace.mark_mutated(x)
         return
-    inplace.assign(x, ops.index_put([x_, value, *tensors], pattern=pattern, accumulate=False), "setitem")
+    inplace.assign(seen, ops.index_put([seen, value, *tensors], pattern=pattern, accumulate=False), "setitem")
 
 
 def _write_places(x, place, value) -> None:
@@ -268,5 +270,3 @@ def take_along_dim(input, indices, dim=None):
     left = ops.expand(input, shape=[a[i] if i == dim else n for i, n in enumerate(shape)])
     right = ops.expand(indices, shape=[b[i] if i == dim else n for i, n in enumerate(shape)])
     return ops.gather(left, right, dim=dim)
-
-

@@ -55,7 +55,11 @@ def _convolution(n, input, weight, bias, stride, padding, dilation, groups):
     how = {"stride": stride, "dilation": dilation, "groups": groups}
     how["padding"] = conv_padding(padding, tuple(weight._array.shape[2:]), stride, dilation, n)
     op = getattr(ops, f"conv{n}d")
-    if input._array.ndim == n + 1 and weight._array.ndim == n + 2 and input._array.shape[0] == _channels(weight, groups):
+    if (
+        input._array.ndim == n + 1
+        and weight._array.ndim == n + 2
+        and input._array.shape[0] == _channels(weight, groups)
+    ):
         out = op(unsqueeze(input, 0), weight, bias, **how)
         return ops.reshape(out, shape=tuple(out._array.shape[1:]))
     return op(input, weight, bias, **how)
@@ -280,9 +284,7 @@ def layer_norm(input, normalized_shape, weight=None, bias=None, eps: float = 1e-
 # --- embedding --------------------------------------------------------------------------------------------------------------------------
 
 
-def embedding(
-    input, weight, padding_idx=None, max_norm=None, norm_type=2.0, scale_grad_by_freq=False, sparse=False
-):
+def embedding(input, weight, padding_idx=None, max_norm=None, norm_type=2.0, scale_grad_by_freq=False, sparse=False):
     """Rows of weight (count, features) named by input (*) -> (*, features)."""
     if padding_idx is not None and padding_idx < 0:
         padding_idx += weight._array.shape[0]
@@ -324,7 +326,9 @@ def check_same_shape(name: str, input, target) -> None:
     a, b = tuple(input._array.shape), tuple(target._array.shape)
     if a == b or not config.strict_broadcast:
         return
-    hint = f"Give both the same shape, for example target.reshape(input.shape) or {name}(input.expand_as(target), target)."
+    hint = (
+        f"Give both the same shape, for example target.reshape(input.shape) or {name}(input.expand_as(target), target)."
+    )
     if len(a) == len(b) + 1 and a[-1] == 1 and a[:-1] == b:
         hint = "Remove the extra axis of the prediction: input.squeeze(-1)."
     elif len(b) == len(a) + 1 and b[-1] == 1 and b[:-1] == a:

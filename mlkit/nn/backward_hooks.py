@@ -11,7 +11,7 @@ class BackwardHooks:
 
     def __init__(self, module):
         self.module = module
-        self.grad_output: list | None = None
+        self.grad_output: list = []
         self.grad_input: list = []
         self.waiting = 0
 

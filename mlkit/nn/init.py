@@ -130,5 +130,3 @@ def default_linear_(weight, bias=None) -> None:
         fan_in, _ = _calculate_fan_in_and_fan_out(weight)
         bound = 1 / math.sqrt(fan_in) if fan_in else 0
         uniform_(bias, -bound, bound)
-
-

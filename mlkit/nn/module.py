@@ -102,7 +102,9 @@ class Module:
             parts["_modules"][name] = None
         elif "_buffers" in parts and name in parts["_buffers"]:
             if new is not None and not isinstance(new, Value):
-                raise ArgumentError(f"cannot assign '{type(new).__name__}' as buffer '{name}' (Tensor or None expected).")
+                raise ArgumentError(
+                    f"cannot assign '{type(new).__name__}' as buffer '{name}' (Tensor or None expected)."
+                )
             parts["_buffers"][name] = new
         else:
             object.__setattr__(self, name, new)
@@ -600,7 +602,7 @@ def _check_name(module: Module, name: str, table: dict) -> None:
         raise KeyError(f"attribute '{name}' already exists")
 
 
-def _load_one(module: Module, name: str, own: Tensor, given: Tensor, assign: bool) -> None:
+def _load_one(module: Module, name: str, own: Tensor, given: Any, assign: bool) -> None:
     from mlkit.autograd.grad_mode import no_grad
 
     with no_grad():
@@ -612,5 +614,3 @@ def _load_one(module: Module, name: str, own: Tensor, given: Tensor, assign: boo
             )
         else:
             module._buffers[name] = given.detach()
-
-

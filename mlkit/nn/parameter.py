@@ -32,6 +32,7 @@ class Buffer(Tensor):
     """A tensor that becomes part of a Module's state, without gradient."""
 
     __slots__ = ()
+    persistent: bool
 
     def __new__(cls, data=None, *, persistent: bool = True):
         self = object.__new__(cls)

@@ -156,6 +156,8 @@ def _family(n: int, samples: list, onnx: str):
 
     Forward.n = ForInput.n = ForWeight.n = n
     Forward.__doc__ = f"Convolution (cross-correlation) over {n} spatial dim{'s' * (n > 1)}."
+    ForInput.__doc__ = f"The gradient of {forward_name} with respect to its input; also the transposed convolution."
+    ForWeight.__doc__ = f"The gradient of {forward_name} with respect to its weight."
     return (
         op(onnx=onnx, samples=[(x, w, (w[0],), how) for x, w, _, how in samples], name=forward_name)(Forward),
         op(samples=[(out, w, {"shape": x, **how}) for x, w, out, how in samples], name=input_name)(ForInput),

@@ -235,6 +235,9 @@ class copysign(Float):
         same = m.eq(m.sign(input), m.sign(out))
         return m.where(m.eq(input, 0), m.zeros_like(g), m.where(same, g, -g))
 
+    def vjp_other(m, g):
+        return m.zeros_like(g)
+
 
 @op(onnx="Mod", samples=POSITIVE_PAIR)
 class remainder(Elementwise):
@@ -268,20 +271,28 @@ class fmod(Elementwise):
 class floor_divide(Elementwise):
     """floor(input / other)."""
 
-    differentiable = False
-
     def forward(m, input, other):
         return m.floor_divide_(input, other)
+
+    def vjp_input(m, g):
+        return m.zeros_like(g)
+
+    def vjp_other(m, g):
+        return m.zeros_like(g)
 
 
 @op(samples=POSITIVE_PAIR)
 class trunc_divide(Elementwise):
     """input / other rounded towards zero."""
 
-    differentiable = False
-
     def forward(m, input, other):
         return m.trunc_divide_(input, other)
+
+    def vjp_input(m, g):
+        return m.zeros_like(g)
+
+    def vjp_other(m, g):
+        return m.zeros_like(g)
 
 
 @op(samples=[((3, 4), (3, 4), ())])
@@ -972,7 +983,6 @@ class nan_to_num(Elementwise):
 
     def vjp(m, g, input):
         return m.where(m.isfinite(input), g, m.zeros_like(g))
-
 
 
 @op(onnx="Identity")

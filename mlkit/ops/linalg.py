@@ -26,7 +26,17 @@ def explain_matmul(a, b) -> None:
     )
 
 
-@op(onnx="MatMul", samples=[((3, 4), (4, 2)), ((2, 3, 4), (4, 2)), ((2, 1, 3, 4), (5, 4, 2)), ((4,), (4,)), ((4,), (2, 4, 3)), ((2, 3, 4), (4,))])
+@op(
+    onnx="MatMul",
+    samples=[
+        ((3, 4), (4, 2)),
+        ((2, 3, 4), (4, 2)),
+        ((2, 1, 3, 4), (5, 4, 2)),
+        ((4,), (4,)),
+        ((4,), (2, 4, 3)),
+        ((2, 3, 4), (4,)),
+    ],
+)
 class matmul(Op):
     """The matrix product over the last two dims; leading dims broadcast, 1-d tensors are rows or columns."""
 
@@ -94,7 +104,9 @@ class linear(Op):
             if input.ndim > 2 and flat == weight.shape[-1]:
                 hint = "If input is still an image, flatten it first: input.flatten(1)."
             elif weight.ndim == 2:
-                hint = f"The layer before gives {input.shape[-1]} features: Linear({input.shape[-1]}, {weight.shape[0]})."
+                hint = (
+                    f"The layer before gives {input.shape[-1]} features: Linear({input.shape[-1]}, {weight.shape[0]})."
+                )
             raise ShapeError(
                 f"linear: the last axis of input and of weight must agree: {input.shape[-1]} != {weight.shape[-1]}.",
                 f"input:  (*, in): {tuple(input.shape)}\nweight: (out, in): {tuple(weight.shape)}",

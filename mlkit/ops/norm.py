@@ -1,6 +1,5 @@
 """Normalisation: values brought to mean 0 and variance 1 over some dims, then scaled and shifted."""
 
-
 from mlkit.core.errors import ShapeError, ValueRangeError
 from mlkit.core.value import MetaArray
 from mlkit.ops.registry import Op, Sample, op
@@ -168,8 +167,10 @@ class nll_pick(Op):
     promotion = None
 
     def infer(input, target, *, ignore_index):
-        if input.ndim < 1 or (*input.shape[:1], *input.shape[2:])[: input.ndim - 1] != tuple(target.shape) and not (
-            input.ndim == 1 and target.ndim == 0
+        if (
+            input.ndim < 1
+            or (*input.shape[:1], *input.shape[2:])[: input.ndim - 1] != tuple(target.shape)
+            and not (input.ndim == 1 and target.ndim == 0)
         ):
             hint = None
             if target.ndim == input.ndim and tuple(target.shape) == tuple(input.shape):
@@ -257,5 +258,3 @@ class embedding_grad(Op):
             return picked
         keep = m.cast_like(m.ne(input, padding_idx), g)
         return picked * m.unsqueeze(keep, -1)
-
-

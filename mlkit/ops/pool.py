@@ -39,7 +39,7 @@ def check_pool(name, n, input, kernel_size, stride, padding, dilation, ceil_mode
     return tuple(sizes)
 
 
-POOL_SAMPLES = {
+POOL_SAMPLES: dict = {
     1: [((2, 3, 8), {"kernel_size": (2,), "stride": (2,), "padding": (0,)})],
     2: [
         ((2, 3, 6, 6), {"kernel_size": (2, 2), "stride": (2, 2), "padding": (0, 0)}),
@@ -151,9 +151,7 @@ def _average_family(n: int):
             how = (kernel_size, stride, padding, sizes, count_include_pad, divisor_override)
             return m.avg_pool_(input, *how)
 
-        def vjp(
-            m, g, input_shape, kernel_size, stride, padding, ceil_mode, count_include_pad, divisor_override
-        ):
+        def vjp(m, g, input_shape, kernel_size, stride, padding, ceil_mode, count_include_pad, divisor_override):
             return getattr(m, grad_name)(
                 g,
                 shape=tuple(input_shape),

@@ -220,7 +220,9 @@ def _truth(name: str, doc: str) -> Op:
             return m.xp.asarray(out, dtype=np.uint8) if input.dtype == np.uint8 else out
 
     Truth.__doc__ = doc
-    return op(samples=[(Sample((3, 4), "bool", "bool"), {"dim": 1}), (Sample((3, 4), "bool", "bool"),)], name=name)(Truth)
+    return op(samples=[(Sample((3, 4), "bool", "bool"), {"dim": 1}), (Sample((3, 4), "bool", "bool"),)], name=name)(
+        Truth
+    )
 
 
 any = _truth("any", "True where at least one element over dims is non-zero.")  # noqa: A001
@@ -350,12 +352,12 @@ def _running_extreme(name: str, ufunc: str, doc: str) -> Op:
         def forward(m, input, *, dim=REQUIRED):
             if not input.ndim:
                 return m.copy(input), m.xp.zeros((), np.int64)
-            values = getattr(m.xp, ufunc).accumulate(input, axis=dim)
+            values = m.running_(ufunc, input, dim)
             shape = [1] * input.ndim
             shape[dim] = input.shape[dim]
             place = m.xp.arange(input.shape[dim]).reshape(shape)
             fresh = (input == values) | m.xp.isnan(input) if input.dtype.kind == "f" else input == values
-            indices = m.xp.maximum.accumulate(m.xp.where(fresh, place, 0), axis=dim)
+            indices = m.running_("maximum", m.xp.where(fresh, place, 0), dim)
             return values, indices.astype(np.int64)
 
         def vjp(m, g, input_shape, out, dim):

@@ -65,7 +65,7 @@ class Op:
     """Base of all blocks; an instance per op sits in the registry under its name."""
 
     #: how inputs of different dtype meet: "common" (promote), "float" (promote, integers become floats), None (as is)
-    promotion: str | None = "common"
+    promotion: Any = "common"
     #: the output shares memory with the first input
     view = False
     #: outputs do not depend smoothly on the inputs (comparisons, integer results)
@@ -76,13 +76,15 @@ class Op:
     outputs = 1
     #: takes a list of tensors as first argument (cat, stack)
     variadic = False
+    #: of a variadic op's tensors, those before this place are not kept for backward
+    first_kept = 0
     #: reads the random stream; compilers must neither drop nor merge it
     random = False
     #: NumPy's ufunc that does it whole
     ufunc: str | None = None
 
     name: str
-    onnx: str | None
+    onnx: Any
     samples: list
     inputs: tuple[str, ...]
     attributes: dict[str, Any]
@@ -155,13 +157,13 @@ def gradient_rules(op: Op) -> Rules | None:
     users: dict[tuple, set[int]] = {}
 
     def sources(fn: Callable, index: int | None) -> tuple:
-        plan = []
+        plan: list[tuple] = []
         for name in _arguments(fn):
             if name == "needs":
                 plan.append(("needs", None))
                 continue
             if name in op.inputs:
-                slot = ("input", op.inputs.index(name))
+                slot: tuple = ("input", op.inputs.index(name))
             elif name == "out":
                 slot = ("out", None)
             elif name in op.attributes:
@@ -187,7 +189,7 @@ def gradient_rules(op: Op) -> Rules | None:
     return rules
 
 
-def op(onnx: str | None = None, samples: list | tuple = (), name: str | None = None) -> Callable:
+def op(onnx: str | None = None, samples: Any = (), name: str | None = None) -> Any:
     """Register the decorated block under its class name (or ``name``) and replace it by its instance."""
 
     def register(cls: type[Op]) -> Op:

@@ -1,6 +1,7 @@
 """Ops that move, repeat or look at values without changing them. Those with ``view = True`` share memory."""
 
 import math
+from typing import Any
 
 import numpy as np
 
@@ -14,7 +15,7 @@ from mlkit.ops.registry import REQUIRED, Op, Sample, broadcast_or_explain, op
 class Moves(Op):
     """Linear and exact for every dtype."""
 
-    promotion = None
+    promotion: Any = None
     linear = True
 
 
@@ -282,7 +283,9 @@ class unfold(Look):
         dimension = canonical_dim("unfold", dimension, input.ndim)
         n = input.shape[dimension] if input.ndim else 1
         if not 0 <= size <= n:
-            raise ValueRangeError(f"unfold: maximum size for tensor at dimension {dimension} is {n} but size is {size}.")
+            raise ValueRangeError(
+                f"unfold: maximum size for tensor at dimension {dimension} is {n} but size is {size}."
+            )
         if step <= 0:
             raise ValueRangeError(f"unfold: step is {step} but must be > 0.")
         return {"dimension": dimension, "size": size, "step": step}
@@ -599,7 +602,9 @@ class scatter_add(Moves):
     def vjp_src(m, g, index, src_shape, dim):
         got = m.gather(g, index, dim=dim)
         widths = tuple((0, a - b) for a, b in zip(src_shape, got.shape, strict=True))
-        return got if not count(range(0), ()) or all(w == (0, 0) for w in widths) else m.constant_pad(got, widths=widths)
+        return (
+            got if not count(range(0), ()) or all(w == (0, 0) for w in widths) else m.constant_pad(got, widths=widths)
+        )
 
     def jvp(m, tangents, index, input_shape, src_shape, dim):
         a, b = tangents[0], tangents[2]
@@ -625,9 +630,7 @@ class scatter(Moves):
             return m.copy(src.reshape(-1)[-1].reshape(())) if index.size else m.copy(input)
         m.check_index("scatter", index, input.shape[dim])
         out = m.copy(input)
-        places = list(m.xp.indices(index.shape, sparse=True))
-        places[dim] = index
-        out[tuple(places)] = m.trim(src, index.shape, None)
+        out[m.places(index, dim)] = m.trim(src, index.shape, None)
         return out
 
     def vjp_input(m, g, index, src_shape, dim):
@@ -656,6 +659,7 @@ class index(Moves):
     """
 
     variadic = True
+    first_kept = 1
 
     def infer(tensors, *, pattern):
         input, *indices = tensors
@@ -683,6 +687,7 @@ class index_put(Moves):
     """A copy of the first tensor with the second written (or added) where the index tensors and pattern point."""
 
     variadic = True
+    first_kept = 2
     linear = False
 
     def infer(tensors, *, pattern, accumulate):

@@ -67,8 +67,8 @@ class LambdaLR(LRScheduler):
     """The initial rate times what a function of the step says."""
 
     def __init__(self, optimizer: Optimizer, lr_lambda: Callable | list, last_epoch: int = -1):
-        listed = isinstance(lr_lambda, (list, tuple))
-        self.lr_lambdas = list(lr_lambda) if listed else [lr_lambda] * len(optimizer.param_groups)
+        groups = len(optimizer.param_groups)
+        self.lr_lambdas = [lr_lambda] * groups if callable(lr_lambda) else list(lr_lambda)
         if len(self.lr_lambdas) != len(optimizer.param_groups):
             raise ArgumentError(f"Expected {len(optimizer.param_groups)} lr_lambdas, but got {len(self.lr_lambdas)}.")
         super().__init__(optimizer, last_epoch)

@@ -54,7 +54,9 @@ class Optimizer:
             listed = [p for _, p in listed]
         for p in listed:
             if not isinstance(p, Value):
-                raise ArgumentError(f"optimizer can only optimize Tensors, but one of the params is {type(p).__name__}.")
+                raise ArgumentError(
+                    f"optimizer can only optimize Tensors, but one of the params is {type(p).__name__}."
+                )
             if not p.is_leaf:
                 raise ValueRangeError("can't optimize a non-leaf Tensor.", hint="Pass the Parameter itself.")
         known = {id(p) for other in self.param_groups for p in other["params"]}

@@ -53,8 +53,8 @@ class Handler(http.server.BaseHTTPRequestHandler):
             if name == "short":
                 self.wfile.write(content[start : start + 100_000])
             elif name == "slow":
-                for at in range(start, len(content), 1000):
-                    self.wfile.write(content[at : at + 1000])
+                for at in range(start, len(content), 4000):
+                    self.wfile.write(content[at : at + 4000])
                     time.sleep(0.02)
             else:
                 self.wfile.write(content[start:])

@@ -158,7 +158,7 @@ def test_no_files_and_no_network(capsys):
     assert repr(data.handwritten_digits()).startswith("digits (train)")
     assert repr(data.handwritten_digits(train=False)).startswith("digits (test)")
     said = capsys.readouterr().out.splitlines()
-    assert len(said) == 1 and "8x8 digits" in said[0]
+    assert len(said) == 1 and "8x8 digits shipped" in said[0] and "no connection" in said[0]
 
 
 def test_handwritten_digits_prefers_mnist(tmp_path, monkeypatch):

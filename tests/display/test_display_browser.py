@@ -6,7 +6,9 @@ import re
 import numpy as np
 import pytest
 
-from mlkit.display import graph, history, tensor
+import mlkit
+from mlkit import nn
+from mlkit.display import dataset, error, graph, history, optimizer, summary, tensor
 from mlkit.display.report import page, write_report
 
 pytestmark = pytest.mark.browser
@@ -15,13 +17,31 @@ pytestmark = pytest.mark.browser
 def gallery():
     """One of each kind that needs no training."""
     rng = np.random.default_rng(0)
+    mlkit.manual_seed(0)
     series = {"train/loss": rng.random(200).tolist(), "valid/loss": [0.5, 0.4], "valid/accuracy": [0.9, 0.95]}
     record = {
         "name": "Net", "inputs": ["x"], "outputs": ["y"], "modules": [{"path": "fc", "type": "Linear"}],
         "values": [{"id": "x", "name": "input", "shape": [2, 3]}, {"id": "y", "shape": [2, 4]}],
         "nodes": [{"id": "n", "op": "linear", "module": "fc", "inputs": ["x"], "outputs": ["y"]}],
     }  # fmt: skip
+    blocks = [nn.Sequential(nn.Linear(16, 32), nn.GELU(), nn.Linear(32, 16)) for _ in range(3)]
+    model = nn.Sequential(nn.Conv2d(1, 16, 3), nn.ReLU(), nn.Flatten(), nn.Linear(16 * 36, 16), *blocks)
+    pets = mlkit.data.LabelledImages(
+        rng.random((30, 1, 8, 8), np.float32), np.arange(30) % 3, ["cat", "dog", "owl"], "pets"
+    )
+    try:
+        model(mlkit.zeros(2, 1, 9, 9))
+    except Exception as problem:
+        card = error.html(problem)
+    weight = nn.Parameter(mlkit.randn(4, 8))
+    (weight * weight).sum().backward()
     return {
+        "parameter": weight._repr_html_(),
+        "summary": summary.html(mlkit.summary(model, input_size=(64, 1, 8, 8))),
+        "failing summary": summary.html(mlkit.summary(model, input_size=(64, 1, 9, 9))),
+        "error": card,
+        "optimizer": optimizer.html(mlkit.optim.AdamW(model.parameters(), lr=1e-3)),
+        "dataset": dataset.html(mlkit.data.DataLoader(pets, batch_size=8, shuffle=True)),
         "values": tensor.html(rng.normal(size=(4, 6))),
         "matrix": tensor.html(np.where(rng.random((32, 100)) > 0.99, np.nan, rng.normal(size=(32, 100)))),
         "images": tensor.html(rng.random((20, 1, 28, 28), np.float32)),
@@ -58,7 +78,9 @@ def test_every_display_and_the_report_are_accessible(chromium, axe, tmp_path, sc
         wrong=wrong,
         info={"Settings": {"epochs": 1}},
     )
-    context = chromium.new_context(color_scheme=scheme, viewport={"width": width, "height": 800}, bypass_csp=True)
+    context = chromium.new_context(
+        color_scheme=scheme, viewport={"width": width, "height": 800}, bypass_csp=True
+    )  # for axe alone; the page forbids scripts
     try:
         for name in ("gallery.html", "report.html"):
             sheet = context.new_page()

@@ -6,6 +6,7 @@ import textwrap
 
 import pytest
 
+import mlkit
 from mlkit.core import rich
 from mlkit.core.errors import MlkitError, ShapeError
 from mlkit.display import error as display
@@ -50,6 +51,18 @@ def test_the_users_line_is_shown_not_the_librarys(tmp_path):
     users, every = display.frames(error)
     assert [f.lineno for f in users if f.filename == str(path)] == [4]
     assert users[-1].filename == str(path) and len(every) > len(users)
+
+
+def test_a_real_shape_error_names_the_users_line_and_marks_both_sizes(parse):
+    def run():
+        return mlkit.zeros(2, 3) @ mlkit.zeros(4, 5)  # here
+
+    error = caught(run)
+    users, _ = display.frames(error)
+    assert "# here" in users[-1].line or "@" in users[-1].line
+    assert users[-1].filename == __file__
+    page = parse(display.html(error))
+    assert type(error).__name__ in page.text and "mlkit.zeros(2, 3) @" in page.text
 
 
 def test_hostile_messages_stay_text(parse, hostile):

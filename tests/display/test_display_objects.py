@@ -1,9 +1,10 @@
 """mlkit's own objects through their notebook hooks: tensors with gradients, parameters, optimizers, loaders."""
 
-import mlkit
 import numpy as np
 import pytest
-from mlkit import nn, optim
+
+import mlkit
+from mlkit import nn
 from mlkit.display import dataset, optimizer
 
 
@@ -49,7 +50,9 @@ def test_displaying_runs_no_operation():
 
 def test_an_optimizer_lists_its_groups(parse):
     model = nn.Sequential(nn.Linear(4, 8), nn.Linear(8, 2))
-    adam = optim.AdamW([{"params": model[0].parameters(), "lr": 0.25}, {"params": model[1].parameters()}], lr=1e-3)
+    adam = mlkit.optim.AdamW(
+        [{"params": model[0].parameters(), "lr": 0.25}, {"params": model[1].parameters()}], lr=1e-3
+    )
     page = parse(optimizer.html(adam))
     assert "AdamW" in page.text and "0.25" in page.text and "58 parameters in 2 groups" in page.text
     assert "no gradient yet: 4 tensors" in page.text
@@ -60,7 +63,9 @@ def test_an_optimizer_lists_its_groups(parse):
 
 
 def test_a_dataset_shows_samples_and_class_balance(parse):
-    data = mlkit.data.LabelledImages(np.random.rand(30, 1, 8, 8).astype(np.float32), np.arange(30) % 3, ["cat", "dog", "<b>owl"], "pets")
+    data = mlkit.data.LabelledImages(
+        np.random.rand(30, 1, 8, 8).astype(np.float32), np.arange(30) % 3, ["cat", "dog", "<b>owl"], "pets"
+    )
     page = parse(dataset.html(data))
     assert "30 samples" in page.text and "<b>owl" in page.text
     assert len([a for a in page.all("img") if a["alt"].startswith("sample, label")]) == 12

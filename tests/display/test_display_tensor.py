@@ -1,5 +1,6 @@
 """Tensors of every shape and kind as HTML."""
 
+import sys
 import time
 
 import numpy as np
@@ -134,3 +135,66 @@ def test_a_gigabyte_is_displayed(parse):
 def test_which_arrays_are_images(shape, dtype, expected):
     found = as_images(np.zeros(shape, dtype))
     assert (None if found is None else found.shape) == expected
+
+
+class DeviceArray:
+    """An array as CuPy has it: NumPy's ways, but its values are only here after ``get``."""
+
+    moved = 0
+
+    def __init__(self, values):
+        self._values = values
+        self.shape, self.dtype, self.ndim, self.size = values.shape, values.dtype, values.ndim, values.size
+
+    def __getitem__(self, index):
+        index = (
+            tuple(i._values if isinstance(i, DeviceArray) else i for i in index) if isinstance(index, tuple) else index
+        )
+        return DeviceArray(self._values[index])
+
+    def __lt__(self, other):
+        return DeviceArray(self._values < other)
+
+    def any(self):
+        return DeviceArray(self._values.any()[None]) if self._values.ndim else self
+
+    def __bool__(self):
+        return bool(self._values.any())
+
+    def transpose(self, *axes):
+        return DeviceArray(self._values.transpose(*axes))
+
+    def reshape(self, *shape):
+        return DeviceArray(self._values.reshape(*shape))
+
+    def get(self):
+        DeviceArray.moved += self._values.nbytes
+        return self._values
+
+    def __array__(self, *args, **kwargs):
+        raise TypeError("implicit conversion to a NumPy array is not allowed")
+
+
+def asarray(values):
+    return DeviceArray(np.asarray(values))
+
+
+@pytest.mark.parametrize(
+    "shape", [(3,), (4, 5), (64, 3, 32, 32), (2048, 2048), (16, 1, 3, 3), (64, 40, 400, 4), (3_000_000,)]
+)
+def test_of_an_array_on_a_device_only_a_sample_is_moved(shape, parse, monkeypatch):
+    import types
+
+    library = types.ModuleType("device_library")
+    library.asarray = asarray
+    monkeypatch.setitem(sys.modules, "device_library", library)
+    monkeypatch.setattr(DeviceArray, "__module__", "device_library")
+    monkeypatch.setattr(DeviceArray, "moved", 0)
+    values = np.random.default_rng(0).normal(size=shape).astype(np.float32)
+    tensor = types.SimpleNamespace(
+        _array=DeviceArray(values), shape=shape, dtype="mlkit.float32", device="cuda:0", requires_grad=False
+    )
+    page = parse(display.html(tensor))
+    assert "cuda:0" in page.text
+    assert DeviceArray.moved <= 2 * min(values.nbytes, 4 * EXACT)
+    assert f"{statistics(values).maximum:.3g}"[:3] in page.text

@@ -76,7 +76,11 @@ def test_a_failing_forward_shows_everything_up_to_the_layer(parse):
     result = mlkit.summary(model, mlkit.zeros(2, 1, 8, 8))
     by_path = {row.path: row for row in result.rows}
     assert result.failed_at == "2" and by_path["2"].state == "failed" and by_path["2"].inputs == "[2, 144]"
-    assert by_path["0.1"].output == "[2, 4, 6, 6]" and by_path["3"].state == "not reached" and by_path[""].state == "inside"
+    assert (
+        by_path["0.1"].output == "[2, 4, 6, 6]"
+        and by_path["3"].state == "not reached"
+        and by_path[""].state == "inside"
+    )
     assert "Forward failed in 2 (Linear) on input [2, 144]" in str(result)
     page = parse(display.html(result))
     assert "FAILED on [2, 144]" in page.text and "not reached" in page.text

@@ -7,7 +7,7 @@ import pytest
 
 import mlkit
 from mlkit import nn
-from mlkit.core.errors import DataError
+from mlkit.core.errors import DataError, LabelError, ShapeError
 from mlkit.data import DataLoader, IterableDataset, TensorDataset
 from mlkit.train import Callback, EarlyStopping, Metric, Trainer
 
@@ -256,14 +256,14 @@ def test_bad_epochs_and_options():
 
 def test_wrong_labels_and_shapes_say_where():
     x, y = points(64).tensors
-    with pytest.raises(Exception) as caught:
+    with pytest.raises(LabelError) as caught:
         trainer().fit(DataLoader(TensorDataset(x, y + 1), batch_size=32))
     notes = "".join(caught.value.__notes__)
     assert "step 1 of the training, epoch 1" in notes and "float32 [32, 2], int64 [32]" in notes
 
     t = trainer()
     before = weights(t.model)
-    with pytest.raises(RuntimeError):
+    with pytest.raises(ShapeError):
         t.fit(DataLoader(TensorDataset(x[:, :1], y), batch_size=32))
     assert equal(weights(t.model), before)
     assert t.recorder.state == "failed" and t.recorder.status()["error"]

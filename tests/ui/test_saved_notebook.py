@@ -81,7 +81,9 @@ def test_jupyterlab_without_a_kernel_shows_the_last_picture(page: Page, lab: Any
     expect_pictures(page)
 
 
-def test_another_kernel_than_the_one_that_trained_shows_the_last_picture(page: Page, lab: Any, saved: Path, watched: Any) -> None:
+def test_another_kernel_than_the_one_that_trained_shows_the_last_picture(
+    page: Page, lab: Any, saved: Path, watched: Any
+) -> None:
     notebook = Notebook(page, lab.url, "saved.ipynb")
     expect_pictures(page)
     # ipywidgets writes to the console that the new kernel does not have the old models; nothing else may be there.

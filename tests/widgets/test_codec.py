@@ -29,7 +29,9 @@ def test_the_shared_fixture_is_read_and_written_byte_for_byte() -> None:
 
 @given(
     arrays.arrays(
-        st.sampled_from(["bool", "int8", "uint8", "int16", "int32", "int64", "uint64", "float16", "float32", "float64"]),
+        st.sampled_from(
+            ["bool", "int8", "uint8", "int16", "int32", "int64", "uint64", "float16", "float32", "float64"]
+        ),
         arrays.array_shapes(min_dims=0, max_dims=4, min_side=0, max_side=5),
     )
 )

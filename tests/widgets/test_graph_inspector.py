@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 from graphs import small_cnn
+
 from mlkit_widgets.graph_inspector import GraphInspector
 from mlkit_widgets.graph_inspector.picture import draw
 from mlkit_widgets.graph_inspector.statistics import statistics

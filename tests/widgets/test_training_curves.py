@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 import pytest
 from fakes import FakeSource
-from mlkit_widgets.training_curves import TrainingCurves, widget
 
 from mlkit_widgets import _base
+from mlkit_widgets.training_curves import TrainingCurves, widget
 
 
 def curve(updates: list[dict[str, Any]], name: str = "train/loss") -> np.ndarray:
@@ -136,7 +136,9 @@ def test_nonsense_from_a_page_does_no_harm(connect: Any, content: Any) -> None:
     assert source.commands == []
 
 
-def test_a_run_that_breaks_is_reported_to_the_page_and_left_alone(connect: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_run_that_breaks_is_reported_to_the_page_and_left_alone(
+    connect: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
     source = FakeSource()
     view = connect(lambda: TrainingCurves(source))
     view.say(kind="sync", stream=None, have={}, events=0)
@@ -200,7 +202,7 @@ def test_the_picture_is_drawn_whatever_was_recorded(connect: Any, values: list[f
     view = connect(lambda: TrainingCurves(source, log_y=log_y, x=x))
     svg = view.widget._draw()
     ElementTree.fromstring(svg)
-    assert "nan" not in svg.lower().replace("nan\"", "") or not values
+    assert "nan" not in svg.lower().replace('nan"', "") or not values
 
 
 def test_the_picture_is_renewed_when_the_run_comes_to_rest(connect: Any) -> None:

@@ -84,7 +84,7 @@ def make_backend() -> Backend:
     return Backend(
         name="numpy",
         device_type="cpu",
-        array_type=np.ndarray,
+        array_types=(np.ndarray, np.generic),
         m=NumpyReader(np, kernels),
         available=lambda: (True, ""),
         asarray=lambda array, index: array,

@@ -25,6 +25,11 @@ class DivisionError(MlkitError, RuntimeError, ZeroDivisionError):
     """An integer divided by zero."""
 
 
+def whole_numbers(x) -> bool:
+    """Whether an array or a Python number is of an integer kind."""
+    return x.dtype.kind in "iu" if hasattr(x, "dtype") else isinstance(x, int)
+
+
 class Reader:
     """Op rules on arrays of ``xp``."""
 
@@ -127,7 +132,7 @@ class Reader:
         return self.xp.power(x, exponent)
 
     def _nonzero(self, name, x, other):
-        if x.dtype.kind in "iu" and not isinstance(other, float) and (self.xp.asarray(other) == 0).any():
+        if whole_numbers(x) and whole_numbers(other) and (self.xp.asarray(other) == 0).any():
             raise DivisionError(f"{name}: an integer cannot be divided by zero.", hint="Divide as floats: x.float().")
 
     def remainder_(self, x, other):
@@ -144,7 +149,7 @@ class Reader:
 
     def trunc_divide_(self, x, other):
         self._nonzero("div", x, other)
-        if x.dtype.kind in "iu" and not isinstance(other, float):
+        if whole_numbers(x) and whole_numbers(other):
             return (x - self.xp.fmod(x, other)) // other
         return self.xp.trunc(x / other)
 
@@ -248,19 +253,22 @@ class Reader:
     def pattern_(self, pattern, indices):
         return split_pattern(pattern, indices)
 
+    def places(self, index, dim):
+        """The NumPy index of the places that ``index`` names along dim, and their own place along the others."""
+        grid = list(self.xp.ogrid[tuple(slice(0, n) for n in index.shape)])
+        grid[dim] = index
+        return tuple(grid)
+
+    def running_(self, ufunc, x, axis):
+        """The running result of a ufunc along an axis."""
+        return getattr(self.xp, ufunc).accumulate(x, axis=axis)
+
     def trim(self, x, shape, dim):
         """x cut to ``shape`` along all dims but ``dim``."""
         return x[tuple(slice(None) if d == dim else slice(0, n) for d, n in enumerate(shape))]
 
     def windows_(self, x, axis, size):
         return self.xp.lib.stride_tricks.sliding_window_view(x, size, axis=axis, writeable=True)
-
-    def as_strided_(self, x, size, stride, offset):
-        step = x.itemsize
-        base = x
-        if offset is not None:
-            raise MlkitError("as_strided: a storage offset needs a contiguous tensor.")
-        return self.xp.lib.stride_tricks.as_strided(base, size, [s * step for s in stride])
 
     def add_at_(self, out, place, values):
         np.add.at(out, place, values)
@@ -282,9 +290,7 @@ class Reader:
     def scatter_add_(self, x, index, source, dim):
         xp = self.xp
         out = x.copy()
-        places = list(xp.indices(index.shape, sparse=True))
-        places[dim] = index
-        flat = xp.ravel_multi_index(tuple(xp.broadcast_arrays(*places)), x.shape).reshape(-1)
+        flat = xp.ravel_multi_index(tuple(xp.broadcast_arrays(*self.places(index, dim))), x.shape).reshape(-1)
         values = self.trim(source, index.shape, None).reshape(-1)
         if x.dtype.kind == "f":
             total = xp.bincount(flat, weights=values, minlength=x.size)

@@ -167,7 +167,9 @@ def _paint(box: Box, left: float, top: float, out: list[str]) -> None:
             bend = max(10.0, abs(y2 - y1) / 2)
             out.append(f'<path d="M{x1:.1f} {y1:.1f}C{x1:.1f} {y1 + bend:.1f} {x2:.1f} {y2 - bend:.1f} {x2:.1f} {y2:.1f}" '
                        'fill="none" stroke="var(--quiet)" stroke-width="1.3"/>')  # fmt: skip
-            out.append(f'<path d="M{x2 - 4:.1f} {y2 - 6:.1f}L{x2:.1f} {y2:.1f}L{x2 + 4:.1f} {y2 - 6:.1f}z" fill="var(--quiet)"/>')
+            out.append(
+                f'<path d="M{x2 - 4:.1f} {y2 - 6:.1f}L{x2:.1f} {y2:.1f}L{x2 + 4:.1f} {y2 - 6:.1f}z" fill="var(--quiet)"/>'
+            )
             out.append(text((x1 + x2) / 2 + 6, (y1 + y2) / 2 + 3, label, 11, "var(--quiet)"))
         for inner in box.inside:
             _paint(inner, x, y, out)

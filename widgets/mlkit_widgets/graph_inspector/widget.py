@@ -99,7 +99,7 @@ class GraphInspector(Widget):
     def _describe(self) -> str:
         document = self._graph
         modules = sum(1 for module in document["modules"] if module["path"])
-        root = next((module for module in document["modules"] if not module["path"]), {})
+        root: dict[str, Any] = next((module for module in document["modules"] if not module["path"]), {})
         parts = f"{len(document['nodes']):,} operations in {modules:,} modules"
         if root.get("parameters"):
             parts += f", {root['parameters']:,} parameters"
@@ -159,7 +159,7 @@ def _at_rest(model: Any) -> Iterator[None]:
 
 def _containers(document: dict[str, Any]) -> set[str]:
     """Paths of plain containers, which have no call of their own and may be missing in the list of modules."""
-    found = set()
+    found: set[str] = set()
     for node in document["nodes"]:
         parts = node["module"].split(".")
         found.update(".".join(parts[:end]) for end in range(1, len(parts) + 1))

@@ -120,7 +120,9 @@ def _panel(
     out = [text(left + 8, top + 16, TITLES.get(family, family), 12, font_weight="600")]
     everything = np.concatenate([values for _, _, values in curves]) if curves else np.empty(0)
     if not len(everything):
-        return "".join([*out, text((x0 + x1) / 2, (y0 + y1) / 2, "no values", 12, "var(--quiet)", text_anchor="middle")])
+        return "".join(
+            [*out, text((x0 + x1) / 2, (y0 + y1) / 2, "no values", 12, "var(--quiet)", text_anchor="middle")]
+        )
     low, high = float(everything.min()), float(everything.max())
     if log:
         low, high = np.log10(low), np.log10(high)

@@ -1,0 +1,139 @@
+"""CuPy: the same forwards on an NVIDIA GPU. Overrides hold only what CuPy lacks or does better otherwise."""
+
+from __future__ import annotations
+
+import importlib.util
+
+import numpy as np
+
+from mlkit.backends.cupy import philox
+from mlkit.backends.portable.reader import Reader
+from mlkit.core.backend import Backend
+from mlkit.core.device import device
+from mlkit.core.errors import DeviceError
+
+INSTALL = 'pip install "mlkit[cuda13]"   (CUDA 13 drivers; mlkit[cuda12] for CUDA 12)'
+
+
+class CupyReader(Reader):
+    """Op rules on CuPy arrays."""
+
+    def erf_(self, x):
+        from cupyx.scipy import special
+
+        return special.erf(x)
+
+    def erfc_(self, x):
+        from cupyx.scipy import special
+
+        return special.erfc(x)
+
+    # the random stream, word for word the one of the NumPy backend
+
+    def random_words_(self, n, key):
+        return philox.words(self.xp, n, key)
+
+    def uniform_(self, shape, dtype, key):
+        xp, n = self.xp, int(np.prod(shape))
+        if np.dtype(dtype).itemsize > 4:
+            unit = (self.random_words_(n, key) >> np.uint64(11)).astype(np.float64) * (1.0 / (1 << 53))
+        else:
+            halves = self.random_words_((n + 1) // 2, key).view(np.uint32)[:n]
+            unit = (halves >> np.uint32(8)).astype(np.float32) * np.float32(1.0 / (1 << 24))
+        return xp.asarray(unit, dtype=dtype).reshape(shape)
+
+    def normal_(self, shape, dtype, key):
+        xp, n = self.xp, int(np.prod(shape))
+        work = np.float64 if np.dtype(dtype).itemsize > 4 else np.float32
+        half = (n + 1) // 2
+        u = self.uniform_((2 * half,), work, key)
+        radius = xp.sqrt(-2 * xp.log1p(-u[:half]))
+        angle = work(2 * np.pi) * u[half:]
+        out = xp.concatenate((radius * xp.cos(angle), radius * xp.sin(angle)))
+        return out[:n].astype(dtype, copy=False).reshape(shape)
+
+    def integers_(self, shape, key, low, high):
+        words = self.random_words_(int(np.prod(shape)), key) % np.uint64(high - low)
+        return (words.astype(np.int64) + low).reshape(shape)
+
+    # what CuPy has under another name, or not at all
+
+    def windows_(self, x, axis, size):
+        return self.xp.lib.stride_tricks.sliding_window_view(x, size, axis=axis)
+
+    def running_(self, ufunc, x, axis):
+        # by doubling: after step k each place holds the result over the last 2**k values
+        combine = getattr(self.xp, ufunc)
+        x, step = self.xp.moveaxis(x, axis, 0).copy(), 1
+        while step < x.shape[0]:
+            x[step:] = combine(x[step:], x[:-step].copy())
+            step *= 2
+        return self.xp.moveaxis(x, 0, axis)
+
+    def as_strided_(self, x, size, stride, offset):
+        step = x.itemsize
+        strides = tuple(s * step for s in stride)
+        if offset is None:
+            return self.xp.lib.stride_tricks.as_strided(x, size, strides)
+        memory = self.xp.cuda.MemoryPointer(x.data.mem, offset * step)
+        return self.xp.ndarray(size, x.dtype, memptr=memory, strides=strides)
+
+    def add_at_(self, out, place, values):
+        self.xp.add.at(out, place, values)
+
+    def index_add_(self, x, index, source, dim):
+        out = x.copy()
+        self.xp.add.at(self.xp.moveaxis(out, dim, 0), index, self.xp.moveaxis(source, dim, 0))
+        return out
+
+    def nll_place_(self, g, target, shape, ignore_index):
+        xp = self.xp
+        if len(shape) == 1:
+            return self.nll_place_(g.reshape(1), target.reshape(1), (1, *shape), ignore_index).reshape(shape)
+        labels, mask = self._labels(target, shape[1], ignore_index)
+        hit = xp.expand_dims(labels, 1) == xp.arange(shape[1]).reshape((1, -1, *([1] * (len(shape) - 2))))
+        return xp.where(hit, xp.expand_dims(g if mask is None else g * mask, 1), xp.zeros((), g.dtype))
+
+
+def available() -> tuple[bool, str]:
+    """Whether CuPy is installed and sees a GPU; the reason when not, with the line that mends it."""
+    if importlib.util.find_spec("cupy") is None:
+        return False, f"cupy is not installed: {INSTALL}"
+    try:
+        import cupy
+
+        count = cupy.cuda.runtime.getDeviceCount()
+    except Exception as error:
+        return False, f"CuPy is installed but finds no usable NVIDIA GPU and driver ({error}). {INSTALL}"
+    return (True, "") if count else (False, f"CuPy is installed but there is no NVIDIA GPU. {INSTALL}")
+
+
+def make_backend() -> Backend:
+    ok, reason = available()
+    if not ok:
+        raise DeviceError("The 'cuda' device cannot be used here.", reason, "device='cpu' works everywhere.")
+    import cupy
+
+    kernels: dict = {}
+
+    def asarray(array, index=None):
+        with cupy.cuda.Device(cupy.cuda.Device().id if index is None else index):
+            return cupy.asarray(array)
+
+    def memory() -> dict[str, int]:
+        pool = cupy.get_default_memory_pool()
+        return {"allocated": pool.used_bytes(), "reserved": pool.total_bytes()}
+
+    return Backend(
+        name="cupy",
+        device_type="cuda",
+        array_types=(cupy.ndarray,),
+        m=CupyReader(cupy, kernels),
+        available=available,
+        asarray=asarray,
+        to_numpy=cupy.asnumpy,
+        device_of=lambda array: device("cuda", array.device.id),
+        synchronize=lambda: cupy.cuda.Device().synchronize(),
+        memory=memory,
+        kernels=kernels,
+    )
