@@ -194,5 +194,5 @@ def test_nothing_to_complain_of_for_axe(page: Page, lab: Any, notebook: Any, the
     assert axe(page, ".mlkit-graph") == []
     curves.root.scroll_into_view_if_needed()
     assert axe(page, ".mlkit-curves") == []
-    assert page.locator(f".mlkit[data-theme='{theme}']").count() == 2
+    expect(page.locator(f".mlkit[data-theme='{theme}']")).to_have_count(2)
     book.theme("light")

@@ -104,6 +104,6 @@ def test_nothing_to_complain_of_for_axe(page: Page, voila: Any, scheme: str) -> 
     curves = start(page, "small", "3")
     curves.wait_state("finished")
     expect(page.get_by_text("test accuracy")).to_be_visible()
-    assert page.locator(f".mlkit[data-theme='{scheme}']").count() == 2
+    expect(page.locator(f".mlkit[data-theme='{scheme}']")).to_have_count(2)
     assert axe(page, ".mlkit-curves") == []
     assert axe(page, ".mlkit-graph") == []
