@@ -194,6 +194,20 @@ def different_devices(op: Op, arrays: list) -> DeviceError:
     )
 
 
+def different_dtypes(op: Op, operands: list) -> DtypeError:
+    rows = [
+        f"{name}: {dtypes.from_numpy_dtype(t._array.dtype).name} {tuple(t._array.shape)}"
+        for name, t in zip(op.inputs, operands, strict=False)
+        if isinstance(t, Value)
+    ]
+    found = [row.split(": ")[1].split(" ")[0] for row in rows]
+    return DtypeError(
+        f"{op.name}: expected all tensors to have the same dtype, but got {' and '.join(dict.fromkeys(found))}.",
+        "\n".join(rows),
+        "Convert one: input.float(), or the model with model.double().",
+    )
+
+
 def explain(op: Op, arrays: list, attributes: dict, error: Exception) -> None:
     """Let the op's infer rule say what is wrong, in better words than the array library's."""
     try:
@@ -222,6 +236,10 @@ def promote(op: Op, operands: list) -> None:
         elif t is not None:
             same = False
     if first is None:
+        return
+    if op.promotion == "equal":
+        if not same and any(isinstance(t, Value) and t._array.dtype != first for t in operands):
+            raise different_dtypes(op, operands)
         return
     if same and (op.promotion != "float" or first.kind in "fcV"):
         return

@@ -23,6 +23,9 @@ class Generator:
         self._seed = 67280421310721  # PyTorch's default seed
         self._offset = 0
 
+    def __repr__(self) -> str:
+        return f"Generator(seed={self._seed}, offset={self._offset})"
+
     def manual_seed(self, seed: int) -> Generator:
         """Start the stream named ``seed`` (any integer) at its beginning."""
         if isinstance(seed, bool) or not hasattr(seed, "__index__"):

@@ -24,6 +24,7 @@ class Convolution(Op):
     """Shared rules; ``n`` is the number of spatial dims."""
 
     n: int
+    promotion = "equal"
 
     def prepare(self, input, weight, bias=None, *, stride=None, padding=None, dilation=None, groups=1):
         return canonical(self.n, stride, padding, dilation, groups)

@@ -40,6 +40,8 @@ def explain_matmul(a, b) -> None:
 class matmul(Op):
     """The matrix product over the last two dims; leading dims broadcast, 1-d tensors are rows or columns."""
 
+    promotion = "equal"
+
     def infer(input, other):
         a, b = input.shape, other.shape
         if not a or not b:
@@ -89,6 +91,8 @@ class matmul(Op):
 @op(onnx="Gemm", samples=[((3, 4), (2, 4), (2,)), ((2, 3, 4), (5, 4)), ((4,), (2, 4), (2,))])
 class linear(Op):
     """input @ weight.T + bias: input (*, in), weight (out, in), bias (out) -> (*, out)."""
+
+    promotion = "equal"
 
     def infer(input, weight, bias=None):
         if not input.shape or weight.ndim not in (1, 2):

@@ -64,7 +64,8 @@ class Sample:
 class Op:
     """Base of all blocks; an instance per op sits in the registry under its name."""
 
-    #: how inputs of different dtype meet: "common" (promote), "float" (promote, integers become floats), None (as is)
+    #: how inputs of different dtype meet: "common" (promote), "float" (promote, integers become floats),
+    #: "equal" (refuse, as PyTorch's products do), None (as is)
     promotion: Any = "common"
     #: the output shares memory with the first input
     view = False

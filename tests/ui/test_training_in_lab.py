@@ -167,7 +167,9 @@ def test_keys_in_the_widget_are_not_notebook_commands(page: Page, lab: Any, note
     chart = curves.root.get_by_role("slider", name="curve of loss")
     chart.focus()
     page.keyboard.press("Home")
-    expect(chart).to_have_attribute("aria-valuetext", "step 1: train " + chart.get_attribute("aria-valuetext").split()[-1])
+    expect(chart).to_have_attribute(
+        "aria-valuetext", "step 1: train " + chart.get_attribute("aria-valuetext").split()[-1]
+    )
     curves.root.locator("h3").click()
     page.keyboard.press("b")
     assert len(book.cells()) == 2

@@ -75,7 +75,9 @@ def test_a_second_run_takes_the_place_of_the_first(dashboard: Page) -> None:
     expect(page.locator(".mlkit-curves")).to_have_count(1)
 
 
-def test_two_dashboards_at_once_do_not_disturb_each_other(dashboard: Page, voila: Any, browser: Any, browser_context_args: Any) -> None:
+def test_two_dashboards_at_once_do_not_disturb_each_other(
+    dashboard: Page, voila: Any, browser: Any, browser_context_args: Any
+) -> None:
     curves = start(dashboard, "small")
     context = browser.new_context(**browser_context_args)
     try:

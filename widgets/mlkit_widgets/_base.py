@@ -126,9 +126,7 @@ class Widget(anywidget.AnyWidget):
         if self._displayed:
             from IPython.display import publish_display_data
 
-            publish_display_data(
-                self._bundle(), {}, transient={"display_id": self._display_name}, update=True
-            )
+            publish_display_data(self._bundle(), {}, transient={"display_id": self._display_name}, update=True)
 
     def __repr__(self) -> str:
         return f"<{self._describe()}>"

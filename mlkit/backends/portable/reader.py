@@ -313,12 +313,17 @@ class Reader:
         wrong = target[mask & ((target < 0) | (target >= classes))]
         if wrong.size:
             label = int(wrong.reshape(-1)[0])
-            hint = "Labels count from 0: subtract 1." if label == classes and not (target == 0).any() else None
+            if label < 0:
+                hint = f"To leave places out, mark them with ignore_index={ignore_index} or pass ignore_index={label}."
+            elif label == classes and not (target == 0).any():
+                hint = "Labels count from 0: subtract 1."
+            else:
+                hint = f"Give the last layer {high + 1} outputs, or check how the labels are made."
             raise LabelError(
                 f"Target {label} is out of bounds: the model's output has {classes} classes, so labels are "
                 f"0 .. {classes - 1}.",
                 f"labels here: {low} .. {high}",
-                hint or f"Give the last layer {high + 1} outputs, or check how the labels are made.",
+                hint,
             )
         return self.xp.where(mask, target, 0).astype(np.int64), mask
 

@@ -1,0 +1,227 @@
+"""backward() and grad(): accumulation, hooks, modes, freeing, errors."""
+
+from __future__ import annotations
+
+import gc
+import threading
+import weakref
+
+import pytest
+
+import mlkit
+
+
+def leaf(*values):
+    return mlkit.tensor(values, requires_grad=True)
+
+
+def test_gradients_add_up_and_are_owned():
+    x, y = leaf(1.0, 2.0), leaf(3.0, 4.0)
+    for _ in range(2):
+        (x + y).sum().backward()
+    assert x.grad.tolist() == y.grad.tolist() == [2.0, 2.0]
+    x.grad.zero_()
+    assert y.grad.tolist() == [2.0, 2.0]
+
+
+def test_the_callers_gradient_is_not_taken_over():
+    x, g = leaf(1.0, 2.0), mlkit.tensor([5.0, 6.0])
+    x.backward(g)
+    x.backward(g)
+    assert g.tolist() == [5.0, 6.0] and x.grad.tolist() == [10.0, 12.0]
+
+
+def test_a_tensor_used_twice():
+    x = leaf(3.0)
+    y = x * x + x
+    y.sum().backward()
+    assert x.grad.tolist() == [7.0]
+
+
+def test_grad_leaves_dot_grad_alone():
+    x = leaf(2.0)
+    (g,) = mlkit.autograd.grad((x * x).sum(), x)
+    assert g.tolist() == [4.0] and x.grad is None
+
+
+def test_grad_of_an_intermediate_and_an_unused_tensor():
+    x, unused = leaf(2.0), leaf(1.0)
+    middle = x * 3
+    out = (middle * middle).sum()
+    g = mlkit.autograd.grad(out, [middle, unused], allow_unused=True, retain_graph=True)
+    assert g[0].tolist() == [12.0] and g[1] is None
+    with pytest.raises(RuntimeError, match="not have been used"):
+        mlkit.autograd.grad(out, unused, retain_graph=True)
+    assert mlkit.autograd.grad(out, unused, materialize_grads=True)[0].tolist() == [0.0]
+
+
+def test_backward_into_named_inputs_only():
+    x, y = leaf(2.0), leaf(3.0)
+    (x * y).sum().backward(inputs=[x])
+    assert x.grad.tolist() == [3.0] and y.grad is None
+
+
+def test_a_second_backward_says_what_to_do():
+    x = leaf(1.0)
+    y = (x * x).sum()
+    y.backward()
+    with pytest.raises(RuntimeError, match="(?s)second time.*retain_graph=True"):
+        y.backward()
+    z = (x * x).sum()
+    z.backward(retain_graph=True)
+    z.backward()
+
+
+def test_only_scalars_have_an_implicit_gradient():
+    with pytest.raises(RuntimeError, match="scalar outputs"):
+        (leaf(1.0, 2.0) * 2).backward()
+    with pytest.raises(RuntimeError, match="does not require grad"):
+        mlkit.ones(1).backward()
+    with pytest.raises(RuntimeError, match="Mismatch in shape"):
+        (leaf(1.0, 2.0) * 2).backward(mlkit.ones(3))
+
+
+def test_third_order():
+    x = leaf(2.0)
+    y = (x**5).sum()
+    for expected in (80.0, 160.0, 240.0):
+        (g,) = mlkit.autograd.grad(y, x, create_graph=True)
+        assert g.item() == pytest.approx(expected)
+        y = g.sum()
+
+
+def test_modes():
+    x = leaf(1.0)
+    with mlkit.no_grad():
+        assert not (x * 2).requires_grad
+        with mlkit.enable_grad():
+            assert (x * 2).requires_grad
+    assert (x * 2).requires_grad
+
+    @mlkit.no_grad()
+    def plain(t):
+        return t * 2
+
+    @mlkit.no_grad
+    def bare(t):
+        return t * 2
+
+    assert not plain(x).requires_grad and not bare(x).requires_grad
+    mlkit.set_grad_enabled(False)
+    try:
+        assert not (x * 2).requires_grad
+    finally:
+        mlkit.set_grad_enabled(True)
+    with pytest.raises(ZeroDivisionError), mlkit.no_grad():
+        1 / 0
+    assert mlkit.is_grad_enabled()
+
+
+def test_grad_mode_belongs_to_the_thread():
+    seen = []
+    with mlkit.no_grad():
+        t = threading.Thread(target=lambda: seen.append(mlkit.is_grad_enabled()))
+        t.start()
+        t.join()
+    assert seen == [True]
+
+
+def test_tensor_hooks_see_and_replace():
+    x = leaf(1.0, 2.0)
+    y = x * 2
+    seen = []
+    handle = y.register_hook(lambda g: seen.append(g.tolist()) or g * 10)
+    y.sum().backward()
+    assert seen == [[1.0, 1.0]] and x.grad.tolist() == [20.0, 20.0]
+    handle.remove()
+    x.grad = None
+    (x * 2).sum().backward()
+    assert x.grad.tolist() == [2.0, 2.0]
+
+
+def test_leaf_and_post_accumulate_hooks():
+    x = leaf(1.0)
+    order = []
+    x.register_hook(lambda g: order.append(("grad", g.item())))
+    x.register_post_accumulate_grad_hook(lambda t: order.append(("accumulated", t.grad.item())))
+    (x * 3).sum().backward()
+    assert order == [("grad", 3.0), ("accumulated", 3.0)]
+
+
+def test_node_hooks():
+    x = leaf(2.0)
+    y = x * x
+    seen = []
+    y.grad_fn.register_hook(lambda into, out: seen.append((into[0].item(), out[0].item())))
+    y.grad_fn.register_prehook(lambda out: (out[0] * 2,))
+    y.sum().backward()
+    assert seen == [(4.0, 2.0)] and x.grad.item() == 8.0
+
+
+def test_retain_grad():
+    x = leaf(2.0)
+    y = x * x
+    y.retain_grad()
+    (y * 3).sum().backward()
+    assert y.grad.item() == 3.0
+
+
+def test_what_the_graph_holds_is_freed():
+    x = leaf(1.0)
+    gc.disable()
+    try:
+        y = x.exp()
+        gone = weakref.ref(y)
+        z = y * 2
+        del y
+        z.sum().backward()
+        assert gone() is None or z.grad_fn.saved is None
+        del z
+        assert gone() is None, "a cycle keeps it alive"
+    finally:
+        gc.enable()
+
+
+def test_add_keeps_nothing():
+    a, b = leaf(1.0), mlkit.ones(1)
+    middle = a * 1
+    out = middle + b
+    gone = weakref.ref(middle)
+    del middle
+    assert gone() is None
+    out.sum().backward()
+    assert a.grad.item() == 1.0
+
+
+def test_backward_in_several_threads_on_shared_parameters():
+    w = mlkit.ones(50, requires_grad=True)
+
+    def work():
+        for _ in range(40):
+            mlkit.autograd.grad((w * w * 3).sum(), w)
+
+    threads = [threading.Thread(target=work) for _ in range(4)]
+    for t in threads:
+        t.start()
+    for t in threads:
+        t.join()
+    (g,) = mlkit.autograd.grad((w * w * 3).sum(), w)
+    assert g.tolist() == [6.0] * 50
+
+
+def test_names_and_next_functions():
+    x = leaf(1.0)
+    y = (x * 2).exp()
+    assert y.grad_fn.name() == "ExpBackward0"
+    parent = y.grad_fn.next_functions[0][0]
+    assert parent.name() == "MulBackward0"
+    assert parent.next_functions[0][0].variable is x
+
+
+def test_deep_graphs_do_not_recurse():
+    x = leaf(1.0)
+    y = x
+    for _ in range(20_000):
+        y = y + 1
+    y.sum().backward()
+    assert x.grad.item() == 1.0
