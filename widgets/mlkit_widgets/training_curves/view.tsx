@@ -42,7 +42,7 @@ export function TrainingCurves({ run, model }: { run: Run; model: Model }) {
       aria-label={`Training curves${run.title ? ` of ${run.title}` : ""}`}
     >
       <div className="top">
-        <h3>{run.title || "Training"}</h3>
+        <div className="heading">{run.title || "Training"}</div>
         <span className="badge" role="status" data-state={status?.state ?? "waiting"}>
           {status ? (STATES[status.state] ?? status.state) : "Waiting for the kernel"}
         </span>
@@ -115,7 +115,7 @@ function Progress({ status }: { status: Status | null }) {
   if (state === "running" && speed) parts.push(`${number(speed, 3)} examples/s`);
   if (memory) parts.push(bytes(memory));
   return (
-    <div className="progress">
+    <div className="place">
       <progress max={1} value={share ?? 0} aria-label="Share of the steps done" />
       <p className="quiet">
         {parts.map((part) => (
