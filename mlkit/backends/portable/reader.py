@@ -12,10 +12,10 @@ import functools
 
 import numpy as np
 
-from mlkit.backends.portable import convolution, pooling
+from mlkit.backends.portable import convolution, matrices, pooling
 from mlkit.core import backend as backends
 from mlkit.core import config
-from mlkit.core.errors import DimensionError, LabelError, MlkitError
+from mlkit.core.errors import DimensionError, LabelError, LinAlgError, MlkitError
 from mlkit.ops import REGISTRY
 from mlkit.ops.registry import unbroadcast
 from mlkit.ops.shape import split_pattern
@@ -342,6 +342,98 @@ class Reader:
         values = g if mask is None else g * mask
         self.xp.put_along_axis(out, self.xp.expand_dims(labels, 1), self.xp.expand_dims(values, 1), axis=1)
         return out
+
+    # --- matrices -----------------------------------------------------------------------------------------------------------
+
+    def to_numpy_(self, x) -> np.ndarray:
+        return backends.for_array(x).to_numpy(x)
+
+    def raising(self):
+        """A context in which the library raises for singular matrices."""
+        return contextlib.nullcontext()
+
+    def checked_(self, name, function, *arguments):
+        """A factorization, with the library's error in our words."""
+        try:
+            with self.raising(), self.errstate():
+                return function(*arguments)
+        except np.linalg.LinAlgError as error:
+            raise LinAlgError(
+                f"linalg.{name}: The algorithm failed to converge because the input matrix is ill-conditioned or "
+                "contains non-finite values.",
+                str(error),
+                "Look for NaN and infinity first: A.isfinite().all().",
+            ) from None
+
+    def _with_info(self, function, a, *others):
+        """function(a, ...), and which matrices of a are singular: their results are NaN."""
+        xp = self.xp
+        try:
+            with self.raising():
+                return function(a, *others), xp.zeros(a.shape[:-2], np.int32)
+        except np.linalg.LinAlgError:
+            info = matrices.lu_factor(xp, a)[2]
+            bad = (info != 0)[..., None, None]
+            out = function(xp.where(bad, xp.eye(a.shape[-1], dtype=a.dtype), a), *others)
+            return xp.where(bad, xp.asarray(xp.nan, dtype=out.dtype), out), info
+
+    def inverse_(self, a):
+        return self._with_info(self.xp.linalg.inv, a)
+
+    def solve_(self, a, b):
+        return self._with_info(self.xp.linalg.solve, a, b)
+
+    def cholesky_(self, a):
+        xp = self.xp
+        try:
+            with self.raising():
+                return xp.linalg.cholesky(a), xp.zeros(a.shape[:-2], np.int32)
+        except np.linalg.LinAlgError:
+            n = a.shape[-1]
+            flat, found = a.reshape((-1, n, n)), []
+            out = xp.full_like(flat, xp.nan)
+            for i, one in enumerate(flat):
+                order = self._failing_minor(one)
+                found.append(order)
+                if not order:
+                    out[i] = xp.linalg.cholesky(one)
+            return out.reshape(a.shape), xp.asarray(np.array(found, np.int32).reshape(a.shape[:-2]))
+
+    def _failing_minor(self, a) -> int:
+        """The order of the first leading minor that is not positive-definite, by bisection; 0 when all are."""
+
+        def fails(order) -> bool:
+            try:
+                with self.raising():
+                    self.xp.linalg.cholesky(a[:order, :order])
+                return False
+            except np.linalg.LinAlgError:
+                return True
+
+        low, high = 0, a.shape[-1]
+        if not fails(high):
+            return 0
+        while high - low > 1:
+            middle = (low + high) // 2
+            low, high = (low, middle) if fails(middle) else (middle, high)
+        return high
+
+    def lu_factor_(self, a):
+        return matrices.lu_factor(self.xp, a)
+
+    def permutation_(self, pivots, rows):
+        return matrices.permutation_of(self.xp, pivots, rows)
+
+    def solve_triangular_(self, a, b, upper, unitriangular):
+        with self.errstate():
+            return matrices.solve_triangular(self.xp, a, b, upper, unitriangular)
+
+    def matrix_exp_(self, a):
+        return matrices.matrix_exp(self.xp, a)
+
+    def ldl_factor_(self, a, hermitian):
+        hermitian = hermitian and a.dtype.kind == "c"
+        return tuple(self.xp.asarray(x) for x in matrices.ldl_factor(self.to_numpy_(a), hermitian))
 
     # --- windows ------------------------------------------------------------------------------------------------------------
 
