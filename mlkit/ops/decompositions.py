@@ -15,7 +15,8 @@ from mlkit.core.value import MetaArray
 from mlkit.ops.registry import REQUIRED, Op, Sample, op
 
 SQUARE = [(Sample((3, 3), "dominant"),), (Sample((2, 3, 3), "dominant"),), (Sample((2, 2), "dominant", "complex128"),)]
-DEFINITE = [(Sample((3, 3), "definite"),), (Sample((2, 2, 2), "definite"),), (Sample((3, 3), "definite", "complex128"),)]
+DEFINITE = [(Sample((3, 3), "definite"),), (Sample((2, 2, 2), "definite"), {"upper": True})]
+DEFINITE += [(Sample((3, 3), "definite", "complex128"),)]
 
 
 # --- checks ----------------------------------------------------------------------------------------------------------
@@ -114,11 +115,6 @@ def columns(m, x, start, length):
 
 def rows(m, x, start, length):
     return m.narrow(x, dim=len(x.shape) - 2, start=start, length=length)
-
-
-def half_diagonal(m, x):
-    """The lower triangle with its diagonal halved."""
-    return m.tril(x, diagonal=0) - diagonal_matrix(m, diagonal_of(m, x)) * 0.5
 
 
 def differences(m, x):
@@ -362,7 +358,7 @@ class slogdet(Matrix):
 
 @op(samples=DEFINITE)
 class cholesky(Matrix):
-    """(L, info) with A = L L^H for Hermitian positive-definite A, of which the lower triangle is read.
+    """(L, info) with A = L L^H for Hermitian positive-definite A; ``upper`` gives L^H. Reads the triangle it gives.
 
     ``info`` is 0, or the order of the first leading minor that is not positive-definite; with ``check`` that raises.
     """
@@ -370,11 +366,11 @@ class cholesky(Matrix):
     square = True
     outputs = 2
 
-    def infer(A, *, check):
+    def infer(A, *, check, upper):
         return MetaArray(A.shape, A.dtype), _int32(A.shape[:-2])
 
-    def forward(m, A, *, check=True):
-        out, info = m.cholesky_(A)
+    def forward(m, A, *, check=True, upper=False):
+        out, info = m.cholesky_(A.conj().swapaxes(-1, -2) if upper else A)
         if check and info.any():
             flat = m.to_numpy_(info).reshape(-1)
             where = int(np.flatnonzero(flat)[0])
@@ -385,17 +381,16 @@ class cholesky(Matrix):
                 f"A: {tuple(A.shape)}",
                 "A covariance matrix estimated from few samples becomes one by adding a small multiple of the identity.",
             )
-        return out, info
+        return (out.conj().swapaxes(-1, -2) if upper else out), info
 
-    def vjp(m, g, out):
+    def vjp(m, g, out, upper):
         if g[0] is None:
             return None
-        L = out[0]
-        turned = mH(m, L)
-        inner = half_diagonal(m, m.matmul(turned, g[0]))
+        turned = out[0] if upper else mH(m, out[0])
+        inner = m.tril(m.matmul(turned, mH(m, g[0]) if upper else g[0]), diagonal=0)
+        inner = (inner + mH(m, m.tril(inner, diagonal=-1))) * 0.5
         inner = m.triangular_solution(turned, inner, upper=True)
-        inner = mH(m, m.triangular_solution(turned, mH(m, inner), upper=True))
-        return (inner + mH(m, inner)) * 0.5
+        return mH(m, m.triangular_solution(turned, mH(m, inner), upper=True))
 
 
 @op(samples=[(Sample((3, 3), "dominant"),), ((4, 2),), ((2, 2, 4),), (Sample((2, 2), "dominant", "complex128"),)])
@@ -525,6 +520,21 @@ def _qr_grad(m, gq, gr, Q, R):
     whole = inner + mH(m, inner) - diagonal_matrix(m, middle)
     total = gq + m.matmul(Q, whole)
     return mH(m, m.triangular_solution(R, mH(m, total), upper=True))
+
+
+@op(samples=[((4, 3),), ((2, 2, 3),)])
+class geqrf(Matrix):
+    """(a, tau): QR as Householder vectors below the diagonal of ``a`` and R on and above it; no gradient."""
+
+    outputs = 2
+    differentiable = False
+
+    def infer(A):
+        return MetaArray(A.shape, A.dtype), MetaArray((*A.shape[:-2], min(A.shape[-2:])), A.dtype)
+
+    def forward(m, A):
+        h, tau = m.xp.linalg.qr(A, mode="raw")
+        return h.swapaxes(-1, -2), tau
 
 
 # --- eigenvalues, singular values ------------------------------------------------------------------------------------------------------------------
@@ -759,7 +769,7 @@ class vector_norm(Op):
         if ord == 0:
             return xp.sum(size != 0, **how).astype(size.dtype)
         if ord == float("inf"):
-            return xp.max(size, initial=0, **how)
+            return xp.max(size, **how)
         if ord == -float("inf"):
             return xp.min(size, **how)
         if ord == 1:

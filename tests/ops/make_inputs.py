@@ -6,7 +6,6 @@ import numpy as np
 
 from mlkit.ops.registry import Op, Sample
 
-
 #: square matrices of a kind; "symmetric" and "definite" ones stay so along a test's direction
 MATRICES = ("dominant", "symmetric", "definite")
 

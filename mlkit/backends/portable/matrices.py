@@ -18,8 +18,8 @@ def lu_factor(xp, a):
     """
     a = a.copy()
     batch, (m, n) = a.shape[:-2], a.shape[-2:]
-    a = a.reshape((-1, m, n))
-    count, k = len(a), min(m, n)
+    count, k = math.prod(batch), min(m, n)
+    a = a.reshape((count, m, n))
     pivots = xp.zeros((count, k), np.int32)
     info = xp.zeros(count, np.int32)
     rows = xp.arange(count)
@@ -42,8 +42,8 @@ def lu_factor(xp, a):
 def permutation_of(xp, pivots, m):
     """Row swaps as one permutation: row i of the permuted matrix is row permutation[i] of the original."""
     batch, k = pivots.shape[:-1], pivots.shape[-1]
-    flat = pivots.reshape((-1, k)).astype(np.int64) - 1
-    count = len(flat)
+    count = math.prod(batch)
+    flat = pivots.reshape((count, k)).astype(np.int64) - 1
     order = xp.broadcast_to(xp.arange(m), (count, m)).copy()
     rows = xp.arange(count)
     for j in range(k):
@@ -114,7 +114,7 @@ def ldl_factor(a, hermitian):
     A negative pivot marks a 2-by-2 block (Bunch and Kaufman 1977).
     """
     n, batch = a.shape[-1], a.shape[:-2]
-    out = np.tril(a).reshape((-1, n, n)).copy()
+    out = np.tril(a).reshape((math.prod(batch), n, n)).copy()
     pivots = np.zeros((len(out), n), np.int32)
     info = np.zeros(len(out), np.int32)
     for number, one in enumerate(out):
@@ -189,22 +189,23 @@ def ldl_parts(ld, pivots, hermitian):
     """(order, L, D) as plain NumPy matrices with A[order][:, order] = L D L^T, from LAPACK's layout."""
     n, batch = ld.shape[-1], ld.shape[:-2]
     star = np.conj if hermitian else (lambda x: x)
-    flat, swaps = ld.reshape((-1, n, n)), pivots.reshape((-1, n))
+    count = math.prod(batch)
+    flat, swaps = ld.reshape((count, n, n)), pivots.reshape((count, n))
     lower = np.zeros_like(flat)
     middle = np.zeros_like(flat)
     orders = np.zeros((len(flat), n), np.int64)
     for number in range(len(flat)):
-        a, l, d = flat[number], lower[number], middle[number]
+        a, factor, d = flat[number], lower[number], middle[number]
         order, k = np.arange(n), 0
         while k < n:
             step = 1 if swaps[number, k] > 0 else 2
             at, chosen = k + step - 1, abs(int(swaps[number, k])) - 1
             if at != chosen:
                 order[[at, chosen]] = order[[chosen, at]]
-                l[[at, chosen], :k] = l[[chosen, at], :k]
-            l[k + step :, k : k + step] = a[k + step :, k : k + step]
+                factor[[at, chosen], :k] = factor[[chosen, at], :k]
+            factor[k + step :, k : k + step] = a[k + step :, k : k + step]
             for i in range(k, k + step):
-                l[i, i] = 1
+                factor[i, i] = 1
                 d[i, i] = a[i, i]
             if step == 2:
                 d[k + 1, k], d[k, k + 1] = a[k + 1, k], star(a[k + 1, k])

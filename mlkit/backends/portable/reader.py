@@ -390,7 +390,7 @@ class Reader:
                 return xp.linalg.cholesky(a), xp.zeros(a.shape[:-2], np.int32)
         except np.linalg.LinAlgError:
             n = a.shape[-1]
-            flat, found = a.reshape((-1, n, n)), []
+            flat, found = a.reshape((int(np.prod(a.shape[:-2])), n, n)), []
             out = xp.full_like(flat, xp.nan)
             for i, one in enumerate(flat):
                 order = self._failing_minor(one)
