@@ -435,6 +435,17 @@ class Reader:
         hermitian = hermitian and a.dtype.kind == "c"
         return tuple(self.xp.asarray(x) for x in matrices.ldl_factor(self.to_numpy_(a), hermitian))
 
+    # --- Fourier ------------------------------------------------------------------------------------------------------------
+
+    def fourier_(self, name, x, dims, norm, size):
+        """A transform of the library's, with the dims in order and the result in the input's precision."""
+        shape = [x.shape[d] for d in dims]
+        if size is not None:
+            shape[-1] = size
+        out = getattr(self.xp.fft, name)(x, s=shape, axes=dims, norm=norm)
+        narrow = x.dtype.itemsize == (8 if x.dtype.kind == "c" else 4)
+        return out.astype({"c": np.complex64, "f": np.float32}[out.dtype.kind], copy=False) if narrow else out
+
     # --- windows ------------------------------------------------------------------------------------------------------------
 
     def conv_(self, x, weight, bias, stride, padding, dilation, groups):
