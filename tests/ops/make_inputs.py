@@ -45,6 +45,8 @@ def array_for(spec, rng: np.random.Generator) -> np.ndarray:
         out = rng.uniform(0.5, 2.0, shape)
     elif spec.values == "unit":
         out = rng.uniform(-0.9, 0.9, shape)
+    elif spec.values == "unit_positive":
+        out = rng.uniform(0.15, 0.85, shape)
     elif spec.values == "above_one":
         out = rng.uniform(1.2, 3.0, shape)
     elif spec.values == "bool":

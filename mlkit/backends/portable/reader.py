@@ -12,7 +12,7 @@ import functools
 
 import numpy as np
 
-from mlkit.backends.portable import convolution, matrices, pooling
+from mlkit.backends.portable import convolution, matrices, pooling, special
 from mlkit.core import backend as backends
 from mlkit.core import config
 from mlkit.core.errors import DimensionError, LabelError, LinAlgError, MlkitError
@@ -445,6 +445,40 @@ class Reader:
         out = getattr(self.xp.fft, name)(x, s=shape, axes=dims, norm=norm)
         narrow = x.dtype.itemsize == (8 if x.dtype.kind == "c" else 4)
         return out.astype({"c": np.complex64, "f": np.float32}[out.dtype.kind], copy=False) if narrow else out
+
+    # --- special functions and draws by rejection -----------------------------------------------------------------------------
+
+    def special_(self, name, *arguments, **attributes):
+        """A function of special.py in float64, in the arguments' precision."""
+        xp = self.xp
+        d = next(a.dtype for a in arguments if hasattr(a, "dtype"))
+        wide = xp.broadcast_arrays(*[xp.asarray(a, dtype=np.float64) for a in arguments])
+        with self.errstate():
+            if attributes:
+                return special.polygamma(self, attributes["n"], wide[0]).astype(d)
+            return xp.asarray(getattr(special, name)(self, *wide)).astype(d)
+
+    def narrowed_(self, out, *arguments):
+        return out.astype(next(a.dtype for a in arguments if hasattr(a, "dtype")), copy=False)
+
+    def _rejection(self, key):
+        """NumPy's generator on a Philox stream of its own for this key: rejection may draw as often as it likes."""
+        seed, offset = key
+        return np.random.Generator(np.random.Philox(key=seed + (1 << 64), counter=offset << 64))
+
+    def standard_gamma_(self, shape_parameter, key):
+        a = self.to_numpy_(shape_parameter)
+        draws = self._rejection(key).standard_gamma(a.astype(np.float64))
+        d = a.dtype
+        smallest = np.finfo(np.float64 if d == np.float64 else np.float32).tiny
+        return self.xp.asarray(np.maximum(draws, smallest).astype(d))
+
+    def draws_(self, name, key, *parameters):
+        d = next(p.dtype for p in parameters if hasattr(p, "dtype"))
+        arrays = [self.to_numpy_(p).astype(np.float64) if hasattr(p, "dtype") else p for p in parameters]
+        if name == "binomial":
+            arrays[0] = arrays[0].astype(np.int64)
+        return self.xp.asarray(np.asarray(getattr(self._rejection(key), name)(*arrays)).astype(d))
 
     # --- windows ------------------------------------------------------------------------------------------------------------
 
