@@ -225,6 +225,10 @@ _LAZY = {
     **{
         name: ("mlkit.functional.linear_algebra", f"old_{name}") for name in "cholesky cross lu lu_solve qr svd".split()
     },
+    **{
+        name: ("mlkit.functional.special", name)
+        for name in "digamma erfinv i0 igamma igammac lgamma logit mvlgamma polygamma xlogy".split()
+    },
     "softmax": ("mlkit.functional.neural", "softmax"),
     "log_softmax": ("mlkit.functional.neural", "log_softmax"),
     "dropout": ("mlkit.functional.neural", "dropout"),

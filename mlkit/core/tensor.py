@@ -17,7 +17,7 @@ from mlkit.core.errors import ArgumentError, DeviceError, GradientError, ShapeEr
 from mlkit.core.printing import tensor_text
 from mlkit.core.size import Size
 from mlkit.core.value import Hook, Leaf, MetaArray, Value, add_hook, wrap
-from mlkit.functional import arithmetic, creation, indexing, linear_algebra, neural, reductions, shaping
+from mlkit.functional import arithmetic, creation, indexing, linear_algebra, neural, reductions, shaping, special
 
 
 def _reflected(op: Callable) -> Callable:
@@ -735,6 +735,19 @@ class Tensor(Value):
     softmax = neural.softmax
     log_softmax = neural.log_softmax
 
+    # --- special functions ---------------------------------------------------------------------------------------------------------------------
+
+    lgamma = ops.lgamma
+    digamma = ops.digamma
+    erfinv = ops.erfinv
+    i0 = ops.i0
+    igamma = ops.gammainc
+    igammac = ops.gammaincc
+    logit = special.logit
+    xlogy = special.xlogy
+    polygamma = special.polygamma
+    mvlgamma = special.multigammaln
+
     # --- linear algebra -----------------------------------------------------------------------------------------------------------------------
 
     det = linear_algebra.det
@@ -891,6 +904,8 @@ for _name in (
     "tril triu cumsum cumprod eq ne lt le gt ge logical_and logical_or logical_xor logical_not bitwise_and bitwise_or "
     "bitwise_xor bitwise_not"
 ).split():
+    setattr(Tensor, _name + "_", _in_place(_name + "_", getattr(Tensor, _name)))
+for _name in "lgamma digamma erfinv i0 igamma igammac logit xlogy polygamma mvlgamma".split():
     setattr(Tensor, _name + "_", _in_place(_name + "_", getattr(Tensor, _name)))
 Tensor.clip_ = Tensor.clamp_
 Tensor.multiply_, Tensor.divide_, Tensor.subtract_ = Tensor.mul_, Tensor.div_, Tensor.sub_

@@ -2,7 +2,7 @@
 
 import math
 
-from mlkit.core.errors import GradientError
+from mlkit.core.errors import MissingFeature
 from mlkit.ops.registry import REQUIRED, Elementwise, Float, Sample, op
 
 ONE = [((3, 4),), ((),), ((2, 0),)]
@@ -11,8 +11,8 @@ INNER = [(Sample((3, 4), "unit"),), ((0,),)]
 COUNTS = Sample((3, 4), "index", "int64", 9)
 
 
-def no_derivative(name: str, argument: str) -> GradientError:
-    return GradientError(
+def no_derivative(name: str, argument: str) -> MissingFeature:
+    return MissingFeature(
         f"the derivative for '{argument}' of {name} is not implemented.",
         hint=f"Detach that argument: {argument}.detach().",
     )

@@ -1,4 +1,4 @@
-"""Make mlkit/backends/portable/special_tables.py with mpmath: ``python -m tests.oracle.make_special``.
+"""Make mlkit/backends/portable/special_tables.py and special_exact.npz with mpmath: ``python -m tests.oracle.make_special``.
 
 Chebyshev coefficients of the special functions' smooth parts, 40 digits while computing and rounded to float64, and the
 coefficients of Temme's expansion of the incomplete gamma function, in exact fractions. The output is the same each time.
@@ -10,6 +10,7 @@ from fractions import Fraction
 from pathlib import Path
 
 import mpmath as mp
+import numpy as np
 
 TARGET = Path(__file__).resolve().parents[2] / "mlkit" / "backends" / "portable" / "special_tables.py"
 mp.mp.dps = 45
@@ -206,6 +207,63 @@ def main() -> None:
     lines.append(")")
     TARGET.write_text("\n".join(lines) + "\n")
     print(f"{TARGET}: {TARGET.stat().st_size:,} bytes")
+    exact = exact_values()
+    path = Path(__file__).with_name("special_exact.npz")
+    np.savez_compressed(path, **exact)
+    print(f"{path}: {path.stat().st_size:,} bytes")
+
+
+def exact_values() -> dict[str, np.ndarray]:
+    """Function values to full float64 precision: ``NAME`` holds rows (arguments..., value)."""
+    rng = np.random.default_rng(5)
+    wide = np.concatenate((rng.uniform(-5, 5, 60), rng.uniform(-30, 30, 20)))
+    positive = np.concatenate((rng.uniform(0, 3, 60), rng.uniform(0, 30, 30), 10 ** rng.uniform(-8, 3, 30)))
+    near_one = np.concatenate((1 + rng.uniform(-0.01, 0.01, 10), 2 + rng.uniform(-0.01, 0.01, 10)))
+    chances = np.concatenate((rng.uniform(0, 1, 60), 10 ** rng.uniform(-18, -1, 20)))
+    one = {
+        "erf": (mp.erf, wide),
+        "erfc": (mp.erfc, rng.uniform(-5, 26, 80)),
+        "erfcx": (lambda x: mp.exp(x * x) * mp.erfc(x), rng.uniform(-20, 30, 80)),
+        "ndtr": (mp.ncdf, rng.uniform(-35, 8, 80)),
+        "log_ndtr": (lambda x: mp.log(mp.ncdf(x)), rng.uniform(-35, 4, 80)),
+        "ndtri": (lambda p: -mp.sqrt(2) * mp.erfinv(1 - 2 * p), chances),
+        "erfinv": (mp.erfinv, np.concatenate((rng.uniform(-1, 1, 60), 1 - 10 ** rng.uniform(-15, -1, 20)))),
+        "lgamma": (lambda x: mp.log(abs(mp.gamma(x))), np.concatenate((positive, near_one))),
+        "digamma": (mp.digamma, np.concatenate((positive, 1.4616 + rng.uniform(-0.01, 0.01, 20)))),
+        "digamma_negative": (mp.digamma, rng.uniform(-20, 0, 40)),
+        "i0": (lambda x: mp.besseli(0, x), wide),
+        "i0e": (lambda x: mp.exp(-abs(x)) * mp.besseli(0, x), wide * 9),
+        "i1": (lambda x: mp.besseli(1, x), wide),
+        "i1e": (lambda x: mp.exp(-abs(x)) * mp.besseli(1, x), wide * 9),
+        "k0": (lambda x: mp.besselk(0, x), positive[positive < 600]),
+        "k0e": (lambda x: mp.exp(x) * mp.besselk(0, x), positive),
+        "k1": (lambda x: mp.besselk(1, x), positive[positive < 600]),
+        "k1e": (lambda x: mp.exp(x) * mp.besselk(1, x), positive),
+        "j0": (lambda x: mp.besselj(0, x), wide * 3),
+        "j1": (lambda x: mp.besselj(1, x), wide * 3),
+        "y0": (lambda x: mp.bessely(0, x), positive[positive > 0.1]),
+        "y1": (lambda x: mp.bessely(1, x), positive[positive > 0.1]),
+        "spherical_j0": (lambda x: mp.sin(x) / x, wide),
+        "airy_ai": (mp.airyai, rng.uniform(-40, 15, 60)),
+    }
+    found = {}
+    for name, (function, arguments) in one.items():
+        found[name] = np.array([(x, float(function(mp.mpf(float(x))))) for x in arguments])
+    for n in (1, 2, 3, 5):
+        found[f"polygamma{n}"] = np.array([(x, float(mp.polygamma(n, mp.mpf(float(x))))) for x in positive])
+    pairs = zip(1 + 10 ** rng.uniform(-2, 1.4, 50), rng.uniform(0.1, 20, 50))
+    found["zeta"] = np.array([(s, q, float(mp.zeta(mp.mpf(float(s)), mp.mpf(float(q))))) for s, q in pairs])
+    a = np.concatenate((10 ** rng.uniform(-3, 1.3, 80), 10 ** rng.uniform(1.3, 4, 40)))
+    x = np.where(a < 20, rng.gamma(a) + 1e-9, a + np.sqrt(a) * rng.normal(size=a.size) * 2)
+    rows = []
+    for s, t in zip(a, x):
+        s, t = mp.mpf(float(s)), mp.mpf(float(t))
+        lower = mp.gammainc(s, 0, t, regularized=True)
+        upper = mp.gammainc(s, t, mp.inf, regularized=True)
+        slope = mp.diff(lambda b, t=t: mp.gammainc(b, 0, t, regularized=True), s)
+        rows.append((float(s), float(t), float(lower), float(upper), float(slope)))
+    found["incomplete_gamma"] = np.array(rows)
+    return found
 
 
 if __name__ == "__main__":

@@ -15,7 +15,7 @@ import numpy as np
 from mlkit.backends.portable import convolution, matrices, pooling, special
 from mlkit.core import backend as backends
 from mlkit.core import config
-from mlkit.core.errors import DimensionError, LabelError, LinAlgError, MlkitError
+from mlkit.core.errors import DimensionError, LabelError, LinAlgError, MissingFeature, MlkitError
 from mlkit.ops import REGISTRY
 from mlkit.ops.registry import unbroadcast
 from mlkit.ops.shape import split_pattern
@@ -452,6 +452,8 @@ class Reader:
         """A function of special.py in float64, in the arguments' precision."""
         xp = self.xp
         d = next(a.dtype for a in arguments if hasattr(a, "dtype"))
+        if any(a.dtype.kind == "c" for a in arguments if hasattr(a, "dtype")):
+            raise MissingFeature(f"{name} is not implemented for complex tensors.", hint="Use x.real, or x.abs().")
         wide = xp.broadcast_arrays(*[xp.asarray(a, dtype=np.float64) for a in arguments])
         with self.errstate():
             if attributes:

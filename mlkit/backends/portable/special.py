@@ -244,10 +244,11 @@ def zeta(m, s, q):
     ok = ~(bad | pole | (s == 1))
     s_, a = xp.where(ok, s, 2.0), xp.where(ok, q, 1.0)
     total = xp.zeros_like(s_)
-    # terms one by one until a >= 10
-    count = 10 + int(max(0.0, -float(a.min()))) if a.size else 0
+    # terms one by one until a >= 10 + s; beyond s = 40 the first few are all there is
+    start = 10 + xp.minimum(s_, 40.0)
+    count = math.ceil(float((start - a).max())) if a.size else 0
     for _ in range(count):
-        below = a < 10
+        below = a < start
         total = xp.where(below, total + xp.power(xp.where(below, a, 1.0), -s_), total)
         a = xp.where(below, a + 1, a)
     power = xp.power(a, -s_)
