@@ -111,3 +111,10 @@ def test_names_are_pytorchs():
     shifted_chebyshev_polynomial_t shifted_chebyshev_polynomial_u shifted_chebyshev_polynomial_v
     shifted_chebyshev_polynomial_w sinc softmax spherical_bessel_j0 xlog1py xlogy zeta""".split()
     assert [n for n in names if not hasattr(mlkit.special, n)] == []
+
+
+def test_sigmoid_keeps_its_left_tail():
+    x = mlkit.tensor([-20.0, -50.0, -100.0, -1000.0])
+    np.testing.assert_allclose(x[:2].sigmoid().numpy(), np.exp([-20.0, -50.0]), rtol=1e-6)
+    np.testing.assert_allclose(x.double().sigmoid().numpy(), np.exp(x.double().numpy()), rtol=1e-8)
+    assert mlkit.tensor(1000.0).sigmoid().item() == 1.0
