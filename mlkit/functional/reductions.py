@@ -187,17 +187,11 @@ def count_nonzero(input, dim=None):
 
 
 def norm(input, p="fro", dim=None, keepdim: bool = False, dtype=None):
-    """The vector p-norm over ``dim`` (all dims for None); "fro" is the 2-norm."""
+    """The vector p-norm over ``dim`` (all dims for None); "fro" is the 2-norm, "nuc" the nuclear norm of matrices."""
+    from mlkit.functional import linear_algebra
+
     input = _cast(input, dtype)
-    size = ops.abs(input)
-    if p in ("fro", 2, 2.0):
-        return ops.sqrt(ops.sum(ops.mul(size, size), dim=dim, keepdim=keepdim))
-    if p == float("inf"):
-        return ops.amax(size, dim=dim, keepdim=keepdim)
-    if p == -float("inf"):
-        return ops.amin(size, dim=dim, keepdim=keepdim)
-    if p == 0:
-        return ops.cast_like(ops.sum(ops.ne(size, 0), dim=dim, keepdim=keepdim), size)
-    if p == 1:
-        return ops.sum(size, dim=dim, keepdim=keepdim)
-    return ops.pow_scalar(ops.sum(ops.pow_scalar(size, exponent=p), dim=dim, keepdim=keepdim), exponent=1.0 / p)
+    if p == "nuc":
+        dims = tuple(range(input._array.ndim)) if dim is None else dim
+        return linear_algebra.matrix_norm(input, "nuc", dims, keepdim)
+    return linear_algebra.vector_norm(input, 2 if p in ("fro", None) else p, dim, keepdim)
