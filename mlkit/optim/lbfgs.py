@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from mlkit.autograd.grad_mode import enable_grad, no_grad
 from mlkit.core import backend as backends
 from mlkit.core.errors import GradientError, ValueRangeError
@@ -141,15 +143,19 @@ class LBFGS(Optimizer):
 class Memory:
     """The last moves and how the gradient changed along them; in the state under PyTorch's names."""
 
+    d: Any
+    t: Any
+    g: Any
+
     def __init__(self, state: dict, size: int):
         self.size = size
         self.d, self.t, self.scale, self.loss = (state.get(k) for k in ("d", "t", "H_diag", "prev_loss"))
         self.changes = [x._array for x in state.get("old_dirs") or []]
         self.moves = [x._array for x in state.get("old_stps") or []]
-        self.weights = [float(x) for x in state.get("ro") or []]
+        self.weights: list[float] = [float(x) for x in state.get("ro") or []]
         self.g = state.get("prev_flat_grad")
         self.d, self.g = (x._array if isinstance(x, Value) else x for x in (self.d, self.g))
-        self.t, self.scale = (float(x) if isinstance(x, Value) else x for x in (self.t, self.scale))
+        self.t, self.scale = (x.item() if isinstance(x, Value) else x for x in (self.t, self.scale))
 
     def clear(self) -> None:
         self.changes, self.moves, self.weights, self.scale = [], [], [], 1

@@ -15,6 +15,7 @@ from collections import OrderedDict, defaultdict
 from collections.abc import Callable, Iterable
 from copy import deepcopy
 from itertools import chain
+from typing import Any
 
 import numpy as np
 
@@ -120,7 +121,9 @@ class Optimizer:
             cls.step = _with_hooks(cls.step)
 
     def _make_hooks(self) -> None:
-        for name in "step_pre step_post state_dict_pre state_dict_post load_state_dict_pre load_state_dict_post".split():
+        for (
+            name
+        ) in "step_pre step_post state_dict_pre state_dict_post load_state_dict_pre load_state_dict_post".split():
             self.__dict__.setdefault(f"_optimizer_{name}_hooks", OrderedDict())
 
     def __getstate__(self) -> dict:
@@ -137,8 +140,8 @@ class Optimizer:
             for key, default in self.defaults.items():
                 group.setdefault(key, default)
             for p in group["params"]:
-                entries = self.state.get(p)
-                for key in ("step", "eta", "mu", "mu_product") if entries else ():
+                entries = self.state.get(p) or {}
+                for key in ("step", "eta", "mu", "mu_product"):
                     if key in entries and not isinstance(entries[key], Value):
                         entries[key] = scalar(float(entries[key]), group, p)
 
@@ -264,7 +267,7 @@ class Optimizer:
         state.update(tensors)
         if "step" in tensors:
             tensors["step"] = float(tensors["step"])
-        g = p._grad
+        g: Any = p._grad
         fresh = self.update(ops, group, p, -g if group.get("maximize") else g, **tensors)
         if fresh:
             self.state[p].update(fresh)

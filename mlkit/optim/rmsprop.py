@@ -43,9 +43,7 @@ class RMSprop(Optimizer):
         differentiable: bool = False,
     ):
         check_lr(lr)
-        not_negative(
-            epsilon_value=eps, momentum_value=momentum, weight_decay_value=weight_decay, alpha_value=alpha
-        )
+        not_negative(epsilon_value=eps, momentum_value=momentum, weight_decay_value=weight_decay, alpha_value=alpha)
         defaults = {
             "lr": lr,
             "momentum": momentum,

@@ -253,7 +253,9 @@ for key, rows in seen.items():
 """
 
 # resuming by last_epoch instead of by state
-RESUMED = {k: v for k, v in SCHEDULES.items() if not k.startswith(("Sequential", "Chained", "SWALR", "tensor", "OneCycle"))}
+RESUMED = {
+    k: v for k, v in SCHEDULES.items() if not k.startswith(("Sequential", "Chained", "SWALR", "tensor", "OneCycle"))
+}
 _RESUMED = """
 S = optim.lr_scheduler
 p, q = nn.Parameter(numbers(2)), nn.Parameter(numbers(2))
@@ -287,7 +289,9 @@ with warnings.catch_warnings():
         rates.append([g["lr"] for g in opt.param_groups])
 result["rates"] = np.array(rates)
 """
-JUMPS = "StepLR MultiStepLR ConstantLR LinearLR ExponentialLR PolynomialLR CosineAnnealingLR WarmRestarts LambdaLR".split()
+JUMPS = (
+    "StepLR MultiStepLR ConstantLR LinearLR ExponentialLR PolynomialLR CosineAnnealingLR WarmRestarts LambdaLR".split()
+)
 
 _PLATEAU = """
 p, q = nn.Parameter(numbers(2)), nn.Parameter(numbers(2))
@@ -485,7 +489,9 @@ PROGRAMS = {
     **{f"lbfgs/{k}": _LBFGS.format(options=o, steps=n) for k, (o, n) in LBFGS.items()},
     **{f"muon/{k}": _MUON.format(options=o) for k, o in MUON.items()},
     **{
-        f"differentiable/{k}": _DIFFERENTIABLE.format(name=k, options=o, learns="lr=lr" in o, steps=1 if k in ONCE else 3)
+        f"differentiable/{k}": _DIFFERENTIABLE.format(
+            name=k, options=o, learns="lr=lr" in o, steps=1 if k in ONCE else 3
+        )
         for k, o in DIFFERENTIABLE.items()
     },
     **{f"schedule/{k}": _SCHEDULE.format(schedule=s, optimizer=o) for k, (s, o) in SCHEDULES.items()},

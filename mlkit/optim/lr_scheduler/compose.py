@@ -93,7 +93,9 @@ class ChainedScheduler(_Composed):
 
     def __init__(self, schedulers: Sequence[LRScheduler], optimizer=None):
         if len(schedulers) < 1:
-            raise ValueRangeError("ChainedScheduler expects at least one scheduler to be chained, but got no scheduler.")
+            raise ValueRangeError(
+                "ChainedScheduler expects at least one scheduler to be chained, but got no scheduler."
+            )
         optimizer = optimizer or schedulers[0].optimizer
         self._check(schedulers, optimizer)
         self._schedulers = schedulers  # type: ignore[assignment]
