@@ -16,6 +16,7 @@ def main() -> None:
     for name in programs_c2.PROGRAMS:
         for key, array in programs_c2.run(name, torch).items():
             kept[f"program_c2/{name}/{key}"] = array
+    kept["signatures_c2/json"] = np.array(programs_c2.signatures(torch))
     path = Path(__file__).with_name("torch_c2.npz")
     np.savez_compressed(path, **pack(kept))
     print(f"{len(programs_c2.PROGRAMS)} programs, {len(kept)} arrays, {path.stat().st_size} bytes, {torch.__version__}")

@@ -7,6 +7,7 @@ adds a state_dict to ``result``, ``text(x)`` is x without tensors as JSON.
 
 from __future__ import annotations
 
+import inspect
 import json
 import zlib
 from collections import Counter
@@ -69,9 +70,27 @@ def train(opt, steps, prefix):
         opt.step()
         result[f"loss{{step}}"] = loss
     for i, p in enumerate(ps):
-        result[f"{{prefix}}.p{{i}}"] = p
+        result[f"{{prefix}}.p{{i}}"] = p.detach().clone()
     keep(prefix, opt.state_dict())
 """
+
+# from PyTorch's parameters and state after six steps, given as ``before``
+GO_ON = (
+    _PARAMETERS
+    + """
+with T.no_grad():
+    for i, p in enumerate(ps):
+        p.copy_(T.tensor(before[f"half.p{{i}}"]))
+state = {{}}
+for key, array in before.items():
+    number, _, entry = key.removeprefix("half.").partition(".")
+    if key.startswith("half.") and number.isdigit():
+        state.setdefault(int(number), {{}})[entry] = T.tensor(array)
+opt = make()
+opt.load_state_dict({{"state": state, "param_groups": json.loads(str(before["half.groups"]))}})
+train(opt, range(6, 12), "end")
+"""
+)
 
 _OPTIMIZER = (
     _PARAMETERS
@@ -526,6 +545,43 @@ def plain(x):
     return float(f"{x.item():.7g}") if hasattr(x, "item") and x.numel() == 1 else type(x).__name__
 
 
+def program_of(template: str, name: str, dtype: str = "T.float64") -> str:
+    """A template filled for one optimizer."""
+    cls, options = OPTIMIZERS[name]
+    return template.format(name=cls, options=options, comma=_comma(options), dtype=dtype)
+
+
+def signatures(library) -> str:
+    """Argument names, kinds and defaults of the public classes and functions, as JSON."""
+    found = {}
+    homes = {
+        "optim": [*OPTIMIZER_CLASSES],
+        "optim.lr_scheduler": SCHEDULE_CLASSES,
+        "optim.swa_utils": AVERAGE_NAMES,
+        "amp": ["autocast", "GradScaler", "custom_fwd", "custom_bwd"],
+        "cuda.amp": ["autocast", "GradScaler"],
+    }
+    for home, names in homes.items():
+        place = library
+        for part in home.split("."):
+            place = getattr(place, part)
+        for name in names:
+            thing = getattr(place, name)
+            parameters = inspect.signature(thing.__init__ if inspect.isclass(thing) else thing).parameters.values()
+            found[f"{home}.{name}"] = [
+                [p.name, p.kind.name, "" if p.default is p.empty else repr(p.default).rpartition(".float")[2]]
+                for p in parameters
+            ]
+    return json.dumps(found, sort_keys=True)
+
+
+OPTIMIZER_CLASSES = sorted({cls for cls, _ in OPTIMIZERS.values()} | {"LBFGS", "Muon", "SparseAdam"})
+SCHEDULE_CLASSES = """LRScheduler StepLR MultiStepLR ConstantLR LinearLR ExponentialLR PolynomialLR CosineAnnealingLR LambdaLR
+MultiplicativeLR CosineAnnealingWarmRestarts OneCycleLR CyclicLR ReduceLROnPlateau SequentialLR ChainedScheduler""".split()
+AVERAGE_NAMES = """AveragedModel SWALR update_bn get_ema_avg_fn get_swa_avg_fn get_ema_multi_avg_fn
+get_swa_multi_avg_fn""".split()
+
+
 def text(x) -> str:
     return json.dumps(plain(x), sort_keys=True)
 
@@ -545,7 +601,15 @@ def run(name: str, library, program: str | None = None, **more) -> dict[str, np.
         if "param_groups" in saved:
             result[f"{prefix}.groups"] = text(saved["param_groups"])
 
-    scope = {"T": library, "nn": library.nn, "F": library.nn.functional, "optim": library.optim, "rng": rng, "np": np}
+    scope = {
+        "T": library,
+        "nn": library.nn,
+        "F": library.nn.functional,
+        "optim": library.optim,
+        "rng": rng,
+        "np": np,
+        "json": json,
+    }
     scope |= {"numbers": numbers, "keep": keep, "text": text, "result": result, **more}
     default = library.get_default_dtype()
     if name.startswith(DOUBLE):
