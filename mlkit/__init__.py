@@ -234,6 +234,12 @@ _LAZY = {
     "dropout": ("mlkit.functional.neural", "dropout"),
     "summary": ("mlkit.display.summary", "summary"),
     "Trainer": ("mlkit.train", "Trainer"),
+    "amp": ("mlkit.amp", None),
+    **{
+        name: ("mlkit.amp.autocast_mode", name)
+        for name in "autocast is_autocast_enabled set_autocast_enabled get_autocast_dtype set_autocast_dtype "
+        "is_autocast_cache_enabled set_autocast_cache_enabled clear_autocast_cache".split()
+    },
 }
 
 

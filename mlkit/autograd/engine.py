@@ -282,6 +282,8 @@ def accumulate(leaf: Leaf, g, create_graph: bool) -> None:
     if tensor is None:
         return
     old = tensor._grad
+    if not create_graph and g.dtype != tensor._array.dtype:
+        g = g.astype(tensor._array.dtype)  # of low precision: rules may have computed in a wider one
     if create_graph:
         tensor._grad = g if old is None else old + g
     elif old is None:
@@ -444,6 +446,8 @@ def _targets(nodes, gradients, inputs, keep, create_graph) -> list:
     out = []
     for tensor in inputs:
         g = found.get(places[tensor._node])
+        if g is not None and not create_graph and g.dtype != tensor._array.dtype:
+            g = g.astype(tensor._array.dtype)
         out.append(None if g is None else as_tensor(g, create_graph))
     return out
 
