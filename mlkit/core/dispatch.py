@@ -625,6 +625,10 @@ class TensorReader:
         n = x._array.ndim
         return self.permute(x, dims=(*range(n - 2), n - 1, n - 2))
 
+    def contiguous(self, x):
+        array = x._array
+        return x if array.__class__ is MetaArray or array.flags.c_contiguous else self.clone(x)
+
     def unbroadcast(self, g, shape):
         return unbroadcast(self, g, shape)
 

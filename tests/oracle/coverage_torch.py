@@ -43,7 +43,7 @@ def compare() -> dict[str, dict[str, list[str]]]:
         home = mlkit if space == "torch" else mlkit.Tensor
         found: dict[str, list[str]] = {"here": [], "not now": [], "missing": []}
         for name in names:
-            kind = "not now" if not_now(name) else "here" if hasattr(home, name) else "missing"
+            kind = "here" if hasattr(home, name) else "not now" if not_now(name) else "missing"
             found[kind].append(name)
         out[space] = found
     return out

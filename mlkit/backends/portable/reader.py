@@ -103,6 +103,9 @@ class Reader:
     def device_of(self, x):
         return backends.for_array(x).device_of(x)
 
+    def contiguous(self, x):
+        return self.xp.ascontiguousarray(x).reshape(x.shape)
+
     # --- only for forward rules ----------------------------------------------------------------------------------------
 
     def errstate(self):
@@ -262,6 +265,67 @@ class Reader:
     def running_(self, ufunc, x, axis):
         """The running result of a ufunc along an axis."""
         return getattr(self.xp, ufunc).accumulate(x, axis=axis)
+
+    def logcumsumexp_(self, x, dim):
+        if x.dtype.kind == "c":
+            top = x.real.max(axis=dim, keepdims=True)
+            top = self.xp.where(self.xp.isfinite(top), top, 0)
+            with self.errstate():
+                return self.xp.log(self.xp.cumsum(self.xp.exp(x - top), axis=dim)) + top
+        return self.running_("logaddexp", x, dim)
+
+    def pairs_(self, x):
+        return self.xp.expand_dims(x, -1).view(f"f{x.itemsize // 2}")
+
+    def scatter_reduce_(self, x, index, src, dim, reduce, include_self):
+        """x with the values that go to one place combined there."""
+        xp = self.xp
+        place = self.places(index, dim)
+        start = {"sum": 0, "mean": 0, "prod": 1}.get(reduce)
+        if start is None:  # the neutral element of max and min
+            if x.dtype.kind == "f" or x.dtype.kind == "V":
+                start = -np.inf if reduce == "amax" else np.inf
+            elif x.dtype.kind == "b":
+                start = reduce == "amin"
+            else:
+                start = np.iinfo(x.dtype).min if reduce == "amax" else np.iinfo(x.dtype).max
+        out = x.copy()
+        if not include_self:
+            out[place] = start
+        if reduce in ("sum", "mean"):
+            self.add_at_(out, place, src)
+        else:
+            name = {"prod": "multiply", "amax": "maximum", "amin": "minimum"}[reduce]
+            self.ufunc_at_(name, out, place, src)
+        if reduce == "mean":
+            counts = xp.zeros(x.shape, np.int64) if not include_self else xp.ones(x.shape, np.int64)
+            self.add_at_(counts, place, xp.ones(index.shape, np.int64))
+            counts = xp.maximum(counts, 1)
+            out = (out // counts if x.dtype.kind in "iu" else out / counts).astype(x.dtype)
+        return out
+
+    def ufunc_at_(self, ufunc, out, place, values):
+        getattr(self.xp, ufunc).at(out, place, values)
+
+    def numpy_random_(self, name, *parameters, key):
+        """A distribution that NumPy's generator has, from the stream's words at ``key``; made on the host."""
+        seed, offset = key
+        generator = np.random.Generator(np.random.Philox(key=seed, counter=offset))
+        library = backends.for_array(parameters[0])
+        drawn = getattr(generator, name)(*(library.to_numpy(p) for p in parameters))
+        place = None if library.name == "numpy" else parameters[0].device.id
+        return library.asarray(np.asarray(drawn, parameters[0].dtype), place)
+
+    def searchsorted_(self, edges, values, right):
+        """Places in each row of edges (..., n) for each of the values of the same row."""
+        xp, side = self.xp, "right" if right else "left"
+        if edges.ndim == 1:
+            return xp.asarray(xp.searchsorted(edges, values, side=side), dtype=np.int64)
+        out = xp.empty(values.shape, np.int64)
+        rows, wanted, found = (a.reshape((-1, a.shape[-1])) for a in (edges, values, out))
+        for row, value, place in zip(rows, wanted, found, strict=True):
+            place[...] = xp.searchsorted(row, value, side=side)
+        return found.reshape(values.shape)
 
     def trim(self, x, shape, dim):
         """x cut to ``shape`` along all dims but ``dim``."""
