@@ -369,11 +369,12 @@ for _name in (
     "nanquantile nansum ne neg nextafter nonzero nonzero_static norm outer polar pow prod quantile rad2deg reciprocal "
     "remainder renorm round rsqrt scatter scatter_add scatter_reduce searchsorted sgn sigmoid sign signbit sin sinc sinh "
     "sort sqrt square squeeze stack std std_mean sub sum take take_along_dim tan tanh tensordot topk tril triu trunc "
-    "unsqueeze var var_mean vdot vstack where xlogy softmax_ log_softmax_"
+    "unsqueeze var var_mean vdot vstack where xlogy"
 ).split():
     if _name in globals():
         globals()[_name] = _public(globals()[_name])
 
+isclose, allclose, equal = (_public(f, out=False) for f in (isclose, allclose, equal))
 concat = concatenate = cat
 clip, fix, moveaxis, swapaxes, swapdims = clamp, trunc, movedim, transpose, transpose  # noqa: F821
 multiply, divide, true_divide, subtract, negative, absolute = mul, div, div, sub, neg, abs  # noqa: F821

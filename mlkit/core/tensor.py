@@ -9,9 +9,9 @@ from collections.abc import Callable
 import numpy as np
 
 from mlkit.autograd import engine
+from mlkit.core import absent, inplace, rich, value
 from mlkit.core import backend as backends
 from mlkit.core import dtype as dtypes
-from mlkit.core import absent, inplace, rich, value
 from mlkit.core.device import META, device
 from mlkit.core.dispatch import Output, ops, state
 from mlkit.core.errors import ArgumentError, DeviceError, DtypeError, GradientError, ShapeError
@@ -22,7 +22,6 @@ from mlkit.core.storage import TypedStorage, UntypedStorage
 from mlkit.core.value import Hook, Leaf, MetaArray, Value, add_hook, wrap
 from mlkit.functional import arithmetic, creation, indexing, neural, products, reductions, sets, shaping, statistics
 from mlkit.functional.public import numpy_names
-
 
 TYPE_NAMES = {
     "float32": "Float",

@@ -135,6 +135,14 @@ def addcdiv(input, tensor1, tensor2, *, value=1):
 
 def isclose(input, other, rtol: float = 1e-05, atol: float = 1e-08, equal_nan: bool = False):
     """True where |input - other| <= atol + rtol * |other|."""
+    if rtol < 0 or atol < 0:
+        raise DtypeError(f"rtol and atol must be greater than or equal to zero, but got {rtol} and {atol}.")
+    if input._array.dtype != other._array.dtype:
+        raise DtypeError(f"{input.dtype} did not match {other.dtype}.")
+    if input._array.dtype == bool:
+        return ops.eq(input, other)
+    if _whole(input):
+        input, other = (ops.cast(x, dtype=dtypes.float64) for x in (input, other))
     close = ops.le(ops.abs(ops.sub(input, other)), ops.add(ops.mul(ops.abs(other), rtol), atol))
     close = ops.logical_and(close, ops.logical_and(ops.isfinite(input), ops.isfinite(other)))
     close = ops.logical_or(close, ops.eq(input, other))

@@ -532,7 +532,9 @@ def arange(  # noqa: A002
     tensor([1, 4, 7])
     """
     values = [_number(b) for b in bounds]
-    if len(values) == 1:
+    if len(values) == 1 and end is not None:
+        values = [values[0], _number(end)]
+    elif len(values) == 1:
         values = [0 if start is None else start, values[0]]
     elif not values:
         values = [0 if start is None else _number(start), _number(end)]
@@ -879,15 +881,21 @@ def binomial(count, prob, generator=None):
 
 def multinomial(input, num_samples: int, replacement: bool = False, *, generator=None, out=None):
     """Indices drawn with probability in proportion to ``input`` (rows of weights (k) or (rows, k)); int64."""
+    if not input.is_floating_point():
+        raise DtypeError(f"multinomial only supports floating-point dtypes for input, got: {input.dtype}.")
+    if num_samples <= 0:
+        raise DtypeError(f"multinomial: cannot sample n_sample <= 0 samples, got {num_samples}.")
     weights = to_numpy_array(input).astype(np.float64)
     if weights.ndim not in (1, 2):
         raise ShapeError(f"multinomial: expected (k) or (rows, k) weights, got {weights.shape}.")
     rows = np.atleast_2d(weights)
     if (rows < 0).any() or not np.isfinite(rows).all() or (rows.sum(1) <= 0).any():
-        raise ValueRangeError("multinomial: weights must be finite, not negative, and not all zero in a row.")
+        raise DtypeError(
+            "multinomial: invalid multinomial distribution: weights must be finite, not negative, and not all zero in a row."
+        )
     if not replacement and num_samples > (rows > 0).sum(1).min():
-        raise ValueRangeError(
-            f"multinomial: cannot draw {num_samples} different indices: a row has fewer non-zero weights.",
+        raise DtypeError(
+            f"multinomial: invalid multinomial distribution: cannot draw {num_samples} different indices: a row has fewer non-zero weights.",
             hint="Set replacement=True.",
         )
     if replacement:

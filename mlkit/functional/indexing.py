@@ -192,8 +192,10 @@ def index_put(input, indices, values, accumulate: bool = False):
     return ops.index_put([input, values, *tensors], pattern=pattern, accumulate=accumulate)
 
 
-def gather(input, dim: int, index):
+def gather(input, dim: int, index, *, sparse_grad: bool = False):
     """out[i][j] = input[i][index[i][j]] for dim 1."""
+    if not index._array.ndim and input._array.ndim == 1:
+        return ops.reshape(ops.gather(input, ops.reshape(index, shape=(1,)), dim=dim), shape=())
     return ops.gather(input, index, dim=dim)
 
 
@@ -219,6 +221,8 @@ def scatter(input, dim: int, index, src=None, *, value=None, reduce: str | None 
 
 def scatter_add(input, dim: int, index, src):
     """A copy of input with src added at the places index names along ``dim``."""
+    if src._array.dtype != input._array.dtype:
+        raise DtypeError("scatter(): Expected self.dtype to be equal to src.dtype.", f"{input.dtype} and {src.dtype}")
     return ops.scatter_add(input, index, src, dim=dim)
 
 
@@ -229,14 +233,48 @@ def index_select(input, dim: int, index):
 
 def index_add(input, dim: int, index, source, *, alpha=1):
     """A copy of input with alpha * source added at the slices along ``dim`` that index names."""
-    return ops.index_add(input, index, source if alpha == 1 else ops.mul(source, alpha), dim=dim)
+    if source._array.dtype != input._array.dtype:
+        raise DtypeError(f"index_add_(): self ({input.dtype}) and source ({source.dtype}) must have the same dtype.")
+    if index._array.ndim > 1:
+        raise DimensionError(f"index_add_(): Index is supposed to be a vector, but got dim: {index._array.ndim}.")
+    source = source if alpha == 1 else ops.cast_like(ops.mul(source, alpha), source)
+    if not input._array.ndim or not source._array.ndim:
+        if source._array.size != index._array.size:
+            raise ShapeError("index_add_(): Number of indices should be equal to the number of source's slices.")
+        canonical_dim("index_add", dim, input._array.ndim)
+        flat = [ops.reshape(x, shape=(-1,)) for x in (input, index, source)]
+        return ops.reshape(ops.index_add(*flat, dim=0), shape=tuple(input._array.shape))
+    dim = canonical_dim("index_add", dim, input._array.ndim)
+    wanted = tuple(index._array.size if i == dim else n for i, n in enumerate(input._array.shape))
+    if tuple(source._array.shape) != wanted:
+        raise ShapeError(
+            "index_add_(): source tensor shape must match self tensor shape, excluding the specified dimension.",
+            f"expected: {wanted}\nsource:   {tuple(source._array.shape)}",
+        )
+    return ops.index_add(input, index, source, dim=dim)
 
 
 def masked_fill(input, mask, value):
     """A copy of input with ``value`` where mask is true."""
+    if mask._array.dtype != bool:
+        raise DtypeError(f"masked_fill_ only supports boolean masks, but got mask with dtype {mask.dtype}.")
     if isinstance(value, Value):
+        if value._array.ndim:
+            raise DtypeError(
+                "masked_fill only supports a 0-dimensional value tensor, but got tensor with "
+                f"{value._array.ndim} dimension(s)."
+            )
         return ops.where(mask, ops.cast_like(value, input), input)
+    d = dtypes.from_numpy_dtype(input._array.dtype)
+    if isinstance(value, complex) and d.category < 3 or d.category == 1 and not _fits(value, d):
+        raise DtypeError(f"value cannot be converted to type {d.name} without overflow.", f"value: {value}")
     return ops.masked_fill(input, mask, value=value)
+
+
+def _fits(value, d) -> bool:
+    """Whether a number is in the range of an integer type."""
+    limits = dtypes.iinfo(d)
+    return limits.min <= value <= limits.max
 
 
 def masked_select(input, mask):
@@ -365,7 +403,7 @@ def index_fill(input, dim: int, index, value):
         if isinstance(value, complex) and not input.is_complex():
             raise DtypeError("index_fill_(): Converting complex Scalar to non-complex type is not supported.")
         value = ops.cast_like(tensor(value, device=input.device), input)
-    flat = ops.reshape(index, shape=(-1,))
+    flat = wrap(backends.for_array(index._array).m.xp.unique(index._array))
     if not input._array.ndim:
         filled = ops.index_put([ops.reshape(input, shape=(1,)), value, flat], pattern=(TENSOR,), accumulate=False)
         return ops.reshape(filled, shape=())

@@ -69,10 +69,10 @@ def _scaled(name: str, x, factor):
         return x
     d = dtypes.from_numpy_dtype(x._array.dtype)
     if d.category < 2 and isinstance(factor, float):
-        raise DtypeError(
-            f"{name}: for integral input tensors, beta and alpha must not be floating point numbers, got {factor}."
-        )
-    return ops.mul(x, factor)
+        if name == "addmm":
+            raise DtypeError(f"{name}: beta and alpha must be integers for {d} tensors, got {factor}.")
+        factor = int(factor)
+    return ops.cast(ops.mul(x, factor), dtype=d)
 
 
 def _sum(name: str, input, product, beta, alpha):

@@ -12,11 +12,25 @@ from collections.abc import Callable
 from mlkit.core import dtype as dtypes
 from mlkit.core import inplace
 from mlkit.core.errors import ArgumentError, DtypeError, GradientError
-from mlkit.core.value import Value
+from mlkit.core.value import Value, tensor_types
 from mlkit.functional.creation import resize
 
 #: NumPy's name -> PyTorch's name
 NUMPY_NAMES = {"axis": "dim", "keepdims": "keepdim", "x": "input", "a": "input", "x1": "input", "x2": "other"}
+
+
+#: functions whose first two arguments must be tensors
+TWO_TENSORS = frozenset(
+    "atan2 fmax fmin hypot gcd lcm logaddexp logaddexp2 logical_and logical_or logical_xor maximum minimum nextafter "
+    "isclose allclose equal heaviside polar complex inner outer kron cross matmul mm mv bmm dot vdot masked_select".split()
+)
+#: functions that take a number in place of the first tensor
+NUMBER_FIRST = frozenset(
+    "float_power pow remainder xlogy where isin bitwise_and bitwise_or bitwise_xor searchsorted "
+    "bitwise_left_shift bitwise_right_shift bucketize add mul sub div".split()
+)
+#: functions of a list of tensors
+LISTS = frozenset("cat stack hstack vstack dstack column_stack chain_matmul result_type".split())
 
 
 def numpy_names(fn: Callable) -> Callable:
@@ -65,8 +79,19 @@ def public(fn: Callable, out: bool = True) -> Callable:
         parameters = {}
     known = {n: p for n, p in NUMPY_NAMES.items() if p in parameters and n not in parameters}
 
+    tensors = 0 if name in LISTS or name in NUMBER_FIRST else 2 if name in TWO_TENSORS else 1
+
     @functools.wraps(fn)
     def call(*args, **kwargs):
+        for i, x in enumerate(args[:tensors]):
+            if x.__class__ not in tensor_types and not isinstance(x, Value):
+                if not hasattr(x, "__mlkit_tensor__"):
+                    raise ArgumentError(
+                        f"{name}(): argument {i + 1} must be Tensor, not {type(x).__name__}.",
+                        hint="Make one with mlkit.tensor(...).",
+                    )
+        if name in NUMBER_FIRST and len(args) == 2 and not (isinstance(args[0], Value) or isinstance(args[1], Value)):
+            raise ArgumentError(f"{name}(): one of the arguments must be Tensor, not {type(args[0]).__name__}.")
         if not kwargs:
             return fn(*args)
         target = kwargs.pop("out", None) if out else None

@@ -98,6 +98,8 @@ def min(input, dim=None, keepdim: bool = False, *, other=None):  # noqa: A001
 
 def aminmax(input, *, dim=None, keepdim: bool = False):
     """The smallest and the largest value."""
+    if dim is None and not input._array.size:
+        raise DtypeError("aminmax(): cannot compute aminmax over an empty dimension as the operation has no identity.")
     return aminmax_result(ops.amin(input, dim=dim, keepdim=keepdim), ops.amax(input, dim=dim, keepdim=keepdim))
 
 

@@ -80,7 +80,7 @@ def unique_consecutive(input, return_inverse: bool = False, return_counts: bool 
         whole = rows.shape[axis : axis + 1]
     front = np.moveaxis(rows, axis, 0)
     n = front.shape[0]
-    changed = (front[1:] != front[:-1]).reshape(max(n - 1, 0), -1).any(axis=1) if n else np.zeros(0, bool)
+    changed = (front[1:] != front[:-1]).any(axis=tuple(range(1, front.ndim))) if n else np.zeros(0, bool)
     fresh = np.concatenate([np.ones(min(n, 1), bool), changed])
     starts = np.flatnonzero(fresh)
     values = np.moveaxis(front[starts], 0, axis)

@@ -21,7 +21,7 @@ def get_num_threads() -> int:
 
 def set_num_threads(int: int) -> None:  # noqa: A002 - PyTorch's name
     """Set how many threads NumPy's products use (where its BLAS can be told)."""
-    if not isinstance(int, type(1)) or isinstance(int, bool):
+    if not hasattr(int, "__index__") or isinstance(int, bool):
         raise ArgumentError(f"set_num_threads expects an int, but got {type(int).__name__}.")
     if int <= 0:
         raise DtypeError("set_num_threads expects a positive integer.")

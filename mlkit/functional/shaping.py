@@ -160,7 +160,7 @@ def movedim(input, source, destination):
     listed = destination if isinstance(destination, (tuple, list)) else [destination]
     dst = [canonical_dim("movedim", d, rank) for d in listed]
     if len(src) != len(dst) or len(set(src)) != len(src) or len(set(dst)) != len(dst):
-        raise ValueRangeError(f"movedim: source {source} and destination {destination} must pair up, each dim once.")
+        raise ShapeError(f"movedim: source {source} and destination {destination} must pair up, each dim once.")
     rest = iter([d for d in range(rank) if d not in src])
     place = dict(zip(dst, src, strict=True))
     return ops.permute(input, dims=tuple(place[i] if i in place else next(rest) for i in range(rank)))
@@ -217,13 +217,13 @@ def stack(tensors, dim: int = 0):
 
 def hstack(tensors):
     """Joined along the second dim (the first for 1-d tensors)."""
-    tensors = [ops.reshape(x, shape=(1,)) if x._array.ndim == 0 else x for x in tensors]
+    tensors = _listed("hstack", [ops.reshape(x, shape=(1,)) if x._array.ndim == 0 else x for x in tensors])
     return ops.cat(tensors, dim=0 if tensors[0]._array.ndim == 1 else 1)
 
 
 def vstack(tensors):
     """Joined as rows."""
-    return ops.cat([ops.reshape(x, shape=(1, -1)) if x._array.ndim < 2 else x for x in tensors], dim=0)
+    return ops.cat(_listed("vstack", [atleast_2d(x) for x in tensors]), dim=0)
 
 
 def split(tensor, split_size_or_sections, dim: int = 0):
@@ -346,6 +346,14 @@ def roll(input, shifts, dims=None):
 
 def rot90(input, k: int = 1, dims=(0, 1)):
     """Turned by k quarter turns in the plane of dims, from the first towards the second."""
+    if len(dims) != 2:
+        raise DtypeError(f"expected total rotation dims == 2, but got dims = {len(dims)}.")
+    if input._array.ndim < 2:
+        raise DtypeError(f"expected total dims >= 2, but got total dims = {input._array.ndim}.")
+    a, b = (d + input._array.ndim if -input._array.ndim <= d < 0 else d for d in dims)
+    if a == b:
+        raise DtypeError(f"expected rotation dims to be different, but got dim0 = {dims[0]} and dim1 = {dims[1]}.")
+    dims = tuple(canonical_dim("rot90", d, input._array.ndim) for d in dims)
     k %= 4
     if k == 0:
         return ops.clone(input)
@@ -404,7 +412,6 @@ def meshgrid(*tensors, indexing: str = "ij"):
         lined = ops.reshape(x, shape=tuple(-1 if j == i else 1 for j in range(len(shape))))
         grids.append(ops.expand(lined, shape=shape))
     if swap:
-        grids = [transpose(g, 0, 1) for g in grids]
         grids[0], grids[1] = grids[1], grids[0]
     return tuple(grids)
 

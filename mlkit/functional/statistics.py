@@ -314,7 +314,7 @@ def _histogram(name, points, bins, bounds, weight, density):
         if low > high:
             raise DtypeError(f"{name}: min should not exceed max, but got min {low} max {high}.")
         if low == high:
-            low, high = low - 1, high + 1
+            low, high = low - 0.5, high + 0.5
         edges.append(np.linspace(low, high, b + 1).astype(values.dtype))
     weights = None
     if weight is not None:
@@ -323,7 +323,13 @@ def _histogram(name, points, bins, bounds, weight, density):
         weights = to_numpy_array(weight).reshape(-1)
         if weights.size != len(values):
             raise ShapeError(f"{name}: if weight tensor is provided it should have the same shape as the input.")
-    hist, _ = np.histogramdd(values, bins=edges, weights=weights)
+    # half-open bins, the last one closed; the edges need not be sorted (then it is whatever bisection finds)
+    places, inside = [], np.ones(len(values), bool)
+    for d, e in enumerate(edges):
+        inside &= (values[:, d] >= e[0]) & (values[:, d] <= e[-1])
+        places.append(np.minimum(np.searchsorted(e, values[:, d], side="right") - 1, len(e) - 2))
+    hist = np.zeros([len(e) - 1 for e in edges])
+    np.add.at(hist, tuple(p[inside] for p in places), 1.0 if weights is None else weights[inside])
     if density:
         volume = np.ones(hist.shape)
         for d, e in enumerate(edges):
@@ -396,7 +402,7 @@ def diff(input, n: int = 1, dim: int = -1, prepend=None, append=None):
         if x._array.ndim != input._array.ndim:
             raise ShapeError("diff expects prepend or append to be the same dimension as input.")
     if n == 0:
-        return ops.clone(cat(parts, dim)) if len(parts) > 1 else ops.clone(input)
+        return ops.clone(input)
     out = cat(parts, dim) if len(parts) > 1 else input
     for _ in range(n):
         if _shape(out)[dim] < 2:
@@ -415,6 +421,7 @@ def gradient(input, *, spacing=1, dim=None, edge_order: int = 1):
     >>> mlkit.gradient(mlkit.tensor([1.0, 4.0, 9.0, 16.0]))[0]
     tensor([3., 4., 6., 7.])
     """
+    spacing = 1 if spacing is None else spacing
     if edge_order not in (1, 2):
         raise ShapeError("torch.gradient only supports edge_order=1 and edge_order=2.")
     rank = input._array.ndim

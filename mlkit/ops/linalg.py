@@ -1,5 +1,7 @@
 """Products of matrices."""
 
+import math
+
 from mlkit.core.errors import ShapeError
 from mlkit.core.size import broadcast_shapes
 from mlkit.core.value import MetaArray
@@ -83,8 +85,9 @@ class matmul(Op):
             product = m.matmul(m.conj(m.mT(input)), m.unsqueeze(g, -1))
             return m.unbroadcast(m.squeeze(product, -1), tuple(other_shape))
         if len(other_shape) == 2 and len(input.shape) > 2:  # one GEMM over all batches instead of many and a sum
-            rows = m.reshape(input, shape=(-1, input.shape[-1]))
-            return m.matmul(m.conj(m.mT(rows)), m.reshape(g, shape=(-1, g.shape[-1])))
+            n = math.prod(input.shape[:-1])
+            rows = m.reshape(input, shape=(n, input.shape[-1]))
+            return m.matmul(m.conj(m.mT(rows)), m.reshape(g, shape=(n, g.shape[-1])))
         return m.unbroadcast(m.matmul(m.conj(m.mT(input)), g), tuple(other_shape))
 
 

@@ -3,7 +3,7 @@
 import numpy as np
 
 from mlkit.core import dtype as dtypes
-from mlkit.core.errors import DimensionError, ValueRangeError
+from mlkit.core.errors import DimensionError, ShapeError, ValueRangeError
 from mlkit.core.value import MetaArray
 from mlkit.ops.registry import REQUIRED, Op, Sample, op
 
@@ -43,7 +43,7 @@ def canonical_dims(name: str, dim, rank: int) -> tuple[int, ...]:
     dims = dim if isinstance(dim, (tuple, list)) else (dim,)
     found = [canonical_dim(name, d, rank) for d in dims]
     if len(set(found)) != len(found):
-        raise ValueRangeError(f"{name}: a dim appears twice in {tuple(dims)}.")
+        raise ShapeError(f"{name}: a dim appears multiple times in the list of dims {tuple(dims)}.")
     return tuple(sorted(d for d in found if d < rank))
 
 
@@ -80,10 +80,14 @@ class Reduction(Op):
         return d
 
 
+class EmptyReduction(DimensionError, RuntimeError):
+    """The largest of no values: PyTorch raises IndexError with a dim and RuntimeError without."""
+
+
 def needs_elements(name: str, shape, dim) -> None:
     for d in dim:
         if shape[d] == 0:
-            raise DimensionError(
+            raise EmptyReduction(
                 f"{name}: cannot reduce over dim {d}, which has size 0: there is no value to return.",
                 f"input: {tuple(shape)}",
             )

@@ -209,11 +209,19 @@ class narrow(Look):
     """length slices along dim, from start on."""
 
     def prepare(input, *, dim, start, length):
+        if not input.ndim:
+            raise ShapeError("narrow() cannot be applied to a 0-dim tensor.")
         dim = canonical_dim("narrow", dim, input.ndim)
-        n = input.shape[dim] if input.ndim else 1
+        n = input.shape[dim]
+        if length < 0:
+            raise ShapeError(f"narrow(): length must be non-negative, got {length}.")
+        if not -n <= start <= n:
+            raise DimensionError(
+                f"narrow: start out of range (expected to be in range of [{-n}, {n}], but got {start})."
+            )
         start = start + n if start < 0 else start
         if length < 0 or not 0 <= start <= n - length:
-            raise DimensionError(
+            raise ShapeError(
                 f"narrow: start ({start}) + length ({length}) exceeds dimension size ({n}).",
                 f"input: {tuple(input.shape)}, dim {dim}",
             )
@@ -237,7 +245,7 @@ class diagonal(Look):
     def prepare(input, *, offset=0, dim1=0, dim2=1):
         dim1, dim2 = (canonical_dim("diagonal", d, input.ndim) for d in (dim1, dim2))
         if dim1 == dim2:
-            raise ValueRangeError(f"diagonal: dim1 and dim2 cannot be the same ({dim1}).")
+            raise ShapeError(f"diagonal dimensions cannot be identical {dim1}, {dim2}.")
         return {"offset": offset, "dim1": dim1, "dim2": dim2}
 
     def infer(input, *, offset, dim1, dim2):
@@ -464,6 +472,10 @@ class roll(Moves):
     """Values moved along dims by shifts; what leaves at one end enters at the other."""
 
     def prepare(input, *, shifts, dims):
+        if not shifts:
+            raise ShapeError("`shifts` required.")
+        if len(shifts) != len(dims):
+            raise ShapeError(f"shifts and dimensions must align. shifts: {len(shifts)}, dims: {len(dims)}.")
         return {"shifts": tuple(shifts), "dims": tuple(canonical_dim("roll", d, input.ndim) for d in dims)}
 
     def infer(input, *, shifts, dims):
@@ -478,9 +490,12 @@ class roll(Moves):
 
 def _triangle(name: str, doc: str) -> Op:
     class Triangle(Moves):
-        def infer(input, *, diagonal):
+        def prepare(input, *, diagonal=0):
             if input.ndim < 2:
                 raise ShapeError(f"{name}: input tensor must have at least 2 dimensions, got {tuple(input.shape)}.")
+            return {"diagonal": int(diagonal)}
+
+        def infer(input, *, diagonal):
             return MetaArray(input.shape, input.dtype)
 
         def forward(m, input, *, diagonal=0):
@@ -816,6 +831,13 @@ class as_strided(Look):
         return MetaArray(size, input.dtype)
 
     def forward(m, input, *, size=REQUIRED, stride=REQUIRED, offset=None):
+        reach = 1 + sum((n - 1) * s for n, s in zip(size, stride, strict=True)) if 0 not in size else 0
+        room = m.memory_size(input) - (offset or 0)
+        if reach > room or min(stride, default=0) < 0 or (offset or 0) < 0:
+            raise ShapeError(
+                f"as_strided: setStorage: sizes {list(size)}, strides {list(stride)}, storage offset {offset or 0} "
+                f"require {reach + (offset or 0)} elements and are out of bounds for storage of {room + (offset or 0)}."
+            )
         return m.as_strided_(input, size, stride, offset)
 
     def vjp(m, g, input_shape, size, stride, offset):
@@ -925,4 +947,6 @@ class view_write(Op):
         return m.view_write(g, m.zeros(tuple(source_shape), like=g), path=path)
 
     def vjp_source(m, g, source_shape, path):
+        if any(view.name == "as_strided" for view, _ in path):
+            g = m.clone(g)  # it reads raw memory, which must be laid out as the input's was
         return m.unbroadcast(follow(m, g, path), tuple(source_shape))

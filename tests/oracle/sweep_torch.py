@@ -70,6 +70,10 @@ def convert(x):
 
 def resolve(op):
     """mlkit's callable for an entry of the database."""
+    if op.name == "where":
+        return lambda x, condition, other: mlkit.where(condition, x, other)
+    if op.name == "einsum":
+        return lambda tensors, equation: mlkit.einsum(equation, tensors)
     if op.name.startswith("_") and not op.name.startswith("__"):
         return None
     place = mlkit
@@ -331,7 +335,7 @@ def main() -> None:
                 continue
             for number_, sample in enumerate(samples):
 
-                def report(kind, text, number_=number_, name=name):
+                def report(kind, text, number_=number_, name=name, found=found):
                     found[kind].append(f"{name}[{number_}] {text}")
 
                 try:

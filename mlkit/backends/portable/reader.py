@@ -25,6 +25,10 @@ class DivisionError(MlkitError, RuntimeError, ZeroDivisionError):
     """An integer divided by zero."""
 
 
+class PlaceError(DimensionError, RuntimeError):
+    """A place named by gather's or scatter's index that the tensor does not have."""
+
+
 def whole_numbers(x) -> bool:
     """Whether an array or a Python number is of an integer kind."""
     return x.dtype.kind in "iu" if hasattr(x, "dtype") else isinstance(x, int)
@@ -132,6 +136,13 @@ class Reader:
         return out
 
     def power_(self, x, exponent):
+        if whole_numbers(x) and whole_numbers(exponent) and hasattr(exponent, "dtype") and exponent.dtype.kind == "i":
+            if (exponent < 0).any():  # 1 / x**|exponent|, rounded to zero
+                x = self.xp.asarray(x)
+                odd = exponent % 2 != 0
+                small = self.xp.where(x == 1, 1, self.xp.where(x == -1, self.xp.where(odd, -1, 1), 0))
+                whole = self.xp.power(x, self.xp.maximum(exponent, 0))
+                return self.xp.where(exponent < 0, small, whole).astype(np.result_type(x, exponent))
         return self.xp.power(x, exponent)
 
     def _nonzero(self, name, x, other):
@@ -224,7 +235,8 @@ class Reader:
     def check_index(self, name, index, size):
         if index.size and (int(index.min()) < 0 or int(index.max()) >= size):
             bad = int(index.max()) if int(index.max()) >= size else int(index.min())
-            raise DimensionError(f"{name}: index {bad} is out of bounds: it must be in 0 .. {size - 1}.")
+            kind = DimensionError if name in ("index_select", "index_add") else PlaceError
+            raise kind(f"{name}: index {bad} is out of bounds: it must be in 0 .. {size - 1}.")
 
     def checked_pattern(self, shape, pattern, indices):
         """The NumPy index of a pattern; raises DimensionError naming the index that is out of range."""
@@ -266,12 +278,29 @@ class Reader:
         """The running result of a ufunc along an axis."""
         return getattr(self.xp, ufunc).accumulate(x, axis=axis)
 
+    def memory_size(self, x) -> int:
+        """How many elements of x's type its whole memory holds, from the start."""
+        base = x
+        while isinstance(getattr(base, "base", None), type(base)):
+            base = base.base
+        return base.nbytes // x.itemsize
+
+    def logaddexp_(self, x, y):
+        if getattr(x, "dtype", np.dtype(float)).kind != "c" and getattr(y, "dtype", np.dtype(float)).kind != "c":
+            return self.xp.logaddexp(x, y)
+        x, y = self.xp.asarray(x), self.xp.asarray(y)
+        first = x.real >= y.real
+        top, low = self.xp.where(first, x, y), self.xp.where(first, y, x)
+        with self.errstate():
+            return self.xp.where(x == y, x + np.log(2), top + self.xp.log1p(self.xp.exp(low - top))).astype(x.dtype)
+
     def logcumsumexp_(self, x, dim):
         if x.dtype.kind == "c":
-            top = x.real.max(axis=dim, keepdims=True)
-            top = self.xp.where(self.xp.isfinite(top), top, 0)
-            with self.errstate():
-                return self.xp.log(self.xp.cumsum(self.xp.exp(x - top), axis=dim)) + top
+            out = x.copy()
+            rows = self.xp.moveaxis(out, dim, 0)
+            for i in range(1, rows.shape[0]):
+                rows[i] = self.logaddexp_(rows[i - 1], rows[i])
+            return out
         return self.running_("logaddexp", x, dim)
 
     def pairs_(self, x):
