@@ -88,7 +88,6 @@ from mlkit.functional.arithmetic import (  # noqa: E402
     isreal,
     ldexp,
     logaddexp2,
-    logit,
     polar,
     positive,
     pow,
@@ -100,7 +99,6 @@ from mlkit.functional.arithmetic import (  # noqa: E402
     square,
     sub,
     where,
-    xlogy,
 )
 from mlkit.functional.copies import COPIES as _COPIES  # noqa: E402
 from mlkit.functional.creation import (  # noqa: E402
@@ -187,8 +185,6 @@ from mlkit.functional.products import (  # noqa: E402
     baddbmm,
     bmm,
     cdist,
-    chain_matmul,
-    cross,
     dist,
     dot,
     inner,
@@ -197,7 +193,6 @@ from mlkit.functional.products import (  # noqa: E402
     mv,
     outer,
     tensordot,
-    trace,
     vdot,
 )
 from mlkit.functional.public import public as _public  # noqa: E402
@@ -375,20 +370,22 @@ for _name in (
         globals()[_name] = _public(globals()[_name])
 
 isclose, allclose, equal = (_public(f, out=False) for f in (isclose, allclose, equal))
-concat = concatenate = cat
-clip, fix, moveaxis, swapaxes, swapdims = clamp, trunc, movedim, transpose, transpose  # noqa: F821
-multiply, divide, true_divide, subtract, negative, absolute = mul, div, div, sub, neg, abs  # noqa: F821
-arcsin, arccos, arctan, arctan2 = asin, acos, atan, atan2  # noqa: F821
-arcsinh, arccosh, arctanh = asinh, acosh, atanh  # noqa: F821
-greater, greater_equal, less, less_equal, not_equal = gt, ge, lt, le, ne  # noqa: F821
-row_stack, ger, trapz, unsafe_split_with_sizes, resolve_neg = vstack, outer, trapezoid, unsafe_split, resolve_conj
+# PyTorch's second names.
+for _pair in (
+    "concat=cat concatenate=cat clip=clamp fix=trunc moveaxis=movedim swapaxes=transpose swapdims=transpose multiply=mul "
+    "divide=div true_divide=div subtract=sub negative=neg absolute=abs arcsin=asin arccos=acos arctan=atan arctan2=atan2 "
+    "arcsinh=asinh arccosh=acosh arctanh=atanh greater=gt greater_equal=ge less=lt less_equal=le not_equal=ne "
+    "row_stack=vstack ger=outer trapz=trapezoid unsafe_split_with_sizes=unsafe_split resolve_neg=resolve_conj"
+).split():
+    _alias, _, _name = _pair.partition("=")
+    globals()[_alias] = globals()[_name]
 
 # In-place forms that PyTorch has as functions too.
 for _name in (
     "abs acos acosh addmv arccos arccosh arcsin arcsinh arctan arctanh as_strided asin asinh atan atanh ceil clamp clamp_max "
     "clamp_min clip conj_physical cos cosh deg2rad detach erf erfc exp exp2 expm1 fill fix floor frac gcd index_put lcm ldexp "
-    "log log10 log1p log2 logit nan_to_num neg negative rad2deg reciprocal relu resize_as round rsqrt sigmoid sin sinc sinh "
-    "sqrt square tan tanh trunc xlogy zero"
+    "log log10 log1p log2 nan_to_num neg negative rad2deg reciprocal relu resize_as round rsqrt sigmoid sin sinc sinh "
+    "sqrt square tan tanh trunc zero"
 ).split():
     globals()[_name + "_"] = getattr(Tensor, _name + "_")
 detach = Tensor.detach
@@ -421,7 +418,7 @@ for _d, _word in (
     (bool, "Bool"),
 ):
     globals()[_word + "Tensor"] = _TypedConstructor(_d)
-del _d, _word, _name
+del _d, _word, _name, _alias, _pair
 
 #: loaded on first use: name here -> module, and the attribute in it (None: the module itself)
 _LAZY = {

@@ -23,21 +23,6 @@ from mlkit.core.value import Hook, Leaf, MetaArray, Value, add_hook, wrap
 from mlkit.functional import arithmetic, creation, indexing, neural, products, reductions, sets, shaping, statistics
 from mlkit.functional.public import numpy_names
 
-TYPE_NAMES = {
-    "float32": "Float",
-    "float64": "Double",
-    "float16": "Half",
-    "bfloat16": "BFloat16",
-    "int64": "Long",
-    "int32": "Int",
-    "int16": "Short",
-    "int8": "Char",
-    "uint8": "Byte",
-    "bool": "Bool",
-    "complex64": "ComplexFloat",
-    "complex128": "ComplexDouble",
-}
-
 
 class TypedConstructor:
     """PyTorch's older constructors, such as ``LongTensor([1, 2])`` and ``FloatTensor(2, 3)``.
@@ -51,14 +36,14 @@ class TypedConstructor:
 
     def __init__(self, d: dtypes.dtype):
         self.dtype = d
-        self.__name__ = TYPE_NAMES[d.name] + "Tensor"
+        self.__name__ = dtypes.TYPE_NAMES[d.name] + "Tensor"
 
     def __call__(self, *args):
         if args and all(isinstance(a, int) for a in args) or args and isinstance(args[0], Size):
             return creation.zeros(*args, dtype=self.dtype)
         return creation.tensor(args[0] if args else [], dtype=self.dtype)
 
-    def __instancecheck__(self, x) -> bool:
+    def __instancecheck__(self, x):
         return isinstance(x, Value) and x._array.dtype == self.dtype.numpy
 
     def __repr__(self) -> str:
@@ -450,10 +435,10 @@ class Tensor(Value):
     def type(self, dtype=None):
         """Without argument PyTorch's type name; else the tensor as that dtype."""
         if dtype is None:
-            return f"mlkit.{TYPE_NAMES.get(self.dtype.name, self.dtype.name.capitalize())}Tensor"
+            return f"mlkit.{dtypes.TYPE_NAMES.get(self.dtype.name, self.dtype.name.capitalize())}Tensor"
         if isinstance(dtype, str) and dtype.endswith("Tensor"):
             word = dtype.rpartition(".")[2].removesuffix("Tensor")
-            dtype = next((d for d, n in TYPE_NAMES.items() if n == word), dtype)
+            dtype = next((d for d, n in dtypes.TYPE_NAMES.items() if n == word), dtype)
         if isinstance(dtype, TypedConstructor):
             dtype = dtype.dtype
         return self.to(dtypes.as_dtype(dtype))
@@ -660,11 +645,6 @@ class Tensor(Value):
         return ops.conj(shaping.t(self))
 
     @property
-    def mH(self):  # noqa: N802 - PyTorch's name
-        """The last two dims exchanged, conjugated."""
-        return ops.conj(ops.mT(self))
-
-    @property
     def real(self):
         return ops.real(self) if self.is_complex() else self
 
@@ -819,16 +799,12 @@ class Tensor(Value):
     outer = ger = products.outer
     inner = products.inner
     kron = products.kron
-    cross = products.cross
-    trace = products.trace
     dist = products.dist
     heaviside = arithmetic.heaviside
     ldexp = arithmetic.ldexp
     frexp = arithmetic.frexp
     float_power = arithmetic.float_power
-    xlogy = arithmetic.xlogy
     logaddexp2 = arithmetic.logaddexp2
-    logit = arithmetic.logit
     deg2rad = arithmetic.deg2rad
     rad2deg = arithmetic.rad2deg
     positive = arithmetic.positive
@@ -1013,7 +989,7 @@ class Tensor(Value):
         fresh = ops.ceil(ops.log1p(-u) / math.log1p(-p))
         return inplace.assign(self, ops.clamp(fresh, min=1), "geometric_")
 
-    def fill_diagonal_(self, fill_value, wrap: bool = False):
+    def fill_diagonal_(self, fill_value, wrap=False):
         """Set the main diagonal (of a matrix, or of a cube of equal sides); ``wrap`` goes on in tall matrices."""
         rank, shape = self._array.ndim, self.shape
         if rank < 2:
@@ -1167,8 +1143,8 @@ for _name in (
     "tril triu cumsum cumprod eq ne lt le gt ge logical_and logical_or logical_xor logical_not bitwise_and bitwise_or "
     "bitwise_xor bitwise_not absolute addbmm addmm addmv addr arccos arccosh arcsin arcsinh arctan arctan2 arctanh atan2 "
     "baddbmm bitwise_left_shift bitwise_right_shift conj_physical copysign deg2rad fix float_power gcd greater "
-    "greater_equal heaviside hypot index_copy index_fill index_reduce lcm ldexp less less_equal logit masked_scatter "
-    "negative nextafter not_equal put rad2deg renorm scatter_reduce sgn sinc true_divide xlogy"
+    "greater_equal heaviside hypot index_copy index_fill index_reduce lcm ldexp less less_equal masked_scatter "
+    "negative nextafter not_equal put rad2deg renorm scatter_reduce sgn sinc true_divide"
 ).split():
     setattr(Tensor, _name + "_", _in_place(_name + "_", getattr(Tensor, _name)))
 for _name in (

@@ -316,20 +316,6 @@ def float_power(input, exponent):
     return pow(input, exponent)
 
 
-def xlogy(input, other):
-    """input * log(other), 0 where input is 0 (unless other is NaN)."""
-    if not isinstance(input, Value) and not isinstance(other, Value):
-        raise ArgumentError("xlogy: expected at least one tensor.")
-    if not isinstance(other, Value):
-        other = (
-            ops.cast(ops.ones_like(input), dtype=dtypes.get_default_dtype() if _whole(input) else input.dtype) * other
-        )
-    zero = ops.eq(input, 0) if isinstance(input, Value) else ops.logical_and(ops.eq(other, other), input == 0)
-    zero = ops.logical_and(zero, ops.logical_not(ops.isnan(other)))
-    safe = ops.where(zero, 1.0 if not _whole(other) else 1, other)
-    return ops.mul(input, ops.log(safe))
-
-
 def logaddexp2(input, other):
     """log2(2**input + 2**other), stable."""
     ln2 = 0.6931471805599453
@@ -367,12 +353,3 @@ def resolve_conj(input):
 def conj_physical(input):
     """The complex conjugate."""
     return ops.conj(input)
-
-
-def logit(input, eps: float | None = None):
-    """log(x / (1 - x)) with x = input, clamped to [eps, 1 - eps] when eps is given."""
-    if eps is not None:
-        input = ops.clamp(
-            input if not _whole(input) else ops.cast(input, dtype=dtypes.get_default_dtype()), min=eps, max=1 - eps
-        )
-    return ops.log(ops.div(input, ops.sub(1, input)))

@@ -28,27 +28,25 @@ def _detach(input):
     return input.detach()
 
 
-COPIES = {
-    name + "_copy": copying(fn, name + "_copy")
-    for name, fn in {
-        "alias": _alias,
-        "as_strided": shaping.as_strided,
-        "detach": _detach,
-        "diagonal": shaping.diagonal,
-        "expand": shaping.expand,
-        "permute": shaping.permute,
-        "select": shaping.select,
-        "slice": shaping.slice_of,
-        "split": shaping.split,
-        "split_with_sizes": shaping.split_with_sizes,
-        "squeeze": shaping.squeeze,
-        "t": shaping.t,
-        "transpose": shaping.transpose,
-        "unbind": shaping.unbind,
-        "unfold": shaping.unfold,
-        "unsqueeze": shaping.unsqueeze,
-        "view": shaping.view,
-        "view_as_complex": shaping.view_as_complex,
-        "view_as_real": shaping.view_as_real,
-    }.items()
+_VIEWS: dict[str, Callable] = {
+    "alias": _alias,
+    "as_strided": shaping.as_strided,
+    "detach": _detach,
+    "diagonal": shaping.diagonal,
+    "expand": shaping.expand,
+    "permute": shaping.permute,
+    "select": shaping.select,
+    "slice": shaping.slice_of,
+    "split": shaping.split,
+    "split_with_sizes": shaping.split_with_sizes,
+    "squeeze": shaping.squeeze,
+    "t": shaping.t,
+    "transpose": shaping.transpose,
+    "unbind": shaping.unbind,
+    "unfold": shaping.unfold,
+    "unsqueeze": shaping.unsqueeze,
+    "view": shaping.view,
+    "view_as_complex": shaping.view_as_complex,
+    "view_as_real": shaping.view_as_real,
 }
+COPIES = {name + "_copy": copying(fn, name + "_copy") for name, fn in _VIEWS.items()}

@@ -188,58 +188,6 @@ def kron(input, other):
     return ops.reshape(ops.mul(left, right), shape=tuple(x * y for x, y in zip(a, b, strict=True)))
 
 
-def cross(input, other, dim=None):
-    """The cross product along a dim of size 3 (the first such dim for None)."""
-    shape = tuple(broadcast_shapes(_shape(input), _shape(other)))
-    if dim is None:
-        dim = next((i for i, n in enumerate(_shape(input)) if n == 3), None)
-        if dim is None:
-            raise ShapeError("no dimension of size 3 in input.", f"input: {_shape(input)}")
-    dim = canonical_dim("cross", dim, len(shape))
-    if input._array.ndim != other._array.ndim:
-        raise ShapeError("inputs must have the same number of dimensions.", f"{_shape(input)} and {_shape(other)}")
-    if shape[dim] != 3 or _shape(input)[dim] != 3 or _shape(other)[dim] != 3:
-        raise ShapeError(
-            f"inputs dimension {dim} must have length 3.", f"input: {_shape(input)}\nother: {_shape(other)}"
-        )
-
-    def turned(x, by):
-        return ops.roll(x, shifts=(by,), dims=(dim,))
-
-    return ops.sub(ops.mul(turned(input, -1), turned(other, 1)), ops.mul(turned(input, 1), turned(other, -1)))
-
-
-def chain_matmul(*matrices):
-    """The product of several matrices, multiplied in the cheapest order."""
-    if len(matrices) == 1 and isinstance(matrices[0], (list, tuple)):
-        matrices = tuple(matrices[0])
-    if not matrices:
-        raise ShapeError("chain_matmul(): Expected one or more matrices.")
-    for x in matrices:
-        _rank("chain_matmul", 2, matrix=x)
-    sizes = [_shape(x)[0] for x in matrices] + [_shape(matrices[-1])[1]]
-    count = len(matrices)
-    cost = [[0] * count for _ in range(count)]
-    cut = [[0] * count for _ in range(count)]
-    for length in range(1, count):
-        for i in range(count - length):
-            j = i + length
-            ways = [(cost[i][k] + cost[k + 1][j] + sizes[i] * sizes[k + 1] * sizes[j + 1], k) for k in range(i, j)]
-            cost[i][j], cut[i][j] = min(ways)
-
-    def product(i, j):
-        return matrices[i] if i == j else ops.matmul(product(i, cut[i][j]), product(cut[i][j] + 1, j))
-
-    return product(0, count - 1)
-
-
-def trace(input):
-    """The sum of the diagonal of a matrix."""
-    if input._array.ndim != 2:
-        raise ShapeError("trace: expected a matrix.", f"input: {_shape(input)}")
-    return ops.sum(ops.diagonal(input))
-
-
 def _distance(difference, p: float, dim: int):
     """The p-norm along dim, with gradient 0 where the distance is 0."""
     size = ops.abs(difference)

@@ -73,10 +73,7 @@ def write_out(name: str, out, fresh):
 def public(fn: Callable, out: bool = True) -> Callable:
     """``fn`` as PyTorch's namespace has it: with ``out=`` and NumPy's argument names."""
     name = fn.__name__
-    try:
-        parameters = inspect.signature(fn).parameters
-    except (TypeError, ValueError):
-        parameters = {}
+    parameters = inspect.signature(fn).parameters
     known = {n: p for n, p in NUMPY_NAMES.items() if p in parameters and n not in parameters}
 
     tensors = 0 if name in LISTS or name in NUMBER_FIRST else 2 if name in TWO_TENSORS else 1

@@ -231,52 +231,12 @@ def logcumsumexp(input, dim: int):
     return ops.logcumsumexp(input, dim=dim)
 
 
-def _safe_power_sum(size, p: float, dim, keepdim: bool):
-    """(sum of size**p)**(1/p), with gradient 0 where it is 0."""
-    if p == 2:
-        total = ops.sum(ops.mul(size, size), dim=dim, keepdim=keepdim)
-    else:
-        nought = ops.eq(size, 0)
-        powers = ops.pow_scalar(ops.where(nought, ops.ones_like(size), size), exponent=p)
-        if p < 0:
-            total = ops.sum(ops.pow_scalar(size, exponent=p), dim=dim, keepdim=keepdim)
-            return ops.pow_scalar(total, exponent=1.0 / p)
-        total = ops.sum(ops.where(nought, ops.zeros_like(powers), powers), dim=dim, keepdim=keepdim)
-    zero = ops.eq(total, 0)
-    root = ops.pow_scalar(ops.where(zero, ops.ones_like(total), total), exponent=1.0 / p)
-    return ops.where(zero, ops.zeros_like(root), root)
-
-
 def norm(input, p="fro", dim=None, keepdim: bool = False, dtype=None):
-    """The vector p-norm over ``dim`` (all dims for None); "fro" is the 2-norm, "nuc" the sum of singular values.
+    """The vector p-norm over ``dim`` (all dims for None); "fro" is the 2-norm, "nuc" the nuclear norm of matrices."""
+    from mlkit.functional import linear_algebra
 
-    >>> import mlkit
-    >>> mlkit.norm(mlkit.tensor([3.0, 4.0]))
-    tensor(5.)
-    """
     input = _cast(input, dtype)
-    if not (input.is_floating_point() or input.is_complex()):
-        raise DtypeError(f"norm: the input dtype should be either floating point or complex, but got {input.dtype}.")
     if p == "nuc":
-        from mlkit import linalg
-
-        if dim is None:
-            if input._array.ndim != 2:
-                raise DtypeError(f"norm: nuclear norm expects a matrix, got {input._array.ndim} dims.")
-            dim = (0, 1)
-        return linalg.matrix_norm(input, "nuc", dim=tuple(dim), keepdim=keepdim)
-    if p is None or p == "fro":
-        p = 2.0
-    if isinstance(p, str):
-        raise ValueRangeError(f"norm: p must be a number, 'fro' or 'nuc', got {p!r}.")
-    size = ops.abs(input)
-    if p == float("inf"):
-        return ops.amax(size, dim=dim, keepdim=keepdim)
-    if p == -float("inf"):
-        return ops.amin(size, dim=dim, keepdim=keepdim)
-    if p == 0:
-        hits = ops.cast_like(ops.ne(size, 0), size) + ops.mul(size, 0)
-        return ops.sum(hits, dim=dim, keepdim=keepdim)
-    if p == 1:
-        return ops.sum(size, dim=dim, keepdim=keepdim)
-    return _safe_power_sum(size, float(p), dim, keepdim)
+        dims = tuple(range(input._array.ndim)) if dim is None else dim
+        return linear_algebra.matrix_norm(input, "nuc", dims, keepdim)
+    return linear_algebra.vector_norm(input, 2 if p in ("fro", None) else p, dim, keepdim)

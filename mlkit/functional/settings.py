@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
-import os
 import warnings
+from typing import Any
 
+from mlkit.core import backend as backends
 from mlkit.core import dtype as dtypes
 from mlkit.core.errors import ArgumentError, DtypeError
 
-_state = {"deterministic": False, "warn_only": False, "precision": "highest", "interop": 1, "warn_always": False}
+_state: dict[str, Any] = {
+    "deterministic": False,
+    "warn_only": False,
+    "precision": "highest",
+    "interop": 1,
+    "warn_always": False,
+}
 
 
 def get_num_threads() -> int:
     """How many threads NumPy's products use."""
-    from mlkit.backends.numpy import blas
-
-    found = blas._openblas()
-    return found[0]() if found else os.cpu_count() or 1
+    return backends.load("numpy").m.get_threads()
 
 
 def set_num_threads(int: int) -> None:  # noqa: A002 - PyTorch's name
@@ -25,11 +29,7 @@ def set_num_threads(int: int) -> None:  # noqa: A002 - PyTorch's name
         raise ArgumentError(f"set_num_threads expects an int, but got {type(int).__name__}.")
     if int <= 0:
         raise DtypeError("set_num_threads expects a positive integer.")
-    from mlkit.backends.numpy import blas
-
-    found = blas._openblas()
-    if found:
-        found[1](int)
+    backends.load("numpy").m.set_threads(int)
 
 
 def get_num_interop_threads() -> int:
@@ -89,13 +89,10 @@ def set_flush_denormal(mode: bool) -> bool:
 
 def set_default_tensor_type(t) -> None:
     """Set the default dtype by the older name of its constructor, such as "torch.DoubleTensor"."""
-    from mlkit.core.tensor import TYPE_NAMES, TypedConstructor
-
-    if isinstance(t, TypedConstructor):
-        d = t.dtype
-    else:
+    d = getattr(t, "dtype", None)
+    if d is None:
         word = str(t).rpartition(".")[2].removesuffix("Tensor")
-        name = next((n for n, w in TYPE_NAMES.items() if w == word), None)
+        name = next((n for n, w in dtypes.TYPE_NAMES.items() if w == word), None)
         if name is None:
             raise ArgumentError(f"invalid type object: {t!r}.")
         d = dtypes.as_dtype(name)

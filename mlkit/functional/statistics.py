@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import namedtuple
+from typing import Any
 
 import numpy as np
 
@@ -200,7 +201,7 @@ def cov(input, *, correction: int = 1, fweights=None, aweights=None):
     if not input.is_floating_point() and not input.is_complex():
         rows = ops.cast(rows, dtype=dtypes.get_default_dtype())
     if weights is None:
-        total: object = n
+        total: Any = n
         centre = ops.mean(rows, dim=1, keepdim=True)
     else:
         total = ops.sum(weights)

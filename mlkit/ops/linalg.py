@@ -65,6 +65,8 @@ class matmul(Op):
         return m.matmul_(input, other)
 
     def vjp_input(m, g, other, input_shape):
+        if len(input_shape) == 2 == len(other.shape):
+            return m.matmul(g, m.conj(m.mT(other)))
         if len(input_shape) == 1 and len(other.shape) == 1:
             return g * m.conj(other)
         if len(other.shape) == 1:
@@ -72,11 +74,11 @@ class matmul(Op):
         turned = m.conj(m.mT(other))
         if len(input_shape) == 1:
             return m.unbroadcast(m.squeeze(m.matmul(m.unsqueeze(g, -2), turned), -2), tuple(input_shape))
-        if len(input_shape) == 2 and len(other.shape) > 2:
-            return m.unbroadcast(m.matmul(g, turned), tuple(input_shape))
         return m.unbroadcast(m.matmul(g, turned), tuple(input_shape))
 
     def vjp_other(m, g, input, other_shape):
+        if len(other_shape) == 2 == len(input.shape):
+            return m.matmul(m.conj(m.mT(input)), g)
         if len(input.shape) == 1 and len(other_shape) == 1:
             return g * m.conj(input)
         if len(input.shape) == 1:
