@@ -424,6 +424,19 @@ del _d, _word, _name, _alias, _pair
 _LAZY = {
     **{name: (f"mlkit.{name}", None) for name in "nn optim autograd data train observe display plot io utils".split()},
     **{name: (f"mlkit.{name}", None) for name in "cuda backends widgets compiler".split()},
+    **{name: (f"mlkit.{name}", None) for name in "linalg fft special distributions".split()},
+    **{
+        name: ("mlkit.functional.linear_algebra", name)
+        for name in "chain_matmul cholesky_inverse cholesky_solve det geqrf householder_product inverse logdet lu_unpack "
+        "matrix_exp matrix_power orgqr ormqr pca_lowrank pinverse slogdet svd_lowrank trace triangular_solve".split()
+    },
+    **{
+        name: ("mlkit.functional.linear_algebra", f"old_{name}") for name in "cholesky cross lu lu_solve qr svd".split()
+    },
+    **{
+        name: ("mlkit.functional.special", name)
+        for name in "digamma erfinv i0 igamma igammac lgamma logit mvlgamma polygamma xlogy".split()
+    },
     "softmax": ("mlkit.functional.neural", "softmax"),
     "log_softmax": ("mlkit.functional.neural", "log_softmax"),
     "dropout": ("mlkit.functional.neural", "dropout"),

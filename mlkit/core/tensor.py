@@ -20,7 +20,19 @@ from mlkit.core.printing import tensor_text
 from mlkit.core.size import Size
 from mlkit.core.storage import TypedStorage, UntypedStorage
 from mlkit.core.value import Hook, Leaf, MetaArray, Value, add_hook, wrap
-from mlkit.functional import arithmetic, creation, indexing, neural, products, reductions, sets, shaping, statistics
+from mlkit.functional import (
+    arithmetic,
+    creation,
+    indexing,
+    linear_algebra,
+    neural,
+    products,
+    reductions,
+    sets,
+    shaping,
+    special,
+    statistics,
+)
 from mlkit.functional.public import numpy_names
 
 
@@ -640,6 +652,11 @@ class Tensor(Value):
         return ops.mT(self)
 
     @property
+    def mH(self):  # noqa: N802 - PyTorch's name
+        """The conjugate transpose of the last two dims."""
+        return ops.conj(ops.mT(self))
+
+    @property
     def H(self):  # noqa: N802 - PyTorch's name
         """The conjugate transpose of a matrix."""
         return ops.conj(shaping.t(self))
@@ -898,6 +915,42 @@ class Tensor(Value):
     softmax = neural.softmax
     log_softmax = neural.log_softmax
 
+    # --- special functions ---------------------------------------------------------------------------------------------------------------------
+
+    lgamma = ops.lgamma
+    digamma = ops.digamma
+    erfinv = ops.erfinv
+    i0 = ops.i0
+    igamma = ops.gammainc
+    igammac = ops.gammaincc
+    logit = special.logit
+    xlogy = special.xlogy
+    polygamma = special.polygamma
+    mvlgamma = special.multigammaln
+
+    # --- linear algebra -----------------------------------------------------------------------------------------------------------------------
+
+    det = linear_algebra.det
+    logdet = linear_algebra.logdet
+    slogdet = linear_algebra.slogdet
+    trace = linear_algebra.trace
+    inverse = linear_algebra.inverse
+    pinverse = linear_algebra.pinverse
+    cholesky = linear_algebra.old_cholesky
+    cholesky_inverse = linear_algebra.cholesky_inverse
+    cholesky_solve = linear_algebra.cholesky_solve
+    triangular_solve = linear_algebra.triangular_solve
+    lu = linear_algebra.old_lu
+    lu_solve = linear_algebra.old_lu_solve
+    qr = linear_algebra.old_qr
+    geqrf = linear_algebra.geqrf
+    orgqr = linear_algebra.orgqr
+    ormqr = linear_algebra.ormqr
+    svd = linear_algebra.old_svd
+    cross = linear_algebra.old_cross
+    matrix_exp = linear_algebra.matrix_exp
+    matrix_power = linear_algebra.matrix_power
+
     # --- indexing -----------------------------------------------------------------------------------------------------------------------------
 
     gather = indexing.gather
@@ -1153,6 +1206,8 @@ for _name in (
     "aminmax mode gather index_select flip roll unbind split chunk diff logcumsumexp take_along_dim"
 ).split():
     setattr(Tensor, _name, numpy_names(getattr(Tensor, _name)))
+for _name in "lgamma digamma erfinv i0 igamma igammac logit xlogy polygamma mvlgamma".split():
+    setattr(Tensor, _name + "_", _in_place(_name + "_", getattr(Tensor, _name)))
 Tensor.clip_ = Tensor.clamp_
 Tensor.multiply_, Tensor.divide_, Tensor.subtract_ = Tensor.mul_, Tensor.div_, Tensor.sub_
 Tensor.__iadd__, Tensor.__isub__, Tensor.__imul__ = Tensor.add_, Tensor.sub_, Tensor.mul_

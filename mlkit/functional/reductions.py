@@ -6,7 +6,7 @@ from collections import namedtuple
 
 from mlkit.core import dtype as dtypes
 from mlkit.core.dispatch import ops
-from mlkit.core.errors import DimensionError, DtypeError, ValueRangeError
+from mlkit.core.errors import DimensionError, DtypeError
 from mlkit.core.value import Value
 from mlkit.ops.reduce import canonical_dim
 

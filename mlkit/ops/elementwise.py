@@ -637,7 +637,7 @@ class relu_grad(Elementwise):
 
 @op(onnx="Sigmoid", samples=ONE)
 class sigmoid(Float):
-    """1 / (1 + exp(-input)), written with tanh, which cannot overflow."""
+    """1 / (1 + exp(-input)); where exp overflows the result is 0, as it should be."""
 
     def forward(m, input):
         return m.sigmoid_(input)

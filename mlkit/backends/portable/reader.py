@@ -12,10 +12,10 @@ import functools
 
 import numpy as np
 
-from mlkit.backends.portable import convolution, pooling
+from mlkit.backends.portable import convolution, matrices, pooling, special
 from mlkit.core import backend as backends
 from mlkit.core import config
-from mlkit.core.errors import DimensionError, LabelError, MlkitError
+from mlkit.core.errors import DimensionError, LabelError, LinAlgError, MissingFeature, MlkitError
 from mlkit.ops import REGISTRY
 from mlkit.ops.registry import unbroadcast
 from mlkit.ops.shape import split_pattern
@@ -168,9 +168,9 @@ class Reader:
         return self.xp.trunc(x / other)
 
     def sigmoid_(self, x):
-        if x.dtype.kind == "c":
+        # not by tanh, which loses the left tail: there the result is exp(x), exact to the last digit
+        with self.errstate():
             return 1 / (1 + self.xp.exp(-x))
-        return 0.5 * self.xp.tanh(0.5 * x) + 0.5
 
     def sum_(self, x, dim, keepdim):
         dtype = np.int64 if x.dtype.kind in "biu" else x.dtype
@@ -435,6 +435,145 @@ class Reader:
         values = g if mask is None else g * mask
         self.xp.put_along_axis(out, self.xp.expand_dims(labels, 1), self.xp.expand_dims(values, 1), axis=1)
         return out
+
+    # --- matrices -----------------------------------------------------------------------------------------------------------
+
+    def to_numpy_(self, x) -> np.ndarray:
+        return backends.for_array(x).to_numpy(x)
+
+    def raising(self):
+        """A context in which the library raises for singular matrices."""
+        return contextlib.nullcontext()
+
+    def checked_(self, name, function, *arguments):
+        """A factorization, with the library's error in our words."""
+        try:
+            with self.raising(), self.errstate():
+                return function(*arguments)
+        except np.linalg.LinAlgError as error:
+            raise LinAlgError(
+                f"linalg.{name}: The algorithm failed to converge because the input matrix is ill-conditioned or "
+                "contains non-finite values.",
+                str(error),
+                "Look for NaN and infinity first: A.isfinite().all().",
+            ) from None
+
+    def _with_info(self, function, a, *others):
+        """function(a, ...), and which matrices of a are singular: their results are NaN."""
+        xp = self.xp
+        try:
+            with self.raising():
+                return function(a, *others), xp.zeros(a.shape[:-2], np.int32)
+        except np.linalg.LinAlgError:
+            info = matrices.lu_factor(xp, a)[2]
+            bad = (info != 0)[..., None, None]
+            out = function(xp.where(bad, xp.eye(a.shape[-1], dtype=a.dtype), a), *others)
+            return xp.where(bad, xp.asarray(xp.nan, dtype=out.dtype), out), info
+
+    def inverse_(self, a):
+        return self._with_info(self.xp.linalg.inv, a)
+
+    def solve_(self, a, b):
+        return self._with_info(self.xp.linalg.solve, a, b)
+
+    def cholesky_(self, a):
+        xp = self.xp
+        try:
+            with self.raising():
+                return xp.linalg.cholesky(a), xp.zeros(a.shape[:-2], np.int32)
+        except np.linalg.LinAlgError:
+            n = a.shape[-1]
+            flat, found = a.reshape((int(np.prod(a.shape[:-2])), n, n)), []
+            out = xp.full_like(flat, xp.nan)
+            for i, one in enumerate(flat):
+                order = self._failing_minor(one)
+                found.append(order)
+                if not order:
+                    out[i] = xp.linalg.cholesky(one)
+            return out.reshape(a.shape), xp.asarray(np.array(found, np.int32).reshape(a.shape[:-2]))
+
+    def _failing_minor(self, a) -> int:
+        """The order of the first leading minor that is not positive-definite, by bisection; 0 when all are."""
+
+        def fails(order) -> bool:
+            try:
+                with self.raising():
+                    self.xp.linalg.cholesky(a[:order, :order])
+                return False
+            except np.linalg.LinAlgError:
+                return True
+
+        low, high = 0, a.shape[-1]
+        if not fails(high):
+            return 0
+        while high - low > 1:
+            middle = (low + high) // 2
+            low, high = (low, middle) if fails(middle) else (middle, high)
+        return high
+
+    def lu_factor_(self, a):
+        return matrices.lu_factor(self.xp, a)
+
+    def permutation_(self, pivots, rows):
+        return matrices.permutation_of(self.xp, pivots, rows)
+
+    def solve_triangular_(self, a, b, upper, unitriangular):
+        with self.errstate():
+            return matrices.solve_triangular(self.xp, a, b, upper, unitriangular)
+
+    def matrix_exp_(self, a):
+        return matrices.matrix_exp(self.xp, a)
+
+    def ldl_factor_(self, a, hermitian):
+        hermitian = hermitian and a.dtype.kind == "c"
+        return tuple(self.xp.asarray(x) for x in matrices.ldl_factor(self.to_numpy_(a), hermitian))
+
+    # --- Fourier ------------------------------------------------------------------------------------------------------------
+
+    def fourier_(self, name, x, dims, norm, size):
+        """A transform of the library's, with the dims in order and the result in the input's precision."""
+        shape = [x.shape[d] for d in dims]
+        if size is not None:
+            shape[-1] = size
+        out = getattr(self.xp.fft, name)(x, s=shape, axes=dims, norm=norm)
+        narrow = x.dtype.itemsize == (8 if x.dtype.kind == "c" else 4)
+        return out.astype({"c": np.complex64, "f": np.float32}[out.dtype.kind], copy=False) if narrow else out
+
+    # --- special functions and draws by rejection -----------------------------------------------------------------------------
+
+    def special_(self, name, *arguments, **attributes):
+        """A function of special.py in float64, in the arguments' precision."""
+        xp = self.xp
+        d = next(a.dtype for a in arguments if hasattr(a, "dtype"))
+        if any(a.dtype.kind == "c" for a in arguments if hasattr(a, "dtype")):
+            raise MissingFeature(f"{name} is not implemented for complex tensors.", hint="Use x.real, or x.abs().")
+        wide = xp.broadcast_arrays(*[xp.asarray(a, dtype=np.float64) for a in arguments])
+        with self.errstate():
+            if attributes:
+                return special.polygamma(self, attributes["n"], wide[0]).astype(d)
+            return xp.asarray(getattr(special, name)(self, *wide)).astype(d)
+
+    def narrowed_(self, out, *arguments):
+        return out.astype(next(a.dtype for a in arguments if hasattr(a, "dtype")), copy=False)
+
+    def _rejection(self, key):
+        """NumPy's generator on a Philox stream of its own for this key: rejection may draw as often as it likes."""
+        seed, offset = key
+        return np.random.Generator(np.random.Philox(key=seed + (1 << 64), counter=offset << 64))
+
+    def standard_gamma_(self, shape_parameter, key):
+        a = self.to_numpy_(shape_parameter)
+        draws = self._rejection(key).standard_gamma(a.astype(np.float64))
+        d = a.dtype
+        smallest = np.finfo(np.float64 if d == np.float64 else np.float32).tiny
+        return self.xp.asarray(np.maximum(draws, smallest).astype(d))
+
+    def draws_(self, name, key, *parameters):
+        d = next(p.dtype for p in parameters if hasattr(p, "dtype"))
+        arrays = [self.to_numpy_(p).astype(np.float64) if hasattr(p, "dtype") else p for p in parameters]
+        if name == "binomial":
+            arrays[0] = arrays[0].astype(np.int64)
+        return self.xp.asarray(np.asarray(getattr(self._rejection(key), name)(*arrays)).astype(d))
 
     # --- windows ------------------------------------------------------------------------------------------------------------
 
