@@ -221,6 +221,8 @@ _LAZY = {
     "dropout": ("mlkit.functional.neural", "dropout"),
     "summary": ("mlkit.display.summary", "summary"),
     "Trainer": ("mlkit.train", "Trainer"),
+    "save": ("mlkit.io.torch_file", "save"),
+    "load": ("mlkit.io.torch_file", "load"),
 }
 
 
