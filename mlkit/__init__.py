@@ -117,6 +117,7 @@ from mlkit.functional.indexing import (  # noqa: E402
     take,
     take_along_dim,
 )
+from mlkit.functional.interop import asarray, from_dlpack, frombuffer  # noqa: E402
 from mlkit.functional.reductions import (  # noqa: E402
     aminmax,
     argsort,
