@@ -256,3 +256,8 @@ def __dir__():
 from mlkit.core import rich as _rich  # noqa: E402
 
 _rich.install_error_cards()
+
+# einops works on tensors, whichever of the two is imported first.
+from mlkit.core import einops_backend as _einops  # noqa: E402
+
+_einops.watch()
