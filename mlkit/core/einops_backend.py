@@ -6,6 +6,7 @@ that is before mlkit or after it; a program that does not use einops pays for on
 
 from __future__ import annotations
 
+import importlib
 import importlib.machinery
 import sys
 
@@ -70,14 +71,10 @@ def register(module) -> None:
             return x.is_floating_point()
 
         def layers(self):
-            from mlkit.utils import einops
-
-            return einops
+            return importlib.import_module("mlkit.utils.einops")
 
         def einsum(self, pattern, *x):
-            import mlkit
-
-            return mlkit.einsum(pattern, *x)
+            return importlib.import_module("mlkit").einsum(pattern, *x)
 
     module.MlkitBackend = MlkitBackend  # a class's list of subclasses does not keep them alive
 

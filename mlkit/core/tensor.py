@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import importlib
 from collections.abc import Callable
 
 import numpy as np
@@ -305,6 +306,10 @@ class Tensor(Value):
         """A DLPack capsule of this tensor's memory, made by its array library."""
         wishes = {"stream": stream, "max_version": max_version, "dl_device": dl_device, "copy": copy}
         return interop.dlpack_of(self, wishes)
+
+    def __array_namespace__(self, *, api_version=None):
+        """``mlkit.array_api``: the Array API standard for this tensor."""
+        return importlib.import_module("mlkit.array_api").Array.__array_namespace__(self, api_version=api_version)
 
     def __dlpack_device__(self):
         """DLPack's (device type, index)."""
