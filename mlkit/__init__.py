@@ -196,6 +196,7 @@ from mlkit.functional.products import (  # noqa: E402
     vdot,
 )
 from mlkit.functional.public import public as _public  # noqa: E402
+from mlkit.functional.interop import asarray, from_dlpack, frombuffer  # noqa: E402
 from mlkit.functional.reductions import (  # noqa: E402
     aminmax,
     argsort,
@@ -423,7 +424,7 @@ del _d, _word, _name, _alias, _pair
 #: loaded on first use: name here -> module, and the attribute in it (None: the module itself)
 _LAZY = {
     **{name: (f"mlkit.{name}", None) for name in "nn optim autograd data train observe display plot io utils".split()},
-    **{name: (f"mlkit.{name}", None) for name in "cuda backends widgets compiler".split()},
+    **{name: (f"mlkit.{name}", None) for name in "cuda backends widgets compiler array_api".split()},
     **{name: (f"mlkit.{name}", None) for name in "linalg fft special distributions".split()},
     **{
         name: ("mlkit.functional.linear_algebra", name)
@@ -457,6 +458,8 @@ _LAZY = {
         for name in "autocast is_autocast_enabled set_autocast_enabled get_autocast_dtype set_autocast_dtype "
         "is_autocast_cache_enabled set_autocast_cache_enabled clear_autocast_cache".split()
     },
+    "save": ("mlkit.io.torch_file", "save"),
+    "load": ("mlkit.io.torch_file", "load"),
 }
 
 
@@ -495,3 +498,8 @@ def __dir__():
 from mlkit.core import rich as _rich  # noqa: E402
 
 _rich.install_error_cards()
+
+# einops works on tensors, whichever of the two is imported first.
+from mlkit.core import einops_backend as _einops  # noqa: E402
+
+_einops.watch()

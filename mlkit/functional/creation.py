@@ -162,6 +162,10 @@ def as_tensor(data, dtype=None, device=None):  # noqa: A002
     if isinstance(data, np.ndarray) and _place(device).type == "cpu":
         if dtype is None or dtypes.as_dtype(dtype).numpy == data.dtype:
             return from_numpy(data)
+    if hasattr(data, "__dlpack__") and not isinstance(data, np.ndarray):
+        from mlkit.functional.interop import asarray
+
+        return asarray(data, dtype=dtype, device=device)
     return tensor(data, dtype=dtype, device=device)
 
 
@@ -175,7 +179,7 @@ def from_numpy(array: np.ndarray):
     if not isinstance(array, np.ndarray):
         raise ArgumentError(f"from_numpy: expected a numpy.ndarray, got {type(array).__name__}.")
     dtypes.from_numpy_dtype(array.dtype)
-    return wrap(array)
+    return wrap(np.asarray(array))  # a matrix, a memmap or a recarray as the plain array it is
 
 
 def into(out, fresh: Value) -> Value:
