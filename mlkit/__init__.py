@@ -104,7 +104,6 @@ from mlkit.functional.copies import COPIES as _COPIES  # noqa: E402
 from mlkit.functional.creation import (  # noqa: E402
     arange,
     as_tensor,
-    asarray,
     bartlett_window,
     bernoulli,
     binomial,
@@ -116,7 +115,6 @@ from mlkit.functional.creation import (  # noqa: E402
     eye,
     from_file,
     from_numpy,
-    frombuffer,
     full,
     full_like,
     get_default_device,

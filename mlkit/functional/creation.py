@@ -365,54 +365,6 @@ def empty_permuted(  # noqa: A002
     return empty_strided(size, tuple(stride), dtype=dtype, device=device, requires_grad=requires_grad)
 
 
-def asarray(obj, *, dtype=None, device=None, copy=None, requires_grad=False):  # noqa: A002
-    """``obj`` as a tensor: shared memory where possible (``copy=None``), never (True), or else an error (False)."""
-    shared = isinstance(obj, (Value, np.ndarray))
-    if isinstance(obj, Value):
-        out = obj.detach() if not requires_grad else obj
-        if dtype is not None or device is not None:
-            out = out.to(dtype=dtype, device=device)
-    elif isinstance(obj, (np.ndarray, np.generic)):
-        out = as_tensor(np.asarray(obj), dtype=dtype, device=device)
-        shared = isinstance(obj, np.ndarray)
-    elif hasattr(obj, "__buffer__") and not isinstance(obj, (list, tuple)):
-        out = frombuffer(obj, dtype=_dtype(dtype))
-        shared = True
-    else:
-        out = tensor(obj, dtype=dtype, device=device)
-    same = shared and (not isinstance(obj, (Value, np.ndarray)) or _same_memory(obj, out))
-    if copy is False and not same:
-        raise ValueRangeError("asarray: can't alias memory of this object, and copy=False.")
-    if copy and same:
-        out = wrap(out._array.copy())
-    return wants_grad(out, requires_grad) if requires_grad and out._node is None else out
-
-
-def _same_memory(obj, out) -> bool:
-    array = obj._array if isinstance(obj, Value) else obj
-    return (
-        isinstance(out._array, np.ndarray) and isinstance(array, np.ndarray) and np.may_share_memory(array, out._array)
-    )
-
-
-def frombuffer(buffer, *, dtype, count: int = -1, offset: int = 0, requires_grad: bool = False):
-    """A vector that shares memory with a Python buffer (bytes, bytearray, array.array, ...)."""
-    d = dtypes.as_dtype(dtype)
-    size = memoryview(buffer).nbytes
-    if not size or not 0 <= offset < size:
-        raise ValueRangeError(f"frombuffer: offset ({offset} bytes) must be within the buffer ({size} bytes).")
-    if count == 0 or count < -1:
-        raise ValueRangeError(f"frombuffer: both buffer length ({size}) and count ({count}) must not be 0.")
-    if (size - offset) % d.itemsize and count < 0:
-        raise ValueRangeError(
-            f"frombuffer: buffer length ({size - offset} bytes) after offset must be a multiple of the element size "
-            f"({d.itemsize})."
-        )
-    if count > 0 and offset + count * d.itemsize > size:
-        raise ValueRangeError(f"frombuffer: requested {count} elements from {offset}, the buffer has {size} bytes.")
-    return wants_grad(wrap(np.frombuffer(buffer, d.numpy, count, offset)), requires_grad)
-
-
 def from_file(filename, shared=None, size: int = 0, *, dtype=None, layout=None, device=None, requires_grad=False):  # noqa: A002
     """A vector of ``size`` elements mapped from a file; ``shared=True`` writes changes back and makes the file."""
     d = _dtype(dtype)
