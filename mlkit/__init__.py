@@ -215,7 +215,9 @@ mm, bmm, mv, dot = Tensor.mm, Tensor.bmm, Tensor.mv, Tensor.dot
 #: loaded on first use: name here -> module, and the attribute in it (None: the module itself)
 _LAZY = {
     **{name: (f"mlkit.{name}", None) for name in "nn optim autograd data train observe display plot io utils".split()},
-    **{name: (f"mlkit.{name}", None) for name in "cuda backends widgets compiler".split()},
+    **{name: (f"mlkit.{name}", None) for name in "cuda backends widgets compiler func".split()},
+    "vmap": ("mlkit.func", "vmap"),
+    "detect_anomaly": ("mlkit.autograd", "detect_anomaly"),
     "softmax": ("mlkit.functional.neural", "softmax"),
     "log_softmax": ("mlkit.functional.neural", "log_softmax"),
     "dropout": ("mlkit.functional.neural", "dropout"),
