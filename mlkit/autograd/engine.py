@@ -179,6 +179,11 @@ def run(
     listening = "backward_node" in events.listeners
     before = state.grad
     state.grad = create_graph
+    # the tables' own dictionaries: asking a WeakKeyDictionary whether it is empty is a Python call
+    tensor_hooks, node_hooks, prehooks = (
+        table.data for table in (value.tensor_hooks, value.node_hooks, value.node_prehooks)
+    )
+    kind: Any = None
     try:
         for node in order:
             g = pending.pop(node, None)
@@ -186,7 +191,7 @@ def run(
                 continue
             if useful is not None and node not in useful:
                 continue
-            if value.tensor_hooks and node in value.tensor_hooks:
+            if tensor_hooks and node in value.tensor_hooks:
                 g = run_tensor_hooks(node, g, create_graph)
             if targets is not None and node in targets:
                 found[targets[node]] = g
@@ -203,7 +208,7 @@ def run(
                 continue
             if node.saved is None:
                 raise freed(node)
-            if value.node_prehooks and node in value.node_prehooks:
+            if prehooks and node in value.node_prehooks:
                 g = run_prehooks(node, g, create_graph)
             op = node.op
             runner = runners.get(op)
@@ -215,7 +220,10 @@ def run(
                 m = ops
             else:
                 first = g if g.__class__ is not list else next(x for x in g if x is not None)
-                m = ops if first.__class__ is MetaArray else backends.for_array(first).m
+                if first.__class__ is not kind:
+                    kind = first.__class__
+                    library = ops if kind is MetaArray else backends.for_array(first).m
+                m = library
             if m is ops and not create_graph:
                 results = on_meta(op, node, g)
             else:
@@ -228,7 +236,7 @@ def run(
                     raise
             shapes = node.shapes
             inputs = node.inputs
-            if value.node_hooks and node in value.node_hooks:
+            if node_hooks and node in value.node_hooks:
                 results = run_node_hooks(node, results, g, create_graph)
             if listening:
                 events.emit("backward_node", node, results)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 import numpy as np
 
 from mlkit.backends.numpy import blas, special
@@ -21,6 +23,17 @@ class NumpyReader(Reader):
 
     def erfc_(self, x):
         return special.erfc(x)
+
+    def get_threads(self) -> int:
+        """How many threads NumPy's products use."""
+        found = blas._openblas()
+        return found[0]() if found else os.cpu_count() or 1
+
+    def set_threads(self, count: int) -> None:
+        """Set it, where NumPy's BLAS can be told."""
+        found = blas._openblas()
+        if found:
+            found[1](count)
 
     # The stream: 64-bit words of Philox4x64-10 with key = seed, counter = offset.
 
@@ -59,7 +72,8 @@ class NumpyReader(Reader):
         if 1 << 18 < a.size * b.shape[-1] < 1 << 23:
             with blas.one_thread():
                 return np.matmul(a, b)
-        return np.matmul(a, b)
+        # for two matrices the method is the shorter way to the same BLAS call
+        return a.dot(b) if a.ndim == b.ndim == 2 and a.dtype.kind == "f" else np.matmul(a, b)
 
     def conv_(self, *args):
         with blas.one_thread():
@@ -87,8 +101,6 @@ def memory() -> dict[str, int]:
     """Bytes the process holds now (0 where the platform does not tell)."""
     try:
         with open("/proc/self/statm") as f:
-            import os
-
             return {"allocated": int(f.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")}
     except OSError:
         import resource
