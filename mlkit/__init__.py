@@ -175,6 +175,7 @@ from mlkit.functional.indexing import (  # noqa: E402
     take,
     take_along_dim,
 )
+from mlkit.functional.interop import asarray, from_dlpack, frombuffer  # noqa: E402
 from mlkit.functional.products import (  # noqa: E402
     addbmm,
     addmm,
@@ -194,7 +195,6 @@ from mlkit.functional.products import (  # noqa: E402
     vdot,
 )
 from mlkit.functional.public import public as _public  # noqa: E402
-from mlkit.functional.interop import asarray, from_dlpack, frombuffer  # noqa: E402
 from mlkit.functional.reductions import (  # noqa: E402
     aminmax,
     argsort,

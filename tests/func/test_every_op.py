@@ -110,7 +110,7 @@ def test_vmap_is_a_loop(op, sample):
             for got, wanted in zip(outs, call(op, examples, attributes), strict=True):
                 assert got.dtype == wanted.dtype
                 assert got.shape == (size, *wanted.shape)
-                np.testing.assert_allclose(got[i].numpy(), wanted.numpy(), rtol=1e-10, atol=1e-12)
+                close(got[i].numpy(), wanted.numpy())
     assert not (slow and op.name in FAST)
 
 
