@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from mlkit.backends.numpy import special
+from mlkit.backends.numpy import blas, special
 from mlkit.backends.portable.reader import Reader
 from mlkit.core.backend import Backend
 from mlkit.core.device import CPU
@@ -95,6 +95,25 @@ class NumpyReader(Reader):
         n = int(np.prod(shape))
         words = self.random_words_(n, key) % np.uint64(high - low)
         return (words.astype(np.int64) + low).reshape(shape)
+
+    def matmul_(self, a, b):
+        # below, OpenBLAS takes one thread by itself; above, a second one is worth waking
+        if 1 << 18 < a.size * b.shape[-1] < 1 << 23:
+            with blas.one_thread():
+                return np.matmul(a, b)
+        return np.matmul(a, b)
+
+    def conv_(self, *args):
+        with blas.one_thread():
+            return super().conv_(*args)
+
+    def conv_input_grad_(self, *args):
+        with blas.one_thread():
+            return super().conv_input_grad_(*args)
+
+    def conv_weight_grad_(self, *args):
+        with blas.one_thread():
+            return super().conv_weight_grad_(*args)
 
     def as_strided_(self, x, size, stride, offset):
         base = x
