@@ -36,8 +36,8 @@ class LBFGS(Optimizer):
     ...     loss = ((w - 1) ** 2).sum()
     ...     loss.backward()
     ...     return loss
-    >>> loss = opt.step(closure); w
-    tensor([1., 1.], requires_grad=True)
+    >>> loss = opt.step(closure); print(f"{loss.item()} {w[0]:.3f} {w[1]:.3f}")
+    13.0 1.000 1.000
     """
 
     def __init__(

@@ -23,7 +23,7 @@ class NAdam(Optimizer):
     >>> import mlkit
     >>> w = mlkit.tensor([1.0], requires_grad=True)
     >>> opt = mlkit.optim.NAdam([w], lr=0.5); (w * w).sum().backward(); opt.step(); w
-    tensor([0.4717], requires_grad=True)
+    tensor([0.4718], requires_grad=True)
     """
 
     def __init__(

@@ -54,7 +54,8 @@ def _with_hooks(step: Callable) -> Callable:
     """``step`` between its hooks; schedulers read ``_opt_called`` to see whether it ran."""
 
     @functools.wraps(step)
-    def hooked_step(self, *args, **kwargs):
+    def hooked_step(*args, **kwargs):
+        self = args[0]  # part of what hooks see and may change, as in PyTorch
         for hook in list(chain(_every_pre_hook.values(), self._optimizer_step_pre_hooks.values())):
             changed = hook(self, args, kwargs)
             if changed is not None:
@@ -65,7 +66,7 @@ def _with_hooks(step: Callable) -> Callable:
                 args, kwargs = changed
         if hasattr(self, "_opt_called"):
             self._opt_called = True
-        out = step(self, *args, **kwargs)
+        out = step(*args, **kwargs)
         for hook in list(chain(self._optimizer_step_post_hooks.values(), _every_post_hook.values())):
             hook(self, args, kwargs)
         return out
