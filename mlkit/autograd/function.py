@@ -128,7 +128,7 @@ class FunctionCtx(Node):
         self.op = FunctionOp(self.function, len(outputs))
         given = list(outputs)
         result = []
-        for number, out in enumerate(outputs):
+        for out in outputs:
             if not isinstance(out, Value):
                 result.append(out)
                 continue
@@ -167,7 +167,7 @@ class FunctionCtx(Node):
             place = next((i for i, o in enumerate(given) if o is t and not any(t is a for a in arguments)), None)
             if place is None and any(t is d for d in self.dirty):
                 place = next(i for i, o in enumerate(given) if o is t)
-            kept.append(("input", pack(t)) if place is None else (place, pack(keep_output(result[place]))))
+            kept.append(("input", pack(t)) if place is None else (place, pack(keep_output(result[place]))))  # type: ignore[arg-type]
         self.saved = tuple(kept)
         self.to_save = ()
         return tuple(result)
@@ -178,7 +178,8 @@ class FunctionCtx(Node):
         parts = [p if p is None or tensors else wrap(p) for p in parts]
         if self.materialize_grads:
             parts = [
-                _zeros(*self.made[i]) if p is None and self.made[i] is not None else p for i, p in enumerate(parts)
+                _zeros(*self.made[i]) if p is None and self.made[i] is not None else p
+                for i, p in enumerate(parts)  # type: ignore[misc]
             ]
         function = self.function
         backward = function.backward

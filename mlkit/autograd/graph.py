@@ -197,7 +197,9 @@ def register_multi_grad_hook(tensors: Sequence, fn: Callable, *, mode: str = "al
         with lock:
             if gathered["walk"] is not walk:
                 gathered.update(
-                    walk=walk, grads=[None] * len(nodes), left=1 if mode == "any" else _reached(nodes, walk)
+                    walk=walk,
+                    grads=[None] * len(nodes),
+                    left=1 if mode == "any" else _reached(nodes, walk),  # type: ignore[arg-type]
                 )
             gathered["grads"][i] = g
             gathered["left"] -= 1

@@ -95,8 +95,8 @@ def functional_call(
                 "tie_weights=False"
             )
         for name in names:
-            for where in places[name]:
-                swap[(id(where[0]), where[1], where[2])] = (where[0], tensor)
+            for where in places[name]:  # type: ignore[assignment]
+                swap[(id(where[0]), where[1], where[2])] = (where[0], tensor)  # type: ignore[index]
     before = []
     try:
         for (_, table, key), (owner, tensor) in swap.items():
