@@ -75,7 +75,12 @@ def ndtr(m, x):
     xp = m.xp
     left = xp.maximum(xp.minimum(x, -1.0), -40.0)
     head = xp.trunc(left * 16) / 16
-    tail = 0.5 * erfcx(m, -left * math.sqrt(0.5)) * xp.exp(-0.5 * head * head) * xp.exp(-0.5 * (left - head) * (left + head))
+    tail = (
+        0.5
+        * erfcx(m, -left * math.sqrt(0.5))
+        * xp.exp(-0.5 * head * head)
+        * xp.exp(-0.5 * (left - head) * (left + head))
+    )
     return xp.where(x < -1, tail, 0.5 * m.erfc_(-x * math.sqrt(0.5)))
 
 
@@ -320,7 +325,9 @@ def _gamma_prefix(m, a, x):
     large = a > 12
     a_, x_ = xp.where(large, a, 13.0), xp.where(large, x, 13.0)
     balance = xp.exp(a_ * log1p_minus(xp, (x_ - a_) / a_) - _stirling(xp, a_)) / xp.sqrt(2 * math.pi * a_)
-    plain = xp.exp(a * xp.log(xp.where(large, 1.0, x)) - xp.where(large, 1.0, x) - lgamma(m, xp.where(large, 1.0, a) + 1))
+    plain = xp.exp(
+        a * xp.log(xp.where(large, 1.0, x)) - xp.where(large, 1.0, x) - lgamma(m, xp.where(large, 1.0, a) + 1)
+    )
     return xp.where(large, balance, plain)
 
 
