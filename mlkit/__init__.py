@@ -438,6 +438,7 @@ _LAZY = {
     },
     "vmap": ("mlkit.func", "vmap"),
     "detect_anomaly": ("mlkit.autograd", "detect_anomaly"),
+    **{name: ("mlkit.functional.draws", name) for name in "binomial poisson".split()},
     "softmax": ("mlkit.functional.neural", "softmax"),
     "log_softmax": ("mlkit.functional.neural", "log_softmax"),
     "dropout": ("mlkit.functional.neural", "dropout"),
