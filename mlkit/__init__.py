@@ -218,6 +218,10 @@ _LAZY = {
     **{name: (f"mlkit.{name}", None) for name in "cuda backends widgets compiler func".split()},
     "vmap": ("mlkit.func", "vmap"),
     "detect_anomaly": ("mlkit.autograd", "detect_anomaly"),
+    **{
+        name: ("mlkit.autograd.anomaly_mode", name)
+        for name in "is_anomaly_enabled is_anomaly_check_nan_enabled".split()
+    },
     "softmax": ("mlkit.functional.neural", "softmax"),
     "log_softmax": ("mlkit.functional.neural", "log_softmax"),
     "dropout": ("mlkit.functional.neural", "dropout"),

@@ -15,7 +15,7 @@ from mlkit.core import events, value
 from mlkit.core.dispatch import Output
 from mlkit.core.errors import MlkitError
 from mlkit.core.frames import place_text, user_place
-from mlkit.core.value import LevelArray, Leaf, MetaArray, Value
+from mlkit.core.value import Leaf, LevelArray, MetaArray, Value
 
 
 class AnomalyError(MlkitError, RuntimeError):
@@ -65,10 +65,9 @@ class _Mode:
                 paths = self.roots[module] = {id(m): path for path, m in module.named_modules()}
             self.modules.append((paths, type(module).__name__))
             return
-        paths, outer = self.modules[0][0], self.modules[-1][1]
-        path = paths.get(id(module))
-        root = self.modules[0][1]
-        self.modules.append((paths, f"{root}.{path}" if path else f"{outer}.{type(module).__name__}"))
+        (paths, root), (_, outer) = self.modules[0], self.modules[-1]
+        path, kind = paths.get(id(module)), type(module).__name__
+        self.modules.append((paths, f"{path} ({kind}) of {root}" if path else f"{kind}, called in {outer}"))
 
     def leave(self, module, output) -> None:
         if self.modules:
@@ -102,7 +101,7 @@ class _Mode:
         if self.modules:
             facts.append(f"module: {self.modules[-1][1]}")
         facts += [
-            f"{name}: {statistics(t._array) if isinstance(t, Value) else t!r}"
+            f"{name}: {statistics(t._array) if isinstance(t, Value) else repr(t)}"
             for name, t in zip(names, operands, strict=False)
             if t is not None
         ]
@@ -111,7 +110,9 @@ class _Mode:
         hint = None
         if kind == "inf":
             hint = "If infinities are meant here, use detect_anomaly(check_inf=False)."
-        return AnomalyError(f"{op.name} returned the first {'NaN' if kind == 'nan' else 'Inf'}.", "\n".join(facts), hint)
+        return AnomalyError(
+            f"{op.name} returned the first {'NaN' if kind == 'nan' else 'Inf'}.", "\n".join(facts), hint
+        )
 
     def backward_node(self, node, results) -> None:
         place = self.place()
@@ -143,7 +144,7 @@ def _plain(array):
 
 
 def _trouble(array, check_inf: bool) -> str | None:
-    """"nan", "inf" or None: what is in the array."""
+    """ "nan", "inf" or None: what is in the array."""
     array = _plain(array)
     if array.__class__ is MetaArray or array.dtype.kind not in "fcV":
         return None

@@ -20,7 +20,7 @@ from mlkit.core import events, value
 from mlkit.core.dispatch import Output, ops, state
 from mlkit.core.errors import ArgumentError, GradientError, MlkitError, ShapeError
 from mlkit.core.frames import place_text
-from mlkit.core.value import LevelArray, Leaf, MetaArray, Node, Value, wrap
+from mlkit.core.value import Leaf, LevelArray, MetaArray, Node, Value, wrap
 from mlkit.ops.registry import unbroadcast
 
 # --- what was kept, handed to the rules -------------------------------------------------------------------------------
@@ -417,7 +417,7 @@ def run_node_hooks(node, results, g, tensors: bool):
 
 
 def _sequence(x) -> list:
-    return list(x) if isinstance(x, (list, tuple)) else [x]
+    return list(x) if isinstance(x, (list, tuple)) and not hasattr(x, "_node") else [x]  # an edge is a tuple too
 
 
 def wants_tensors(tensors: list, gradients: list) -> bool:

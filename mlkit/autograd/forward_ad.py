@@ -39,7 +39,9 @@ class UnpackedDualTensor(NamedTuple):
 def enter_dual_level() -> int:
     """Begin a level; a ``with dual_level()`` block is easier to get right."""
     if _current.level is not None:
-        raise GradientError("Nested forward mode AD is not supported at the moment", hint="mlkit.func.jvp can be nested.")
+        raise GradientError(
+            "Nested forward mode AD is not supported at the moment", hint="mlkit.func.jvp can be nested."
+        )
     _current.level = Forward().__enter__()
     return 0
 

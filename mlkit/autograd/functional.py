@@ -87,7 +87,9 @@ def _gradient(outputs, inputs, grads, create_graph: bool, strict: bool, name: st
     for i, g in enumerate(found):
         if g is None:
             if strict:
-                raise GradientError(f"{name}: the outputs do not depend on input {i}. This is not allowed in strict mode.")
+                raise GradientError(
+                    f"{name}: the outputs do not depend on input {i}. This is not allowed in strict mode."
+                )
             found[i] = ops.zeros_like(inputs[i])
     return found
 
@@ -112,8 +114,10 @@ def vjp(func: Callable, inputs, v=None, create_graph: bool = False, strict: bool
         outputs, single_out = _tuple(func(*x), "outputs of the user-provided function", "vjp")
         if v is None:
             if len(outputs) != 1 or outputs[0]._array.size != 1:
-                raise GradientError("The vector v can only be None if the user-provided function returns a single Tensor "
-                                    "with a single element.")
+                raise GradientError(
+                    "The vector v can only be None if the user-provided function returns a single Tensor "
+                    "with a single element."
+                )
             v = (ops.ones_like(outputs[0]),)
         v = _check_vectors(v, outputs, "vjp", "output")
         grads = _gradient(outputs, x, v, create_graph, strict, "vjp")
@@ -163,8 +167,10 @@ def vhp(func: Callable, inputs, v=None, create_graph: bool = False, strict: bool
         x = _fresh(given, create_graph)
         if v is None:
             if len(x) != 1 or x[0]._array.size != 1:
-                raise GradientError("The vector v can only be None if the input to the user-provided function is a single "
-                                    "Tensor with a single element.")
+                raise GradientError(
+                    "The vector v can only be None if the input to the user-provided function is a single "
+                    "Tensor with a single element."
+                )
             v = (ops.ones_like(x[0]),)
         v = _check_vectors(v, x, "vhp", "input")
         outputs, single_out = _tuple(func(*x), "outputs of the user-provided function", "vhp")
@@ -188,8 +194,10 @@ def hvp(func: Callable, inputs, v=None, create_graph: bool = False, strict: bool
         x = _fresh(given, create_graph)
         if v is None:
             if len(x) != 1 or x[0]._array.size != 1:
-                raise GradientError("The vector v can only be None if the input to the user-provided function is a single "
-                                    "Tensor with a single element.")
+                raise GradientError(
+                    "The vector v can only be None if the input to the user-provided function is a single "
+                    "Tensor with a single element."
+                )
             v = (ops.ones_like(x[0]),)
         v = _check_vectors(v, x, "hvp", "input")
         outputs, single_out = _tuple(func(*x), "outputs of the user-provided function", "hvp")
@@ -232,8 +240,10 @@ def jacobian(
     given, single = _tuple(inputs, "inputs", "jacobian")
     if strategy == "forward-mode":
         if create_graph:
-            raise MissingForward("torch.autograd.functional.jacobian: `create_graph=True` and "
-                                 '`strategy="forward-mode"` are not supported together (yet).'.replace("torch", "mlkit"))
+            raise MissingForward(
+                "torch.autograd.functional.jacobian: `create_graph=True` and "
+                '`strategy="forward-mode"` are not supported together (yet).'.replace("torch", "mlkit")
+            )
         if strict:
             raise GradientError('jacobian: `strict=True` and `strategy="forward-mode"` are not supported together.')
         if not vectorize:
@@ -329,10 +339,10 @@ def hessian(
     def gradient(*x):
         items = jacobian(checked, x, create_graph=True)
         if strict and any(t._node is None for t in items):
-            raise GradientError("hessian: the gradient does not depend on the inputs. This is not allowed in strict mode.")
+            raise GradientError(
+                "hessian: the gradient does not depend on the inputs. This is not allowed in strict mode."
+            )
         return items
 
     table = jacobian(gradient, given, create_graph=create_graph, strict=strict, vectorize=vectorize)
     return _pack([_pack(row, single) for row in table], single)
-
-

@@ -239,8 +239,13 @@ class _Check:
                     analytical = np.asarray(self.pulled(j, weights)[k] @ direction)
                     self.compare(analytical, np.asarray(weights @ numerical[j]), j, place, "In fast mode: ")
                 if pushed is not None:
-                    self.compare(np.asarray(weights @ pushed[j]), np.asarray(weights @ numerical[j]), j, place,
-                                 "In fast mode, forward: ")
+                    self.compare(
+                        np.asarray(weights @ pushed[j]),
+                        np.asarray(weights @ numerical[j]),
+                        j,
+                        place,
+                        "In fast mode, forward: ",
+                    )
 
     def repeats(self, tolerance: float) -> None:
         for j, out in enumerate(self.outputs):
@@ -263,7 +268,7 @@ class _Check:
         together = engine.grad(outs, inputs, ones, retain_graph=True, allow_unused=True)
         for k, (place, g) in enumerate(zip(self.places, together, strict=True)):
             single = sum(
-                self.pulled(j, np.ones(len(_reals(o)))) [k] for j, o in enumerate(self.outputs) if o._node is not None
+                self.pulled(j, np.ones(len(_reals(o))))[k] for j, o in enumerate(self.outputs) if o._node is not None
             )
             whole = np.zeros_like(single) if g is None else _reals(g)
             if not np.allclose(whole, single, rtol=self.rtol, atol=self.atol):
@@ -278,7 +283,9 @@ class _Check:
             if out._node is None:
                 continue
             weights = _tensor(np.ones(len(_reals(out))), out)
-            for x, g in zip(inputs, engine.grad(out, inputs, weights, retain_graph=True, allow_unused=True), strict=True):
+            for x, g in zip(
+                inputs, engine.grad(out, inputs, weights, retain_graph=True, allow_unused=True), strict=True
+            ):
                 if g is not None and g._array.dtype != x._array.dtype:
                     raise GradcheckError(
                         "grad is incorrect type.",

@@ -15,6 +15,7 @@ from mlkit.core.dispatch import Interpreter, apply, state
 from mlkit.core.frames import user_frame
 from mlkit.core.value import Value, wrap
 
+
 def source_of(frame) -> dict | None:
     """File, line and text of a frame."""
     if frame is None:

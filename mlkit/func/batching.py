@@ -15,9 +15,8 @@ from collections.abc import Callable
 import numpy as np
 
 from mlkit.core.dispatch import apply, ops
-from mlkit.core.size import broadcast_shapes
-from mlkit.core.value import Value, wrap
-from mlkit.ops.reduce import AlongDim, Reduction, count
+from mlkit.core.value import Value
+from mlkit.ops.reduce import AlongDim, Reduction
 from mlkit.ops.registry import REGISTRY, Elementwise, Op
 from mlkit.ops.shape import TENSOR
 
@@ -40,7 +39,9 @@ def run(op: Op, size: int, has: tuple, tensors: list, attributes: dict):
     """The op on batched tensors, by the best rule there is."""
     own = getattr(op, "batch", None)
     if own is not None:
-        found = own(ops, tuple(0 if h else None for h in has), size, *([tensors] if op.variadic else tensors), **attributes)
+        found = own(
+            ops, tuple(0 if h else None for h in has), size, *([tensors] if op.variadic else tensors), **attributes
+        )
     elif op.name in RULES:
         found = RULES[op.name](op, size, has, tensors, attributes)
     elif isinstance(op, Elementwise):
@@ -110,8 +111,12 @@ def unfold(t, size: int, at: int = 0):
 def one_by_one(op: Op, size: int, has: tuple, tensors: list, attributes: dict):
     """Each example alone, results stacked."""
     if size == 0:
-        examples = [ops.reshape(ops.slice_grad(t, shape=(1, *shape_of(t)[1:]), index=(slice(0, 0),)),
-                                shape=shape_of(t)[1:]) if h else t for t, h in zip(tensors, has, strict=True)]
+        examples = [
+            ops.reshape(ops.slice_grad(t, shape=(1, *shape_of(t)[1:]), index=(slice(0, 0),)), shape=shape_of(t)[1:])
+            if h
+            else t
+            for t, h in zip(tensors, has, strict=True)
+        ]
         outs = apply(op, (examples,) if op.variadic else tuple(examples), attributes)
         many = isinstance(outs, tuple)
         empty = [ops.zeros((0, *shape_of(o)), like=o) for o in (outs if many else (outs,))]
@@ -156,7 +161,9 @@ def reduction(op, size, has, tensors, attributes):
         out = apply(op, (ops.unsqueeze(t, 1),), {**attributes, "dim": 1 if single else (1,), "keepdim": False})
         return out
     if dim is None:  # argmax over the flattened example
-        out = apply(op, (ops.reshape(t, shape=(size, math.prod(shape_of(t)[1:]))),), {**attributes, "dim": 1, "keepdim": False})
+        out = apply(
+            op, (ops.reshape(t, shape=(size, math.prod(shape_of(t)[1:]))),), {**attributes, "dim": 1, "keepdim": False}
+        )
         return ops.reshape(out, shape=(size, *[1] * n)) if attributes["keepdim"] else out
     if single:
         return apply(op, (t,), {**attributes, "dim": dim + 1})
@@ -463,11 +470,11 @@ def _conv(op, size, has, tensors, attributes):
             out = apply(op, (fold(x), weight, None if bias_has else bias), attributes)
             out = ops.reshape(out, shape=(size, n, *shape_of(out)[1:]))
         else:
-            out = spread(apply(op, (x, weight), attributes), False, size)
+            out = spread(apply(op, (x, weight, None), attributes), False, size)
     else:
         # every example is a group of its own
         x = fold(spread(x, has[0], size), 1)
-        out = apply(op, (x, fold(weight)), {**attributes, "groups": groups * size})
+        out = apply(op, (x, fold(weight), None), {**attributes, "groups": groups * size})
         out = unfold(out, size, 1)
     if bias is not None and (bias_has or has[1]):
         dims = out._array.ndim - 3
@@ -601,5 +608,3 @@ def _embedding_grad(op, size, has, tensors, attributes):
     index = _shifted(index, has[1], size, rows)
     out = apply(op, (spread(g, has[0], size), index), {**attributes, "shape": (size * rows, width)})
     return unfold(out, size)
-
-

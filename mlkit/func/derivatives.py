@@ -62,9 +62,9 @@ class _Tape:
         """Whether the history of a node reaches something that is tracked outside this transform."""
         if node is None:
             return False
-        return any(n not in self.own and not any(p is not None for p in n.inputs) for n in engine.reachable([node])) or any(
-            p is not None for n in self.own for p in n.inputs
-        )
+        return any(
+            n not in self.own and not any(p is not None for p in n.inputs) for n in engine.reachable([node])
+        ) or any(p is not None for n in self.own for p in n.inputs)
 
     def outside(self, t) -> bool:
         """Whether the caller may want a gradient through ``t``, of this level or of one below."""
@@ -89,7 +89,7 @@ class _Tape:
             outs, ws = [o for o, _ in pairs], [w for _, w in pairs]
             create = self.recording and any(self.outside(o) or tracked(w) for o, w in pairs)
             on_tensors = create or engine.wants_tensors(outs, ws)
-            found = engine.targeted([o._node for o in outs], ws, self.inputs, keep, create, on_tensors)
+            found = engine.targeted([o._node for o in outs], ws, self.inputs, keep or create, create, on_tensors)
         return [ops.zeros_like(x) if g is None else self.result(g) for x, g in zip(self.inputs, found, strict=True)]
 
 
@@ -244,7 +244,9 @@ def vjp(func: Callable, *primals, has_aux: bool = False):
     aux = None
     if has_aux:
         if not (isinstance(output, tuple) and len(output) == 2):
-            raise GradientError("vjp(f, *primals): output of function f should be a tuple: (output, aux) if has_aux is True")
+            raise GradientError(
+                "vjp(f, *primals): output of function f should be a tuple: (output, aux) if has_aux is True"
+            )
         output, aux = output
     outs, out_structure = pytree.flatten(output)
     _outputs(outs, "vjp(f, *primals)", "f(*primals)")

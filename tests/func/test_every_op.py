@@ -37,8 +37,7 @@ def test_tangent_along_a_random_direction(op, sample):
     with forward_ad.dual_level():
         tensors = tensors_at(arrays, directions, 0.0)
         duals = [
-            forward_ad.make_dual(t, tensor(directions[i])) if i in directions else t
-            for i, t in enumerate(tensors)
+            forward_ad.make_dual(t, tensor(directions[i])) if i in directions else t for i, t in enumerate(tensors)
         ]
         outs = call(op, duals, attributes)
         plain = call(op, tensors, attributes)
@@ -96,7 +95,10 @@ def test_vmap_is_a_loop(op, sample):
     slow = False
     for way in sorted(ways, key=str):
         has = [*way, *[way[-1]] * (len(stacked) - len(way))]
-        if any(h == 0 and a.dtype == bool for h, a in zip(has, stacked, strict=True)) and op.name in ("index", "index_put"):
+        if any(h == 0 and a.dtype == bool for h, a in zip(has, stacked, strict=True)) and op.name in (
+            "index",
+            "index_put",
+        ):
             continue
         inputs = [tensor(a if h == 0 else a[0]) for a, h in zip(stacked, has, strict=True)]
         with warnings.catch_warnings(record=True) as seen:
