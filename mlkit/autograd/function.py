@@ -10,7 +10,7 @@ from typing import Any
 from mlkit.autograd import engine
 from mlkit.core import backend as backends
 from mlkit.core import dtype as dtypes
-from mlkit.core import inplace
+from mlkit.core import inplace, value
 from mlkit.core.dispatch import Output, keep_output, ops, state
 from mlkit.core.errors import ArgumentError, GradientError, MissingFeature
 from mlkit.core.value import Leaf, LevelArray, MetaArray, Node, Value, tick, wrap
@@ -143,6 +143,7 @@ class FunctionCtx(Node):
         if not recorded:
             return tuple(result)
         self.seq = tick()
+        self.where = value.user_place() if value.user_place is not None else None
         self.made = tuple(
             (tuple(o._array.shape), o._array.dtype, _device(o)) if isinstance(o, Value) else None for o in result
         )

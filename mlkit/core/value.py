@@ -188,7 +188,17 @@ class Leaf:
         return "<AccumulateGrad>"
 
     def register_hook(self, hook: Callable) -> Hook:
+        """Call ``hook((), grad_outputs)`` when the gradient has been added."""
         return add_hook(node_hooks, self, hook)
+
+    def register_prehook(self, hook: Callable) -> Hook:
+        """Call ``hook(grad_outputs)`` before the gradient is added; it may return a new one."""
+        return add_hook(node_prehooks, self, hook)
+
+    @property
+    def metadata(self) -> dict:
+        """A dictionary for your own notes about this node."""
+        return node_notes.setdefault(self, {})
 
 
 #: Hooks are rare: kept beside the nodes rather than in each.
