@@ -439,6 +439,10 @@ _LAZY = {
     "vmap": ("mlkit.func", "vmap"),
     "detect_anomaly": ("mlkit.autograd", "detect_anomaly"),
     **{name: ("mlkit.functional.draws", name) for name in "binomial poisson".split()},
+    **{
+        name: ("mlkit.autograd.anomaly_mode", name)
+        for name in "is_anomaly_enabled is_anomaly_check_nan_enabled".split()
+    },
     "softmax": ("mlkit.functional.neural", "softmax"),
     "log_softmax": ("mlkit.functional.neural", "log_softmax"),
     "dropout": ("mlkit.functional.neural", "dropout"),

@@ -65,10 +65,9 @@ class _Mode:
                 paths = self.roots[module] = {id(m): path for path, m in module.named_modules()}
             self.modules.append((paths, type(module).__name__))
             return
-        paths, outer = self.modules[0][0], self.modules[-1][1]
-        path = paths.get(id(module))
-        root = self.modules[0][1]
-        self.modules.append((paths, f"{root}.{path}" if path else f"{outer}.{type(module).__name__}"))
+        (paths, root), (_, outer) = self.modules[0], self.modules[-1]
+        path, kind = paths.get(id(module)), type(module).__name__
+        self.modules.append((paths, f"{path} ({kind}) of {root}" if path else f"{kind}, called in {outer}"))
 
     def leave(self, module, output) -> None:
         if self.modules:
@@ -102,7 +101,7 @@ class _Mode:
         if self.modules:
             facts.append(f"module: {self.modules[-1][1]}")
         facts += [
-            f"{name}: {statistics(t._array) if isinstance(t, Value) else t!r}"
+            f"{name}: {statistics(t._array) if isinstance(t, Value) else repr(t)}"
             for name, t in zip(names, operands, strict=False)
             if t is not None
         ]

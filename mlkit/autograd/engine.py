@@ -7,6 +7,7 @@ then they are tensors, and the same rules are read with the tensor reader, which
 
 from __future__ import annotations
 
+import importlib
 import linecache
 import threading
 import weakref
@@ -271,6 +272,8 @@ def run(
             if targets is not None and node in targets:
                 found[targets[node]] = g
             if node.__class__ is Leaf:
+                if value.node_prehooks and node in value.node_prehooks:
+                    g = run_prehooks(node, g, tensors)
                 if targets is None:
                     accumulate(node, g, tensors)
                 continue
@@ -427,7 +430,7 @@ def run_node_hooks(node, results, g, tensors: bool):
 
 
 def _sequence(x) -> list:
-    return list(x) if isinstance(x, (list, tuple)) else [x]
+    return list(x) if isinstance(x, (list, tuple)) and not hasattr(x, "_node") else [x]  # an edge is a tuple too
 
 
 def wants_tensors(tensors: list, gradients: list) -> bool:
@@ -487,9 +490,18 @@ def backward(
     grad_tensors=None,
     retain_graph: bool | None = None,
     create_graph: bool = False,
+    grad_variables=None,
     inputs=None,
 ) -> None:
     """Add the gradient of ``tensors`` to the ``.grad`` of every leaf that took part (or only of ``inputs``).
+
+    Args:
+        tensors: a tensor or several.
+        grad_tensors: the gradient to start with for each; may be left out for tensors of one element.
+        retain_graph: keep what nodes saved, so that backward can run again; by default what create_graph is.
+        create_graph: make the gradients differentiable.
+        grad_variables: the old name of grad_tensors.
+        inputs: accumulate into these tensors only.
 
     >>> import mlkit
     >>> x = mlkit.tensor([1.0, 2.0], requires_grad=True)
@@ -501,6 +513,13 @@ def backward(
             "backward() called inside a function that is being transformed (vmap, grad, jvp, ...).",
             hint="Use mlkit.func.grad or mlkit.func.vjp in there, or call backward() outside.",
         )
+    if grad_variables is not None:
+        if grad_tensors is not None:
+            raise GradientError(
+                "`grad_tensors` and `grad_variables` (deprecated) arguments both passed to `backward()`.",
+                hint="Please only use `grad_tensors`.",
+            )
+        grad_tensors = grad_variables
     tensors = _sequence(tensors)
     gradients = _initial_gradients(tensors, grad_tensors, "backward")
     nodes, gradients = _roots(tensors, gradients, "backward")
@@ -541,16 +560,34 @@ def targeted(nodes: list, gradients: list, inputs, keep: bool, create_graph: boo
     return out
 
 
+def _places_of(outputs: list, inputs: list) -> tuple:
+    """vmap's out_dims for gradients: None for inputs that no output reaches."""
+    order = set(reachable([t._node for t in outputs if t._node is not None]))
+    return tuple(0 if t._node in order else None for t in inputs)
+
+
 def grad(
     outputs,
     inputs,
     grad_outputs=None,
     retain_graph: bool | None = None,
     create_graph: bool = False,
+    only_inputs: bool = True,
     allow_unused: bool | None = None,
+    is_grads_batched: bool = False,
     materialize_grads: bool = False,
 ) -> tuple:
     """The gradients of ``outputs`` with respect to ``inputs``, as a tuple; ``.grad`` is left alone.
+
+    Args:
+        outputs, inputs: a tensor or several.
+        grad_outputs: the weight of each output; may be left out for outputs of one element.
+        retain_graph: keep what nodes saved, so that backward can run again; by default what create_graph is.
+        create_graph: make the gradients differentiable.
+        only_inputs: accepted for PyTorch's sake; nothing else is computed.
+        allow_unused: give None for inputs that took no part, instead of raising.
+        is_grads_batched: grad_outputs have one more axis in front; so have the results (through vmap).
+        materialize_grads: give zeros for inputs that took no part.
 
     >>> import mlkit
     >>> x = mlkit.tensor(3.0, requires_grad=True)
@@ -560,6 +597,21 @@ def grad(
     (tensor(18.),)
     """
     outputs, inputs = _sequence(outputs), _sequence(inputs)
+    if is_grads_batched:
+        vmap = importlib.import_module("mlkit.func").vmap
+        weights = tuple(_sequence(grad_outputs))
+        keep = create_graph if retain_graph is None else retain_graph
+
+        def each(*w):
+            found = grad(outputs, inputs, w, True, create_graph, True, allow_unused, False, materialize_grads)
+            return tuple(found)
+
+        out = vmap(each, out_dims=0 if not allow_unused else _places_of(outputs, inputs))(*weights)
+        if not keep:
+            for node in reachable([t._node for t in outputs]):
+                if node.__class__ is not Leaf and node.saved:
+                    node.saved = None
+        return tuple(out)
     gradients = _initial_gradients(outputs, grad_outputs, "grad")
     nodes, gradients = _roots(outputs, gradients, "grad")
     keep = create_graph if retain_graph is None else retain_graph

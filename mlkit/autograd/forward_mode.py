@@ -119,12 +119,12 @@ class Forward(Level):
             inplace.assign(dual.tangent, ops.zeros_like(dual.tangent) if tangent is None else tangent, name)
 
     def _convert(self, base: Value) -> None:
-        array = base._array
-        inner = wrap(array)
+        views = list(base._storage.views) if base._storage is not None else []
+        inner = wrap(base._array)
         inner._storage = base._storage
         base._array = DualArray(self, inner, ops.clone(ops.zeros_like(inner)))
         self.converted.append(weakref.ref(base))
-        for reference in base._storage.views if base._storage is not None else ():
+        for reference in views:
             view = reference()
             if view is not None:
                 path = view._view_of[1]
@@ -143,16 +143,14 @@ class Forward(Level):
 
     def custom(self, function: type[Function], args: tuple):
         """A Function with duals among its arguments: its value, its own jvp, and its node at this level."""
-        if not any(self.owns(a) for a in args):
-            return function.apply(*args)
-        level = self
+        level, recorded = self, state.grad
         made: dict = {}
 
         class Lowered(Function):
             @staticmethod
             def forward(low, *inner):
                 with level.active():
-                    made["ctx"], made["out"] = forward(function, args)
+                    made["ctx"], made["out"] = forward(function, args, recorded)
                 single = not isinstance(made["out"], (tuple, list))
                 outs = [made["out"]] if single else list(made["out"])
                 low.ctx = made["ctx"]
@@ -274,7 +272,7 @@ def _biased(op, primals, tangents, attributes, out):
     for i in (0, 1):
         if tangents[i] is not None:
             pair = [tangents[i] if j == i else p for j, p in enumerate(primals[:2])]
-            term = apply(op, tuple(pair), attributes)
+            term = apply(op, (*pair, None), attributes)
             total = term if total is None else total + term
     bias = tangents[2] if len(tangents) > 2 else None
     if bias is not None:

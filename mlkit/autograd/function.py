@@ -10,7 +10,7 @@ from typing import Any
 from mlkit.autograd import engine
 from mlkit.core import backend as backends
 from mlkit.core import dtype as dtypes
-from mlkit.core import inplace
+from mlkit.core import inplace, value
 from mlkit.core.dispatch import Output, keep_output, ops, state
 from mlkit.core.errors import ArgumentError, GradientError, MissingFeature
 from mlkit.core.value import Leaf, LevelArray, MetaArray, Node, Value, tick, wrap
@@ -36,13 +36,16 @@ class FunctionOp:
 class FunctionCtx(Node):
     """``ctx``: what forward hands to backward. It is the graph node too: ``y.grad_fn``."""
 
-    def __init__(self, function: type[Function], arguments: tuple):
+    made: tuple[Any, ...]  # of each output: shape, dtype, device
+    taken: tuple[Any, ...]  # of each argument: shape, dtype
+    smooth: set[int]  # the outputs that have a gradient
+
+    def __init__(self, function: type[Function], arguments: tuple, recorded: bool):
         self.function = function
         self.attributes = {}
         self.shapes = None
         self.where = None
         self.saved = ()
-        recorded = state.grad
         self.inputs = tuple(a._node if recorded and isinstance(a, Value) else None for a in arguments)
         self.needs_input_grad = tuple(parent is not None for parent in self.inputs)
         self.materialize_grads = True
@@ -50,7 +53,7 @@ class FunctionCtx(Node):
         self.saved_for_forward: tuple = ()
         self.dirty: tuple = ()
         self.non_differentiable: tuple = ()
-        self._in_forward = True
+        self.tied = False  # whether what was saved is tied to the graph yet
 
     # --- what forward and setup_context call ---------------------------------------------------------------------------
 
@@ -90,7 +93,7 @@ class FunctionCtx(Node):
     @property
     def saved_tensors(self) -> tuple:
         """What save_for_backward kept, as tensors of the graph."""
-        if self._in_forward:
+        if not self.tied:
             return self.to_save or self.saved_for_forward
         if self.saved is None:
             raise engine.freed(self)
@@ -118,7 +121,6 @@ class FunctionCtx(Node):
 
     def finish(self, arguments: tuple, outputs: tuple) -> tuple:
         """Tie the outputs to this node, and keep what was saved."""
-        self._in_forward = False
         for t in self.dirty:
             if not any(t is o for o in outputs):
                 raise GradientError(
@@ -127,7 +129,7 @@ class FunctionCtx(Node):
         recorded = any(parent is not None for parent in self.inputs)
         self.op = FunctionOp(self.function, len(outputs))
         given = list(outputs)
-        result = []
+        result: list[Any] = []
         for out in outputs:
             if not isinstance(out, Value):
                 result.append(out)
@@ -141,6 +143,7 @@ class FunctionCtx(Node):
         if not recorded:
             return tuple(result)
         self.seq = tick()
+        self.where = value.user_place() if value.user_place is not None else None
         self.made = tuple(
             (tuple(o._array.shape), o._array.dtype, _device(o)) if isinstance(o, Value) else None for o in result
         )
@@ -158,7 +161,7 @@ class FunctionCtx(Node):
                 inplace.rewrite_history(result[i], wrap(result[i]._array, node))
             else:
                 result[i]._node = node
-        kept = []
+        kept: list[tuple] = []
         pack = state.saving[-1] if state.saving else lambda k: k
         for t in self.to_save:
             if t is None:
@@ -167,14 +170,13 @@ class FunctionCtx(Node):
             place = next((i for i, o in enumerate(given) if o is t and not any(t is a for a in arguments)), None)
             if place is None and any(t is d for d in self.dirty):
                 place = next(i for i, o in enumerate(given) if o is t)
-            kept.append(("input", pack(t)) if place is None else (place, pack(keep_output(result[place]))))  # type: ignore[arg-type]
-        self.saved = tuple(kept)
-        self.to_save = ()
+            kept.append(("input", pack(t)) if place is None else (place, pack(keep_output(result[place]))))
+        self.saved, self.to_save, self.tied = tuple(kept), (), True
         return tuple(result)
 
     def run_backward(self, g, tensors: bool) -> tuple:
         """Call the user's backward with tensors, and check what it gives back."""
-        parts = list(g) if g.__class__ is list else [g]
+        parts: list[Any] = list(g) if g.__class__ is list else [g]
         parts = [p if p is None or tensors else wrap(p) for p in parts]
         if self.materialize_grads:
             parts = [
@@ -257,6 +259,7 @@ class Function:
     """
 
     generate_vmap_rule = False
+    _backward_cls: type[FunctionCtx]
 
     def __init__(self, *args, **kwargs):
         raise GradientError(
@@ -298,14 +301,26 @@ class Function:
         """Run forward, and record a node whose gradient is backward."""
         args = bound(cls, args, kwargs)
         stack = state.interpreters
-        if stack and stack[-1].custom is not None:
-            top = stack.pop()
-            try:
-                return top.custom(cls, args)
-            finally:
-                stack.append(top)
+        for place in range(len(stack) - 1, -1, -1):
+            level = stack[place]
+            if level.custom is not None and any(level.owns(a) for a in args):
+                above = stack[place:]
+                del stack[place:]
+                try:
+                    return level.custom(cls, args)
+                finally:
+                    stack.extend(above)
         ctx, output = forward(cls, args)
         return finish(ctx, args, output)
+
+
+def ctx_class(function: type[Function]) -> type[FunctionCtx]:
+    """The class of a Function's nodes, named after it: ``SquareBackward``."""
+    found = function.__dict__.get("_backward_cls")
+    if found is None:
+        found = type(f"{function.__name__}Backward", (FunctionCtx,), {})
+        function._backward_cls = found
+    return found
 
 
 def has_context(function: type[Function]) -> bool:
@@ -326,10 +341,10 @@ def bound(function: type[Function], args: tuple, kwargs: dict) -> tuple:
     return filled.args
 
 
-def forward(function: type[Function], args: tuple) -> tuple[FunctionCtx, Any]:
+def forward(function: type[Function], args: tuple, recorded: bool | None = None) -> tuple[FunctionCtx, Any]:
     """Run the user's forward without recording; gives its ctx and output."""
-    ctx = FunctionCtx(function, args)
     before = state.grad
+    ctx = ctx_class(function)(function, args, before if recorded is None else recorded)
     state.grad = False
     try:
         if has_context(function):
@@ -342,12 +357,30 @@ def forward(function: type[Function], args: tuple) -> tuple[FunctionCtx, Any]:
     return ctx, output
 
 
+def context(function: type[Function], args: tuple, output) -> FunctionCtx:
+    """A ctx for an output that was computed otherwise (by the Function's vmap)."""
+    if not has_context(function):
+        return forward(function, args)[0]
+    before = state.grad
+    ctx = ctx_class(function)(function, args, before)
+    state.grad = False
+    try:
+        function.setup_context(ctx, args, output)
+    finally:
+        state.grad = before
+    return ctx
+
+
 def finish(ctx: FunctionCtx, args: tuple, output):
     """The output with its node, in the form forward gave it: one value, or a tuple."""
     ctx.taken = tuple((tuple(a._array.shape), a._array.dtype) if isinstance(a, Value) else None for a in args)
     single = not isinstance(output, (tuple, list))
     outputs = ctx.finish(args, (output,) if single else tuple(output))
     return outputs[0] if single else outputs
+
+
+class InplaceFunction(Function):
+    """PyTorch's name for a Function that may work in place; ``mark_dirty`` is what matters."""
 
 
 def once_differentiable(backward: Callable) -> Callable:

@@ -15,7 +15,7 @@ class _GradMode:
     wanted: bool
 
     def __init__(self, function: Callable | None = None):
-        self._before: list[bool] = []
+        self._before: list = []
 
     def __new__(cls, function: Callable | None = None):
         if callable(function):  # @no_grad without parentheses
@@ -91,10 +91,14 @@ class inference_mode(_GradMode):  # noqa: N801 - PyTorch's name
         self._mode = bool(mode)
 
     def __enter__(self):
-        self._before.append(state.grad)
+        self._before.append((state.grad, state.inference))
         if self._mode:
             state.grad = False
+        state.inference = self._mode
         return self
+
+    def __exit__(self, *exc):
+        state.grad, state.inference = self._before.pop()
 
 
 class set_grad_enabled(_GradMode):  # noqa: N801 - PyTorch's name
@@ -125,5 +129,21 @@ def is_grad_enabled() -> bool:
 
 
 def is_inference_mode_enabled() -> bool:
-    """Always what no_grad says: mlkit keeps no separate inference tensors."""
-    return not state.grad
+    """Whether an inference_mode block is running. (Tensors made in one may be used outside: there is nothing to forbid.)"""
+    return state.inference
+
+
+class set_multithreading_enabled(_GradMode):  # noqa: N801 - PyTorch's name
+    """Accepted for PyTorch's sake: backward runs in the thread that calls it."""
+
+    def __new__(cls, mode: bool):
+        return object.__new__(cls)
+
+    def __init__(self, mode: bool):
+        self._before = []
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *exc):
+        return None

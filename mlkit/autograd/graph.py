@@ -17,6 +17,7 @@ from mlkit.core.value import Hook, Node, Value, add_hook, wrap
 __all__ = [
     "GradientEdge",
     "Node",
+    "allow_mutation_on_saved_tensors",
     "disable_saved_tensors_hooks",
     "get_gradient_edge",
     "increment_version",
@@ -155,6 +156,13 @@ class save_on_cpu(saved_tensors_hooks):  # noqa: N801 - PyTorch's name
         super().__init__(pack, unpack)
 
 
+class allow_mutation_on_saved_tensors(saved_tensors_hooks):  # noqa: N801 - PyTorch's name
+    """Inside, what ops keep for backward is copied, so that changing it in place afterwards does no harm."""
+
+    def __init__(self):
+        super().__init__(lambda tensor: tensor.detach().clone(), lambda packed: packed)
+
+
 @contextlib.contextmanager
 def disable_saved_tensors_hooks(error_message: str):
     """Inside, ``saved_tensors_hooks`` raises a RuntimeError with this message."""
@@ -197,9 +205,7 @@ def register_multi_grad_hook(tensors: Sequence, fn: Callable, *, mode: str = "al
         with lock:
             if gathered["walk"] is not walk:
                 gathered.update(
-                    walk=walk,
-                    grads=[None] * len(nodes),
-                    left=1 if mode == "any" else _reached(nodes, walk),  # type: ignore[arg-type]
+                    walk=walk, grads=[None] * len(nodes), left=1 if mode == "any" else _reached(nodes, walk)
                 )
             gathered["grads"][i] = g
             gathered["left"] -= 1
@@ -211,7 +217,7 @@ def register_multi_grad_hook(tensors: Sequence, fn: Callable, *, mode: str = "al
     return _Several([add_hook(value.tensor_hooks, n, functools.partial(seen, i)) for i, n in enumerate(nodes)])
 
 
-def _reached(nodes: list, walk: tuple) -> int:
+def _reached(nodes: list, walk: Any) -> int:
     """How many of the nodes a backward visits."""
     order, useful = walk
     visited = set(order) if useful is None else useful

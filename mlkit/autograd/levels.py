@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Iterator
 
+from mlkit.core import dispatch
 from mlkit.core.dispatch import Interpreter, complete, operand, promote, state
 from mlkit.core.value import LevelArray, Node, Value, tick, wrap
 from mlkit.ops.registry import Op
@@ -49,6 +50,12 @@ def tracked(t) -> bool:
 class Level(Interpreter):
     """An interpreter whose tensors hold a LevelArray of its own."""
 
+    under: tuple = ()  # the interpreters that were running when it began
+
+    def __enter__(self):
+        self.under = tuple(state.interpreters)
+        return super().__enter__()
+
     def owns(self, t) -> bool:
         return isinstance(t, Value) and isinstance(t._array, LevelArray) and t._array.level is self
 
@@ -67,12 +74,16 @@ class Level(Interpreter):
 
     @contextlib.contextmanager
     def active(self) -> Iterator[None]:
-        """Ops inside come to this level first (used while it handles an op, when it is off the stack)."""
-        state.interpreters.append(self)
+        """Ops inside come to this level first, then to those under it: for when it is off the stack or has ended."""
+        stack = state.interpreters
+        before = list(stack)
+        stack.extend([*(i for i in self.under if i not in before), self])
+        dispatch._count_busy(+1)
         try:
             yield
         finally:
-            state.interpreters.remove(self)
+            stack[:] = before
+            dispatch._count_busy(-1)
 
     @contextlib.contextmanager
     def below(self) -> Iterator[None]:

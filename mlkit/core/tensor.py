@@ -321,7 +321,7 @@ class Tensor(Value):
 
     def backward(self, gradient=None, retain_graph=None, create_graph=False, inputs=None) -> None:
         """Add the gradient of this (scalar) tensor to the ``.grad`` of every leaf that took part in making it."""
-        engine.backward(self, gradient, retain_graph, create_graph, inputs)
+        engine.backward(self, gradient, retain_graph, create_graph, inputs=inputs)
 
     def detach(self):
         """The same memory, cut off from the graph."""

@@ -133,18 +133,20 @@ class Node:
     def __repr__(self) -> str:
         return f"<{self.name()}>"
 
-    def __getattr__(self, name: str):
-        """``_saved_self``, ``_saved_other``, ``_saved_result``, ...: what the node keeps, by PyTorch's names."""
-        rules = getattr(object.__getattribute__(self, "op"), "rules", None) if name.startswith("_saved_") else None
-        wanted = {"self": "input", "result": "out"}.get(name[7:], name[7:])
+    def _kept(self, name: str):
+        """What the node keeps under an input's name, an attribute's, or ``out``."""
+        rules = getattr(self.op, "rules", None)
         for (kind, key), kept in zip(rules.slots if rules else (), self.saved or (), strict=False):
-            if kind == "out" and wanted == "out":
+            if kind == "out" and name == "out":
                 return wrap(kept[0], self) if not isinstance(kept[0], tuple) else tuple(wrap(k[0]) for k in kept)
-            if kind == "input" and self.op.inputs[key] == wanted:
+            if (kind == "input" and self.op.inputs[key] == name) or (kind == "attribute" and key == name):
                 return kept
-            if kind == "attribute" and key == wanted:
-                return kept
-        raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
+        raise AttributeError(f"{self!r} keeps no {name!r}")
+
+    # PyTorch's names for them. (Properties, since a __getattr__ would make every attribute of every node slower.)
+    _saved_self = property(lambda self: self._kept("input"))
+    _saved_other = property(lambda self: self._kept("other"))
+    _saved_result = property(lambda self: self._kept("out"))
 
     @property
     def metadata(self) -> dict:
@@ -186,7 +188,17 @@ class Leaf:
         return "<AccumulateGrad>"
 
     def register_hook(self, hook: Callable) -> Hook:
+        """Call ``hook((), grad_outputs)`` when the gradient has been added."""
         return add_hook(node_hooks, self, hook)
+
+    def register_prehook(self, hook: Callable) -> Hook:
+        """Call ``hook(grad_outputs)`` before the gradient is added; it may return a new one."""
+        return add_hook(node_prehooks, self, hook)
+
+    @property
+    def metadata(self) -> dict:
+        """A dictionary for your own notes about this node."""
+        return node_notes.setdefault(self, {})
 
 
 #: Hooks are rare: kept beside the nodes rather than in each.

@@ -470,11 +470,11 @@ def _conv(op, size, has, tensors, attributes):
             out = apply(op, (fold(x), weight, None if bias_has else bias), attributes)
             out = ops.reshape(out, shape=(size, n, *shape_of(out)[1:]))
         else:
-            out = spread(apply(op, (x, weight), attributes), False, size)
+            out = spread(apply(op, (x, weight, None), attributes), False, size)
     else:
         # every example is a group of its own
         x = fold(spread(x, has[0], size), 1)
-        out = apply(op, (x, fold(weight)), {**attributes, "groups": groups * size})
+        out = apply(op, (x, fold(weight), None), {**attributes, "groups": groups * size})
         out = unfold(out, size, 1)
     if bias is not None and (bias_has or has[1]):
         dims = out._array.ndim - 3

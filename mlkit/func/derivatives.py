@@ -89,7 +89,7 @@ class _Tape:
             outs, ws = [o for o, _ in pairs], [w for _, w in pairs]
             create = self.recording and any(self.outside(o) or tracked(w) for o, w in pairs)
             on_tensors = create or engine.wants_tensors(outs, ws)
-            found = engine.targeted([o._node for o in outs], ws, self.inputs, keep, create, on_tensors)
+            found = engine.targeted([o._node for o in outs], ws, self.inputs, keep or create, create, on_tensors)
         return [ops.zeros_like(x) if g is None else self.result(g) for x, g in zip(self.inputs, found, strict=True)]
 
 

@@ -95,18 +95,19 @@ def functional_call(
                 "tie_weights=False"
             )
         for name in names:
-            for where in places[name]:  # type: ignore[assignment]
-                swap[(id(where[0]), where[1], where[2])] = (where[0], tensor)  # type: ignore[index]
+            for holder, kind, attribute in places[name]:
+                swap[(id(holder), kind, attribute)] = (holder, tensor)
     before = []
     try:
-        for (_, table, key), (owner, tensor) in swap.items():
-            before.append((owner.__dict__[table], key, owner.__dict__[table][key]))
-            owner.__dict__[table][key] = tensor
+        for (_, kind, attribute), (holder, tensor) in swap.items():
+            table = holder.__dict__[kind]
+            before.append((table, attribute, table[attribute]))
+            table[attribute] = tensor
         args = () if args is None else args if isinstance(args, tuple) else (args,)
         return module(*args, **(kwargs or {}))
     finally:
-        for holder, key, old in reversed(before):
-            holder[key] = old
+        for table, attribute, old in reversed(before):
+            table[attribute] = old
 
 
 def stack_module_state(models: Sequence) -> tuple[dict[str, Any], dict[str, Any]]:

@@ -6,10 +6,10 @@ import functools
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-from mlkit.autograd.function import Function, finish, forward
+from mlkit.autograd.function import Function, context, finish, forward
 from mlkit.autograd.levels import Level
 from mlkit.core import inplace
-from mlkit.core.dispatch import apply, ops, record
+from mlkit.core.dispatch import apply, ops, record, state
 from mlkit.core.errors import DimensionError, MlkitError, ValueRangeError
 from mlkit.core.value import LevelArray, Value, wrap
 from mlkit.func import batching, pytree
@@ -61,8 +61,6 @@ class BatchedArray(LevelArray):
         raise self.refusal()
 
     def settle(self) -> Value:
-        from mlkit.core.dispatch import state
-
         if not self.batched:
             return self.inner
         if self.level in state.interpreters:
@@ -208,8 +206,6 @@ class Vmap(Level):
 
     def custom(self, function: type[Function], args: tuple):
         """A Function with batched arguments: by its own vmap, or by running its parts inside this level."""
-        if not any(self.owns(a) for a in args):
-            return function.apply(*args)
         if function.vmap is not Function.vmap:
             in_dims = tuple(0 if self.has(a) else None for a in args)
             info = VmapInfo(self.size, self.randomness)
@@ -220,17 +216,18 @@ class Vmap(Level):
             results: Any = tuple(self._from_front(o, d) for o, d in zip(outputs, dims, strict=True))
             if not any(isinstance(a, Value) and a._node is not None for a in args):
                 return results[0] if single else results
+            output = results[0] if single else results
             with self.active():
-                ctx, _ = forward(function, args)
-            return finish(ctx, args, results[0] if single else results)
-        level = self
+                ctx = context(function, args, output)
+            return finish(ctx, args, output)
+        level, recorded = self, state.grad
         made: dict = {}
 
         class Lowered(Function):
             @staticmethod
             def forward(low, *inner):
                 with level.active():
-                    made["ctx"], made["out"] = forward(function, args)
+                    made["ctx"], made["out"] = forward(function, args, recorded)
                 single = not isinstance(made["out"], (tuple, list))
                 outs = [made["out"]] if single else list(made["out"])
                 low.ctx = made["ctx"]

@@ -7,7 +7,7 @@ from mlkit.core import dtype as dtypes
 from mlkit.core.dispatch import composite, ops
 from mlkit.core.errors import ArgumentError, DtypeError, ShapeError, ValueRangeError
 from mlkit.core.rng import default_generator
-from mlkit.core.value import MetaArray, Value
+from mlkit.core.value import LevelArray, MetaArray, Value
 from mlkit.functional.shaping import unsqueeze
 
 
@@ -256,6 +256,9 @@ def batch_norm(
     if running_mean is not None and input._array.__class__ is not MetaArray:
         n = size // input._array.shape[1]
         for running, fresh, scale in ((running_mean, mean, 1.0), (running_var, var, n / (n - 1))):
+            if isinstance(fresh._array, LevelArray) or isinstance(running._array, LevelArray):
+                running.copy_((running * (1 - momentum) + fresh * (momentum * scale)).detach())
+                continue
             into = running._array
             into *= 1 - momentum
             into += (momentum * scale) * fresh._array
@@ -300,6 +303,9 @@ def one_hot(tensor, num_classes: int = -1):
 
     array = tensor._array
     xp = backends.for_array(array).m.xp
+    if isinstance(array, LevelArray) and num_classes >= 0:
+        classes = ops.index_array(range(num_classes), like=tensor)
+        return ops.cast(ops.eq(ops.unsqueeze(tensor, -1), classes), dtype=dtypes.int64)
     if num_classes == -1:
         num_classes = int(array.max()) + 1
     if array.size and (int(array.min()) < 0 or int(array.max()) >= num_classes):
@@ -387,7 +393,7 @@ def nll_loss(
         return ops.div(ops.sum(loss), ops.sum(scale)) if reduction == "mean" else reduce(loss, reduction)
     if reduction == "mean" and target._array.__class__ is not MetaArray:
         counted = ops.sum(ops.ne(target, ignore_index))
-        if int(counted._array) != target._array.size:
+        if isinstance(target._array, LevelArray) or int(counted._array) != target._array.size:
             return ops.div(ops.neg(ops.sum(picked)), ops.cast_like(counted, picked))
     return reduce(ops.neg(picked), reduction)
 

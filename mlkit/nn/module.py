@@ -11,7 +11,7 @@ from typing import Any
 from mlkit.core import dtype as dtypes
 from mlkit.core import events, rich
 from mlkit.core.device import device as device_class
-from mlkit.core.errors import ArgumentError, CheckpointError
+from mlkit.core.errors import ArgumentError, CheckpointError, MlkitError
 from mlkit.core.tensor import Tensor
 from mlkit.core.value import Hook, Value
 from mlkit.nn.parameter import Buffer, Parameter
@@ -176,8 +176,16 @@ class Module:
             or "module_enter" in events.listeners
             or "module_exit" in events.listeners
         ):
-            return self.forward(*args, **kwargs)
-        return self._call_with_hooks(args, kwargs)
+            try:
+                return self.forward(*args, **kwargs)
+            except MlkitError as error:
+                _name_module(error, self)
+                raise
+        try:
+            return self._call_with_hooks(args, kwargs)
+        except MlkitError as error:
+            _name_module(error, self)
+            raise
 
     def _call_with_hooks(self, args: tuple, kwargs: dict):
         if "module_enter" in events.listeners:
@@ -589,6 +597,21 @@ _global_forward_hooks: OrderedDict = OrderedDict()
 def register_module_forward_hook(hook: Callable) -> Hook:
     """Call ``hook(module, args, output)`` after the forward of every module."""
     return _hook(_global_forward_hooks, hook)
+
+
+def _name_module(error: MlkitError, module: Module) -> None:
+    """Say in the error which module raised it, by its path in ``module``: called from the innermost outwards."""
+    at = error.__dict__.setdefault("mlkit_module", {"innermost": module, "path": "", "inside": module})
+    innermost, inside = at["innermost"], at["inside"]
+    if module is innermost:
+        error.tell("module", repr(module) if not module._modules else type(module).__name__)
+        return
+    name = next((path for path, m in module.named_modules() if m is inside), None)
+    if name is None:
+        return  # it was called from elsewhere: what is known stays
+    at["path"] = f"{name}.{at['path']}" if at["path"] else name
+    at["inside"] = module
+    error.tell("module", f"{at['path']} ({type(innermost).__name__}) of {type(module).__name__}")
 
 
 def _check_name(module: Module, name: str, table: dict) -> None:

@@ -22,10 +22,12 @@ A block is a class body of plain functions::
     say what is kept for backward: a tensor's name, an attribute's, ``out``, ``NAME_shape`` or ``NAME_dtype``.
     Written with ``m`` and operators only, so that on tensors the gradient has a gradient.
 ``jvp(m, tangents, ...)``
-    Forward mode; arguments as in vjp. Without one: elementwise and linear ops have an obvious one, the others
-    differentiate their vjp (see autograd/forward_mode).
+    Forward mode: ``tangents`` has one per tensor, None where it has none; the rest as in vjp. Without one: elementwise
+    and linear ops have an obvious one, the others differentiate their vjp (see autograd/forward_mode).
 ``batch(m, axes, size, tensors..., *, attributes...)``
-    vmap's rule, where the derivation (elementwise: align axes) does not apply.
+    vmap's rule: ``axes`` has 0 for each tensor with the batch in front and None for those without; gives the output (or
+    the tuple of them) with the batch in front. Without one: elementwise ops, reductions and many more have theirs in
+    func/batching, the others run example by example.
 ``prepare(tensors..., *, attributes...) -> dict``
     Brings attributes into canonical form (negative dims, pairs) before anything else sees them.
 

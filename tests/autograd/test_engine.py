@@ -225,3 +225,25 @@ def test_deep_graphs_do_not_recurse():
         y = y + 1
     y.sum().backward()
     assert x.grad.item() == 1.0
+
+
+def test_batched_grads():
+    x, unused = leaf(1.0, 2.0, 3.0), leaf(1.0)
+    y = x**3
+    (rows,) = mlkit.autograd.grad(y, x, mlkit.eye(3), is_grads_batched=True, retain_graph=True)
+    assert rows.tolist() == [[3.0, 0.0, 0.0], [0.0, 12.0, 0.0], [0.0, 0.0, 27.0]]
+    both = mlkit.autograd.grad(y, (x, unused), mlkit.eye(3), is_grads_batched=True, allow_unused=True)
+    assert both[0].tolist() == rows.tolist() and both[1] is None
+    with pytest.raises(RuntimeError, match="second time"):
+        y.sum().backward()
+
+
+def test_prehooks_of_leaves_and_places_of_in_place_changes():
+    x = leaf(1.0, 2.0)
+    (x * 1).grad_fn.next_functions[0][0].register_prehook(lambda grads: (grads[0] * 2,))
+    with mlkit.detect_anomaly():
+        y = x * 1
+        y[0] = 5.0  # written here
+        assert y.grad_fn.where[0].endswith("test_engine.py")
+    y.sum().backward()
+    assert x.grad.tolist() == [0.0, 2.0]

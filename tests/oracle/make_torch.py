@@ -32,6 +32,25 @@ def main() -> None:
     for module in (cases_linalg, cases_fft, cases_special, cases_distributions):
         path = deep.path_of(module)
         print(f"{path.name}: {deep.keep(module, torch, path)} arrays, {path.stat().st_size:,} bytes")
+    _gradients(torch)
+
+
+def _gradients(torch) -> None:
+    """Transforms and gradients (cases_b3), with the classes of the errors."""
+    import torch.utils.checkpoint
+
+    from tests.oracle import cases_b3
+
+    kept = {}
+    for name in cases_b3.PROGRAMS:
+        for key, array in cases_b3.run(name, torch).items():
+            kept[f"program/{name}/{key}"] = np.array(array, order="C")
+    for name in cases_b3.RAISES:
+        error = cases_b3.error_of(name, torch)
+        assert error is not None, f"{name} does not raise"
+        kept[f"error/{name}"] = np.array(cases_b3.builtin_of(error))
+    np.savez_compressed(Path(__file__).with_name("torch_b3.npz"), **kept)
+    print(f"{len(cases_b3.PROGRAMS)} programs, {len(cases_b3.RAISES)} errors, {len(kept)} arrays")
 
 
 if __name__ == "__main__":
