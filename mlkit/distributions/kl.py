@@ -65,7 +65,7 @@ def _find(type_p: type, type_q: type) -> Callable | None:
 
 def kl_divergence(p: Distribution, q: Distribution):
     """KL(p || q), the mean under p of log p - log q: shape (*batch_shape)."""
-    fn = _find(type(p), type(q))
+    fn = _find(type(p), type(q))  # type: ignore[arg-type]
     if fn is None:
         raise MissingFeature(
             f"No KL(p || q) is implemented for p type {type(p).__name__} and q type {type(q).__name__}",
