@@ -1,6 +1,20 @@
 """The primitives: one block per op, one file per family. Importing this fills the registry."""
 
-from mlkit.ops import conv, elementwise, linalg, norm, pool, random, reduce, shape
+from mlkit.ops import activation, conv, elementwise, folding, interpolate, linalg, norm, pool, random, recurrent, reduce, shape
 from mlkit.ops.registry import REGISTRY
 
-__all__ = ["REGISTRY", "conv", "elementwise", "linalg", "norm", "pool", "random", "reduce", "shape"]
+__all__ = [
+    "REGISTRY",
+    "activation",
+    "conv",
+    "elementwise",
+    "folding",
+    "interpolate",
+    "linalg",
+    "norm",
+    "pool",
+    "random",
+    "recurrent",
+    "reduce",
+    "shape",
+]
