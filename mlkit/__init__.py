@@ -216,9 +216,9 @@ mm, bmm, mv, dot = Tensor.mm, Tensor.bmm, Tensor.mv, Tensor.dot
 _LAZY = {
     **{name: (f"mlkit.{name}", None) for name in "nn optim autograd data train observe display plot io utils".split()},
     **{name: (f"mlkit.{name}", None) for name in "cuda backends widgets compiler".split()},
-    "softmax": ("mlkit.functional.neural", "softmax"),
-    "log_softmax": ("mlkit.functional.neural", "log_softmax"),
-    "dropout": ("mlkit.functional.neural", "dropout"),
+    "softmax": ("mlkit.functional.activation", "softmax"),
+    "log_softmax": ("mlkit.functional.activation", "log_softmax"),
+    "dropout": ("mlkit.functional.dropout", "dropout"),
     "summary": ("mlkit.display.summary", "summary"),
     "Trainer": ("mlkit.train", "Trainer"),
 }

@@ -17,7 +17,7 @@ from mlkit.core.errors import ArgumentError, DeviceError, GradientError, ShapeEr
 from mlkit.core.printing import tensor_text
 from mlkit.core.size import Size
 from mlkit.core.value import Hook, Leaf, MetaArray, Value, add_hook, wrap
-from mlkit.functional import arithmetic, creation, indexing, neural, reductions, shaping
+from mlkit.functional import activation, arithmetic, creation, indexing, reductions, shaping
 
 
 def _reflected(op: Callable) -> Callable:
@@ -727,8 +727,8 @@ class Tensor(Value):
     argsort = reductions.argsort
     topk = reductions.topk
     count_nonzero = reductions.count_nonzero
-    softmax = neural.softmax
-    log_softmax = neural.log_softmax
+    softmax = activation.softmax
+    log_softmax = activation.log_softmax
 
     # --- indexing -----------------------------------------------------------------------------------------------------------------------------
 

@@ -1,6 +1,19 @@
 """The primitives: one block per op, one file per family. Importing this fills the registry."""
 
-from mlkit.ops import activation, conv, elementwise, folding, interpolate, linalg, norm, pool, random, recurrent, reduce, shape
+from mlkit.ops import (
+    activation,
+    conv,
+    elementwise,
+    folding,
+    interpolate,
+    linalg,
+    norm,
+    pool,
+    random,
+    recurrent,
+    reduce,
+    shape,
+)
 from mlkit.ops.registry import REGISTRY
 
 __all__ = [

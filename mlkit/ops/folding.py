@@ -33,7 +33,6 @@ class Windows(Op):
     linear = True
 
 
-
 @op(samples=[((2, 3, 5, 6), {"kernel_size": (2, 3), "dilation": (2, 1), "padding": (1, 0), "stride": (1, 2)})])
 class im2col(Windows):
     """input (N, C, H, W) -> (N, C * KH * KW, windows)."""
@@ -82,7 +81,9 @@ class col2im(Windows):
         return MetaArray((input.shape[0], input.shape[1] // each, *size), input.dtype)
 
     def forward(m, input, *, size=REQUIRED, kernel_size=REQUIRED, dilation=(1, 1), padding=(0, 0), stride=(1, 1)):
-        found = col2im.infer(input, size=size, kernel_size=kernel_size, dilation=dilation, padding=padding, stride=stride)
+        found = col2im.infer(
+            input, size=size, kernel_size=kernel_size, dilation=dilation, padding=padding, stride=stride
+        )
         n, c, h, w = found.shape
         counts = columns(size, kernel_size, dilation, padding, stride)
         ph, pw = padding

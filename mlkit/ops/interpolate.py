@@ -71,7 +71,9 @@ def taps(n: int, size: int, mode: str, align_corners: bool, factor, antialias: b
         return np.stack([first, np.minimum(first + 1, n - 1)], 1), np.stack([1 - part, part], 1)
     first = np.floor(source).astype(np.int64)
     part = source - first
-    weights = np.stack([_cubic(part + 1, -0.75), _cubic(part, -0.75), _cubic(1 - part, -0.75), _cubic(2 - part, -0.75)], 1)
+    weights = np.stack(
+        [_cubic(part + 1, -0.75), _cubic(part, -0.75), _cubic(1 - part, -0.75), _cubic(2 - part, -0.75)], 1
+    )
     return np.clip(first[:, None] + np.arange(-1, 3), 0, n - 1), weights
 
 
