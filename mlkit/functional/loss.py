@@ -8,7 +8,7 @@ import warnings
 from mlkit.core import config
 from mlkit.core import dtype as dtypes
 from mlkit.core.dispatch import composite, ops
-from mlkit.core.errors import ArgumentError, DtypeError, ShapeError, ValueRangeError
+from mlkit.core.errors import ArgumentError, BatchError, DtypeError, ShapeError, ValueRangeError
 from mlkit.core.value import MetaArray, Value
 from mlkit.functional.distance import normalize, pairwise_distance
 
@@ -158,7 +158,7 @@ def cross_entropy(
             hint="Use target.long() for class numbers.",
         )
     if label_smoothing < 0 or label_smoothing > 1:
-        raise ValueRangeError(f"label_smoothing must be between 0.0 and 1.0. Got: {label_smoothing}.")
+        raise BatchError(f"label_smoothing must be between 0.0 and 1.0. Got: {label_smoothing}.")
     log_p = ops.log_softmax(input, dim=axis)
     plain = nll_loss(log_p, target, weight, ignore_index=ignore_index, reduction=reduction)
     if label_smoothing == 0:
@@ -274,7 +274,12 @@ def huber_loss(input, target, reduction: str = "mean", delta: float = 1.0, weigh
         raise ShapeError(f"huber_loss does not support non-positive values for delta, got {delta}.")
     distance = ops.abs(ops.sub(input, target))
     small, large = ops.mul(ops.square(distance), 0.5), ops.mul(ops.sub(distance, 0.5 * delta), delta)
-    return _weighted(ops.where(ops.le(distance, delta), small, large), weight, reduction)
+    loss = ops.where(ops.le(distance, delta), small, large)
+    if weight is not None:  # unlike the other weighted losses, the mean is over the count, not the weights
+        if tuple(weight._array.shape) != tuple(loss._array.shape):
+            raise ValueRangeError("Weights and input must have the same size.", f"{weight.shape} and {loss.shape}")
+        loss = ops.mul(loss, weight)
+    return reduced(loss, reduction)
 
 
 @composite

@@ -47,9 +47,7 @@ def pad(input, pad, mode: str = "constant", value: float | None = None):  # noqa
     if mode == "constant":
         return ops.constant_pad(input, widths=tuple(full), value=0.0 if value is None else value)
     if value is not None and value != 0:
-        from mlkit.core.errors import ValueRangeError
-
-        raise ValueRangeError(f'Padding mode "{mode}" doesn\'t take in value argument')
+        raise ShapeError(f'Padding mode "{mode}" doesn\'t take in value argument')
     if mode not in ("reflect", "replicate", "circular"):
         raise MissingFeature(f"Unrecognised padding mode {mode}")
     count = len(pairs)

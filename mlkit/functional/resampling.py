@@ -232,7 +232,11 @@ def grid_sample(input, grid, mode: str = "bilinear", padding_mode: str = "zeros"
         return _read_cubic(input, coordinates, padding_mode, align_corners)
     coordinates = [_within(x, s, padding_mode, align_corners) for x, s in zip(coordinates, spatial, strict=True)]
     if mode == "nearest":
-        return _read(input, [ops.round(x.detach()) for x in coordinates])
+        out = _read(input, [ops.round(x.detach()) for x in coordinates])
+        for x in coordinates:  # the grid belongs to the graph, with slope 0
+            never = ops.lt(ops.mul(ops.isnan(x), 0), 0)
+            out = ops.add(out, ops.unsqueeze(ops.where(never, x, ops.zeros_like(x)), 1))
+        return out
     low = [ops.floor(x.detach()) for x in coordinates]
     total = None
     for corner in range(2**n):

@@ -96,7 +96,8 @@ class Embedding(_Table):
         if embeddings.dim() != 2:
             raise AssertionError("Embeddings parameter is expected to be 2-dimensional")
         how = (padding_idx, max_norm, norm_type, scale_grad_by_freq, sparse)
-        return cls(*embeddings.shape, *how, _weight=embeddings, _freeze=freeze)
+        rows, features = embeddings.shape
+        return cls(rows, features, *how, _weight=embeddings, _freeze=freeze)
 
     def forward(self, input):
         how = (self.padding_idx, self.max_norm, self.norm_type, self.scale_grad_by_freq, self.sparse)
@@ -149,7 +150,8 @@ class EmbeddingBag(_Table):
             raise AssertionError("Embeddings parameter is expected to be 2-dimensional")
         how = (max_norm, norm_type, scale_grad_by_freq, mode, sparse)
         more = {"include_last_offset": include_last_offset, "padding_idx": padding_idx}
-        out = cls(*embeddings.shape, *how, _weight=embeddings, **more)
+        rows, features = embeddings.shape
+        out = cls(rows, features, *how, _weight=embeddings, **more)
         out.weight.requires_grad_(not freeze)
         return out
 

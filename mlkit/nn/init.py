@@ -128,8 +128,8 @@ def orthogonal_(tensor, gain: float = 1, generator=None):
     xp = backends.for_array(flat._array).m.xp
     q, r = xp.linalg.qr(flat._array)
     q = q * xp.sign(xp.diagonal(r))  # the sign that makes the distribution uniform
-    q = wrap(q.T if rows < columns else q)
-    return tensor.copy_((q * gain).reshape(*tensor.shape))
+    q = (q.T if rows < columns else q) * gain
+    return tensor.copy_(wrap(q.reshape(tuple(tensor.shape)).astype(q.dtype)))
 
 
 @no_grad()

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from mlkit.core.errors import ArgumentError, ShapeError
 from mlkit.nn import convolution, linear, normalization
+from mlkit.nn.module import Module
 from mlkit.nn.parameter import UninitializedBuffer, UninitializedParameter, is_lazy
 
 
-class LazyModuleMixin:
+class LazyModuleMixin(Module):
     """Parameters without shape until the first call; then the module turns into ``cls_to_become``.
 
     A subclass defines ``initialize_parameters(input)``, which materializes them.
@@ -16,9 +17,7 @@ class LazyModuleMixin:
     cls_to_become: type | None = None
 
     def _start_lazy(self) -> None:
-        handle = self.register_forward_pre_hook(self._infer_parameters, with_kwargs=True)
-        object.__setattr__(self, "_initialize_hook", handle)
-        self.register_load_state_dict_pre_hook(self._lazy_load_hook)
+        self.register_forward_pre_hook(type(self)._infer_parameters, with_kwargs=True)
 
     def has_uninitialized_params(self) -> bool:
         """Whether a parameter or buffer still waits for its shape."""
@@ -27,27 +26,30 @@ class LazyModuleMixin:
     def initialize_parameters(self, *args, **kwargs) -> None:
         raise NotImplementedError(f"initialize_parameters is not implemented for {type(self).__name__}")
 
-    def _infer_parameters(self, module, args, kwargs=None):
-        self.initialize_parameters(*args, **(kwargs or {}))
+    def _infer_parameters(self, args, kwargs):
+        self.initialize_parameters(*args, **kwargs)
         if self.has_uninitialized_params():
             raise ShapeError(f"module {self._get_name()} has not been fully initialized")
-        self._initialize_hook.remove()
-        object.__delattr__(self, "_initialize_hook")
+        hooks = self._forward_pre_hooks
+        for key in [k for k, hook in hooks.items() if hook is LazyModuleMixin._infer_parameters]:
+            del hooks[key]
         if self.cls_to_become is not None:
             self.__class__ = self.cls_to_become
 
-    def _lazy_load_hook(self, module, state_dict, prefix, *rest) -> None:
+    def _load_from_state_dict(self, state_dict, prefix, *rest) -> None:
         """Take shapes from a checkpoint."""
         for table in (self._parameters, self._buffers):
             for name, own in table.items():
                 given = state_dict.get(prefix + name)
                 if is_lazy(own) and given is not None and not is_lazy(given):
                     own.materialize(tuple(given.shape))
+        super()._load_from_state_dict(state_dict, prefix, *rest)
 
 
 def _lazy_linear(self, input) -> None:
+    if not self.in_features:  # a loaded layer has its weights already
+        self.in_features = self.weight.shape[-1] if not is_lazy(self.weight) else input.shape[-1]
     if self.has_uninitialized_params():
-        self.in_features = input.shape[-1]
         self.weight.materialize((self.out_features, self.in_features))
         if self.bias is not None:
             self.bias.materialize((self.out_features,))
@@ -75,7 +77,7 @@ class LazyLinear(LazyModuleMixin, linear.Linear):
 
     def reset_parameters(self) -> None:
         if not self.has_uninitialized_params() and self.in_features:
-            super().reset_parameters()
+            super().reset_parameters()  # type: ignore[misc]
 
     initialize_parameters = _lazy_linear
 
@@ -92,10 +94,12 @@ class _LazyConv(LazyModuleMixin):
 
     def reset_parameters(self) -> None:
         if not self.has_uninitialized_params() and self.in_channels:
-            super().reset_parameters()
+            super().reset_parameters()  # type: ignore[misc]
 
     def initialize_parameters(self, input, *args, **kwargs) -> None:
         if not self.has_uninitialized_params():
+            if not self.in_channels:  # a loaded layer has its weights already
+                self.in_channels = self.weight.shape[0] if self.transposed else self.weight.shape[1] * self.groups
             return
         if input.ndim not in (self.n + 1, self.n + 2):
             raise ShapeError(
@@ -140,7 +144,8 @@ class _LazyNorm(LazyModuleMixin):
         how = {"device": device, "dtype": dtype}
         if self.affine:
             self.weight = UninitializedParameter(**how)
-            self.bias = UninitializedParameter(**how)
+            if self.bias is not None:
+                self.bias = UninitializedParameter(**how)
         if self.track_running_stats:
             self._buffers["running_mean"] = UninitializedBuffer(**how)
             self._buffers["running_var"] = UninitializedBuffer(**how)
@@ -148,10 +153,13 @@ class _LazyNorm(LazyModuleMixin):
 
     def reset_parameters(self) -> None:
         if not self.has_uninitialized_params() and self.num_features:
-            super().reset_parameters()
+            super().reset_parameters()  # type: ignore[misc]
 
     def initialize_parameters(self, input) -> None:
         if not self.has_uninitialized_params():
+            if not self.num_features:  # a loaded layer has its values already
+                own = self.weight if self.affine else self.running_mean
+                self.num_features = input.shape[1] if own is None else own.shape[0]
             return
         single = isinstance(self, normalization._InstanceNorm) and input.ndim == min(self.ranks)
         self.num_features = input.shape[0 if single else 1]
@@ -164,17 +172,17 @@ class _LazyNorm(LazyModuleMixin):
 
 def _batch_norm_start(
     self, eps: float = 1e-5, momentum: float | None = 0.1, affine: bool = True, track_running_stats: bool = True,
-    device=None, dtype=None,
+    device=None, dtype=None, bias: bool = True,
 ) -> None:  # fmt: skip
-    self.cls_to_become.__init__(self, 0, eps, momentum, affine, track_running_stats, device, dtype)
+    self.cls_to_become.__init__(self, 0, eps, momentum, affine, track_running_stats, device, dtype, bias)
     self._lazy(device, dtype)
 
 
 def _instance_norm_start(
     self, eps: float = 1e-5, momentum: float = 0.1, affine: bool = True, track_running_stats: bool = True, device=None,
-    dtype=None,
+    dtype=None, bias: bool = True,
 ) -> None:  # fmt: skip
-    self.cls_to_become.__init__(self, 0, eps, momentum, affine, track_running_stats, device, dtype)
+    self.cls_to_become.__init__(self, 0, eps, momentum, affine, track_running_stats, device, dtype, bias)
     self._lazy(device, dtype)
 
 

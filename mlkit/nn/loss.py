@@ -16,7 +16,7 @@ tensor(0.)
 from __future__ import annotations
 
 from mlkit.core.errors import ValueRangeError
-from mlkit.core.value import Value
+from mlkit.core.tensor import Tensor
 from mlkit.functional import ctc, loss
 from mlkit.functional.distance import pairwise_distance
 from mlkit.nn.module import Module
@@ -349,7 +349,7 @@ class FocalLoss(_Loss):
 
     def __init__(self, alpha=None, gamma: float = 2.0, reduction: str = "mean"):
         super().__init__(reduction=reduction)
-        if isinstance(alpha, Value):
+        if isinstance(alpha, Tensor):
             self.register_buffer("alpha", alpha)
         else:
             self.alpha = alpha

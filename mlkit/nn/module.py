@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import weakref
 from collections import OrderedDict, namedtuple
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -79,15 +78,15 @@ class Module:
                 f"{type(self).__name__}.__init__ must begin with super().__init__()."
             )
         if isinstance(new, Parameter):
-            self._forget(name)
+            self._forget(name, parts["_parameters"])
             parts["_parameters"][name] = (
                 _registered("parameter", self, name, new) if _global_hooks["parameter"] else new
             )
         elif isinstance(new, Module):
-            self._forget(name)
+            self._forget(name, parts["_modules"])
             parts["_modules"][name] = _registered("module", self, name, new) if _global_hooks["module"] else new
         elif isinstance(new, Buffer):
-            self._forget(name)
+            self._forget(name, parts["_buffers"])
             self.register_buffer(name, new, persistent=new.persistent)
         elif "_parameters" in parts and name in parts["_parameters"]:
             if new is not None:
@@ -111,9 +110,11 @@ class Module:
         else:
             object.__setattr__(self, name, new)
 
-    def _forget(self, name: str) -> None:
+    def _forget(self, name: str, keep: dict) -> None:
+        """Take a name out of all tables but ``keep``, where a new value takes the old one's place in the order."""
         for table in (self.__dict__, self._parameters, self._buffers, self._modules):
-            table.pop(name, None)
+            if table is not keep:
+                table.pop(name, None)
         self._non_persistent_buffers_set.discard(name)
 
     def __getattr__(self, name: str) -> Any:
@@ -296,8 +297,8 @@ class Module:
                 seen.add(module)
                 yield name, module
 
-    def modules(self) -> Iterator[Module]:
-        for _, module in self.named_modules():
+    def modules(self, remove_duplicate: bool = True) -> Iterator[Module]:
+        for _, module in self.named_modules(remove_duplicate=remove_duplicate):
             yield module
 
     def named_modules(
@@ -355,6 +356,18 @@ class Module:
         """The module at a dotted path."""
         return self._walk(target)
 
+    def set_submodule(self, target: str, module: Module, strict: bool = False) -> None:
+        """Put ``module`` at a dotted path; ``strict`` refuses a path where none was."""
+        if not target:
+            raise ValueRangeError("Cannot set the submodule without a target name!")
+        path, _, name = target.rpartition(".")
+        owner = self._walk(path)
+        if strict and name not in owner._modules:
+            raise AttributeError(f"{type(owner).__name__} has no attribute `{name}`")
+        if not isinstance(module, Module):
+            raise ValueRangeError(f"`module` is not an nn.Module, found {type(module).__name__}")
+        setattr(owner, name, module)
+
     def get_parameter(self, target: str) -> Parameter:
         """The parameter at a dotted path."""
         path, _, name = target.rpartition(".")
@@ -408,18 +421,22 @@ class Module:
                     parameter._grad = parameter._grad.detach()
                     parameter._grad.zero_()
 
-    def _convert(self, fn: Callable[[Tensor], Tensor]):
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True):
         """Replace the content of every parameter and buffer; their identity stays, so optimizers keep them."""
-        for module in self.modules():
-            for parameter in module._parameters.values():
-                if parameter is not None:
-                    parameter._array = fn(parameter.detach())._array
-                    parameter.__dict__.pop("_storage", None)
-                    if parameter._grad is not None:
-                        parameter._grad = fn(parameter._grad.detach())
-            for name, buffer in module._buffers.items():
-                if buffer is not None:
-                    module._buffers[name] = fn(buffer)
+        if recurse:
+            for module in self.children():
+                module._apply(fn)
+        for parameter in self._parameters.values():
+            if parameter is not None:
+                parameter._array = fn(parameter.detach())._array
+                parameter.__dict__.pop("_storage", None)
+                if parameter._grad is not None:
+                    parameter._grad = fn(parameter._grad.detach())
+        for name, buffer in self._buffers.items():
+            if buffer is not None and is_lazy(buffer):
+                buffer._array = fn(buffer.detach())._array
+            elif buffer is not None:
+                self._buffers[name] = fn(buffer)
         return self
 
     def to(self, *args, device=None, dtype=None, non_blocking: bool = False, memory_format=None):
@@ -438,7 +455,7 @@ class Module:
             wanted = dtype if dtype is not None and (t.is_floating_point() or t.is_complex()) else None
             return t.to(device=device, dtype=wanted)
 
-        return self._convert(convert)
+        return self._apply(convert)
 
     def cpu(self):
         return self.to("cpu")
@@ -450,7 +467,7 @@ class Module:
         """Fresh uninitialised memory on a device, for a model made on "meta"."""
         from mlkit.functional.creation import empty
 
-        return self._convert(lambda t: empty(*t.shape, dtype=t.dtype, device=device))
+        return self._apply(lambda t: empty(*t.shape, dtype=t.dtype, device=device))
 
     def float(self):
         return self.to(dtypes.float32)
@@ -493,7 +510,8 @@ class Module:
         The result's ``_metadata`` holds each module's version. (The positional form (destination, prefix, keep_vars) is
         PyTorch's old one.)
         """
-        destination, prefix, keep_vars = (*args, *(destination, prefix, keep_vars)[len(args) :])
+        given = [*args, *(destination, prefix, keep_vars)[len(args) :]]
+        destination, prefix, keep_vars = given
         if destination is None:
             destination = OrderedDict()
             destination._metadata = OrderedDict()  # type: ignore[attr-defined]
@@ -529,8 +547,7 @@ class Module:
 
     def register_load_state_dict_pre_hook(self, hook: Callable) -> Hook:
         """Call ``hook(module, state_dict, prefix, local_metadata, strict, missing, unexpected, errors)`` before loading."""
-        reference = weakref.ref(self)
-        return _hook(self._load_state_dict_pre_hooks, lambda *args: hook(reference(), *args))
+        return _hook(self._load_state_dict_pre_hooks, _WithModule(hook))
 
     def register_load_state_dict_post_hook(self, hook: Callable) -> Hook:
         """Call ``hook(module, incompatible_keys)`` after loading."""
@@ -546,7 +563,8 @@ class Module:
         assign = local_metadata.get("assign_to_params_buffers", False)
         loading = _loading[-1] if _loading else _Loading(assign)
         for hook in list(self._load_state_dict_pre_hooks.values()):
-            hook(state_dict, prefix, local_metadata, strict, missing_keys, unexpected_keys, error_msgs)
+            given = (state_dict, prefix, local_metadata, strict, missing_keys, unexpected_keys, error_msgs)
+            hook(self, *given) if isinstance(hook, _WithModule) else hook(*given)
         skip = self._non_persistent_buffers_set
         members = [(n, p) for n, p in self._parameters.items() if p is not None]
         members += [(n, b) for n, b in self._buffers.items() if b is not None and n not in skip]
@@ -642,13 +660,16 @@ class Module:
 
     def __repr__(self) -> str:
         extra = self.extra_repr()
-        lines = []
+        if not self._modules:
+            return (
+                f"{self._get_name()}("
+                + (extra if "\n" not in extra else "\n  " + extra.replace("\n", "\n  ") + "\n")
+                + ")"
+            )
+        lines = extra.split("\n") if extra else []
         for name, module in self._modules.items():
             lines.append(f"({name}): " + repr(module).replace("\n", "\n  "))
-        if not lines:
-            return f"{self._get_name()}({extra})"
-        head = f"{self._get_name()}({extra}"
-        return head + ("\n  " if not extra else "\n  ") + "\n  ".join(lines) + "\n)"
+        return f"{self._get_name()}(\n  " + "\n  ".join(lines) + "\n)"
 
     def _repr_html_(self):
         return rich.repr_html(self)
@@ -743,6 +764,16 @@ def _registered(kind: str, module: Module, name: str, member):
         result = hook(module, name, member)
         member = member if result is None else result
     return member
+
+
+class _WithModule:
+    """A load_state_dict hook that gets the module: whichever holds the hook, a copy too."""
+
+    def __init__(self, hook: Callable):
+        self.hook = hook
+
+    def __call__(self, module: Module, *args) -> None:
+        self.hook(module, *args)
 
 
 class _Loading:

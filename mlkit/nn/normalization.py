@@ -17,7 +17,9 @@ class _NormBase(Module):
     ranks: tuple[int, ...]
     _version = 2
 
-    def __init__(self, num_features: int, eps, momentum, affine: bool, track_running_stats: bool, device, dtype):
+    def __init__(
+        self, num_features: int, eps, momentum, affine: bool, track_running_stats: bool, device, dtype, bias: bool
+    ):
         super().__init__()
         how = {"device": device, "dtype": dtype}
         self.num_features = num_features
@@ -25,16 +27,11 @@ class _NormBase(Module):
         self.momentum = momentum
         self.affine = affine
         self.track_running_stats = track_running_stats
-        self._register(
-            lambda start: Parameter(start(num_features, **how)), lambda start: start(num_features, **how), device
-        )
-
-    def _register(self, parameter, buffer, device) -> None:
-        for name, start in (("weight", ones), ("bias", zeros)):
-            self.register_parameter(name, parameter(start) if self.affine else None)
+        for name, start, there in (("weight", ones, affine), ("bias", zeros, affine and bias)):
+            self.register_parameter(name, Parameter(start(num_features, **how)) if there else None)
         for name, start in (("running_mean", zeros), ("running_var", ones)):
-            self.register_buffer(name, buffer(start) if self.track_running_stats else None)
-        count = tensor(0, dtype=dtypes.int64, device=device) if self.track_running_stats else None
+            self.register_buffer(name, start(num_features, **how) if track_running_stats else None)
+        count = tensor(0, dtype=dtypes.int64, device=device) if track_running_stats else None
         self.register_buffer("num_batches_tracked", count)
 
     def reset_running_stats(self) -> None:
@@ -47,7 +44,8 @@ class _NormBase(Module):
         self.reset_running_stats()
         if self.affine:
             init.ones_(self.weight)
-            init.zeros_(self.bias)
+            if self.bias is not None:
+                init.zeros_(self.bias)
 
     def _check_input_dim(self, input) -> None:
         if input.ndim not in self.ranks:
@@ -73,7 +71,7 @@ class _NormBase(Module):
     def extra_repr(self) -> str:
         return (
             f"{self.num_features}, eps={self.eps}, momentum={self.momentum}, affine={self.affine}, "
-            f"track_running_stats={self.track_running_stats}"
+            f"bias={self.bias is not None}, track_running_stats={self.track_running_stats}"
         )
 
 
@@ -87,8 +85,9 @@ class _BatchNorm(_NormBase):
         track_running_stats: bool = True,
         device=None,
         dtype=None,
+        bias: bool = True,
     ):
-        super().__init__(num_features, eps, momentum, affine, track_running_stats, device, dtype)
+        super().__init__(num_features, eps, momentum, affine, track_running_stats, device, dtype, bias)
 
     def forward(self, input):
         self._check_input_dim(input)
@@ -152,8 +151,9 @@ class SyncBatchNorm(_BatchNorm):
         process_group=None,
         device=None,
         dtype=None,
+        bias: bool = True,
     ):
-        super().__init__(num_features, eps, momentum, affine, track_running_stats, device, dtype)
+        super().__init__(num_features, eps, momentum, affine, track_running_stats, device, dtype, bias)
         self.process_group = process_group
 
     def _check_input_dim(self, input) -> None:
@@ -177,9 +177,7 @@ class SyncBatchNorm(_BatchNorm):
             for table in ("_parameters", "_buffers"):
                 getattr(out, table).update(getattr(module, table))
         for name, child in module.named_children():
-            out.add_module(name, cls.convert_sync_batchnorm(child, process_group)) if out is not module else (
-                module._modules.__setitem__(name, cls.convert_sync_batchnorm(child, process_group))
-            )
+            out._modules[name] = cls.convert_sync_batchnorm(child, process_group)
         return out
 
 
@@ -193,8 +191,9 @@ class _InstanceNorm(_NormBase):
         track_running_stats: bool = False,
         device=None,
         dtype=None,
+        bias: bool = True,
     ):
-        super().__init__(num_features, eps, momentum, affine, track_running_stats, device, dtype)
+        super().__init__(num_features, eps, momentum, affine, track_running_stats, device, dtype, bias)
 
     def forward(self, input):
         self._check_input_dim(input)
@@ -253,7 +252,14 @@ class GroupNorm(Module):
     """
 
     def __init__(
-        self, num_groups: int, num_channels: int, eps: float = 1e-5, affine: bool = True, device=None, dtype=None
+        self,
+        num_groups: int,
+        num_channels: int,
+        eps: float = 1e-5,
+        affine: bool = True,
+        device=None,
+        dtype=None,
+        bias: bool = True,
     ):
         super().__init__()
         if num_channels % num_groups:
@@ -264,18 +270,19 @@ class GroupNorm(Module):
         self.affine = affine
         how = {"device": device, "dtype": dtype}
         self.register_parameter("weight", Parameter(ones(num_channels, **how)) if affine else None)
-        self.register_parameter("bias", Parameter(zeros(num_channels, **how)) if affine else None)
+        self.register_parameter("bias", Parameter(zeros(num_channels, **how)) if affine and bias else None)
 
     def reset_parameters(self) -> None:
         if self.affine:
             init.ones_(self.weight)
-            init.zeros_(self.bias)
+            if self.bias is not None:
+                init.zeros_(self.bias)
 
     def forward(self, input):
         return normalization.group_norm(input, self.num_groups, self.weight, self.bias, self.eps)
 
     def extra_repr(self) -> str:
-        return f"{self.num_groups}, {self.num_channels}, eps={self.eps}, affine={self.affine}"
+        return f"{self.num_groups}, {self.num_channels}, eps={self.eps}, affine={self.affine}, bias={self.bias is not None}"
 
 
 def _shape(normalized_shape) -> tuple:
@@ -349,8 +356,8 @@ class RMSNorm(Module):
         if self.elementwise_affine:
             init.ones_(self.weight)
 
-    def forward(self, input):
-        return normalization.rms_norm(input, self.normalized_shape, self.weight, self.eps)
+    def forward(self, x):
+        return normalization.rms_norm(x, self.normalized_shape, self.weight, self.eps)
 
     def extra_repr(self) -> str:
         return f"{self.normalized_shape}, eps={self.eps}, elementwise_affine={self.elementwise_affine}"
@@ -368,26 +375,6 @@ class LocalResponseNorm(Module):
 
     def forward(self, input):
         return normalization.local_response_norm(input, self.size, self.alpha, self.beta, self.k)
-
-    def extra_repr(self) -> str:
-        return f"{self.size}, alpha={self.alpha}, beta={self.beta}, k={self.k}"
-
-
-class CrossMapLRN2d(Module):
-    """Local response normalisation as Torch 7 had it: (N, C, H, W), an odd window centred on each channel."""
-
-    def __init__(self, size: int, alpha: float = 1e-4, beta: float = 0.75, k: float = 1):
-        super().__init__()
-        self.size = size
-        self.alpha = alpha
-        self.beta = beta
-        self.k = k
-
-    def forward(self, input):
-        if input.ndim != 4:
-            raise ShapeError(f"CrossMapLRN2d: Expected input to be 4D, got {input.ndim}D instead.")
-        window = 2 * ((self.size - 1) // 2) + 1
-        return normalization.local_response_norm(input, window, self.alpha * window / self.size, self.beta, self.k)
 
     def extra_repr(self) -> str:
         return f"{self.size}, alpha={self.alpha}, beta={self.beta}, k={self.k}"

@@ -51,7 +51,7 @@ class _Uninitialized:
     def materialize(self, shape, device=None, dtype=None) -> None:
         """Become an ordinary parameter or buffer of that shape, with values still to be set."""
         how = {"dtype": self.dtype if dtype is None else dtype, "device": self.device if device is None else device}
-        self._array = empty(*shape, **how)._array
+        object.__setattr__(self, "_array", empty(*shape, **how)._array)
         self.__class__ = self.cls_to_become
 
     @property

@@ -74,7 +74,7 @@ class RNNBase(Module):
         for layer in range(num_layers):
             for direction in range(directions):
                 ins = input_size if layer == 0 else out * directions
-                shapes = {"weight_ih": (rows, ins), "weight_hh": (rows, out)}
+                shapes: dict[str, tuple] = {"weight_ih": (rows, ins), "weight_hh": (rows, out)}
                 shapes |= {"bias_ih": (rows,), "bias_hh": (rows,)} if bias else {}
                 shapes |= {"weight_hr": (proj_size, hidden_size)} if proj_size else {}
                 end = f"_l{layer}{'_reverse' if direction else ''}"
@@ -102,7 +102,7 @@ class RNNBase(Module):
         return self.num_layers * (2 if self.bidirectional else 1), batch, size
 
     def _check_state(self, state, batch: int, size: int, name: str, batched: bool) -> None:
-        wanted = self._expected(batch, size)
+        wanted: tuple = self._expected(batch, size)
         if not batched:
             wanted = (wanted[0], wanted[2])
         if state.ndim != len(wanted):

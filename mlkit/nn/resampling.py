@@ -20,10 +20,9 @@ class Upsample(Module):
         super().__init__()
         self.name = type(self).__name__
         self.size = size
-        if isinstance(scale_factor, (tuple, list)):
-            self.scale_factor = tuple(float(f) for f in scale_factor)
-        else:
-            self.scale_factor = float(scale_factor) if scale_factor else None
+        several = isinstance(scale_factor, (tuple, list))
+        one = float(scale_factor) if scale_factor and not several else None
+        self.scale_factor = tuple(float(f) for f in scale_factor) if several else one
         self.mode = mode
         self.align_corners = align_corners
         self.recompute_scale_factor = recompute_scale_factor

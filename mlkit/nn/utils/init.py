@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from mlkit.nn.module import Module
 
 
-def skip_init(module_cls: type[Module], *args, **kwargs) -> Module:
+def skip_init(module_cls: Callable[..., Module], *args, **kwargs) -> Module:
     """A module whose parameters are allocated but not initialised, for values that are loaded anyway.
 
     >>> import mlkit
