@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import zipfile
+import json
 from functools import cache
 from pathlib import Path
 
@@ -11,8 +11,28 @@ import numpy as np
 
 @cache
 def _kept() -> dict[str, np.ndarray]:
-    with np.load(Path(__file__).with_name("torch.npz")) as kept:
-        return dict(kept)
+    found: dict[str, np.ndarray] = {}
+    for path in sorted(Path(__file__).parent.glob("torch*.npz")):
+        with np.load(path) as kept:
+            found.update(unpack(kept) if "index" in kept else kept)
+    return found
+
+
+def pack(arrays: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """Many small arrays as two, for a file without thousands of entries: their bytes, and what is where."""
+    index = [[key, a.dtype.str, a.shape] for key, a in arrays.items()]
+    data = b"".join(np.ascontiguousarray(a).tobytes() for a in arrays.values())
+    return {"index": np.array(json.dumps(index)), "bytes": np.frombuffer(data, np.uint8)}
+
+
+def unpack(kept) -> dict[str, np.ndarray]:
+    """The arrays that ``pack`` put together."""
+    data, place, found = kept["bytes"].tobytes(), 0, {}
+    for key, dtype, shape in json.loads(kept["index"].item()):
+        count = int(np.prod(shape))
+        found[key] = np.frombuffer(data, dtype, count, place).reshape(shape)
+        place += count * np.dtype(dtype).itemsize
+    return found
 
 
 def expected(prefix: str) -> dict[str, np.ndarray]:
@@ -35,33 +55,6 @@ def compare(got: dict[str, np.ndarray], prefix: str, loose: bool = False) -> Non
             np.testing.assert_allclose(got[key], array, rtol=rtol, atol=atol, err_msg=key)
         else:
             np.testing.assert_array_equal(got[key], array, err_msg=key)
-
-
-@cache
-def kept_layers() -> dict[str, np.ndarray]:
-    """PyTorch's arrays of the layers and functional forms (see make_torch.save)."""
-    found: dict[str, np.ndarray] = {}
-    for file in ("torch_c1.npz", "torch_c1_cases.npz"):
-        with zipfile.ZipFile(Path(__file__).with_name(file)) as archive:
-            data = archive.read("data.bin")
-            index = archive.read("index.txt").decode().split("\n")
-        for line in index:
-            if "|" not in line:
-                name, _, other = line.partition("=")
-                found[name] = found[other]
-                continue
-            name, dtype, shape, start = line.split("|")
-            sizes = tuple(int(n) for n in shape.split(",") if n)
-            count = int(np.prod(sizes)) if sizes else 1
-            found[name] = np.frombuffer(data, np.dtype(dtype), count, int(start)).reshape(sizes)
-    return found
-
-
-def expected_layer(prefix: str) -> dict[str, np.ndarray]:
-    """PyTorch's arrays of one case or layer, by key."""
-    found = {k[len(prefix) + 1 :]: v for k, v in kept_layers().items() if k.startswith(prefix + "/")}
-    assert found, f"no numbers kept for {prefix}: run python -m tests.oracle.make_torch"
-    return found
 
 
 def differences(got: dict[str, np.ndarray], wanted: dict[str, np.ndarray], loose: bool = False) -> list[str]:

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
-from tests.oracle import differences, expected_layer, programs_c1
+from tests.oracle import differences, expected, programs_layers
 
 COLUMNS = ("forward", "gradient", "state_dict", "text", "from PyTorch", "to PyTorch")
 
@@ -33,11 +33,11 @@ def row(name: str) -> dict[str, list[str]]:
     """What differs in each column; nothing, where all is well."""
     import mlkit
 
-    wanted = expected_layer(f"layer/{name}")
+    wanted = expected(f"layer/{name}")
     found: dict[str, list[str]] = {column: [] for column in COLUMNS}
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        got = programs_c1.run(name, mlkit)
+        got = programs_layers.run(name, mlkit)
         for line in differences(got, wanted, name in LOOSE):
             key = line.split(":")[0]
             found[_part(key) if key in wanted or key in got else "state_dict"].append(line)
@@ -60,8 +60,8 @@ def exchange(name: str, wanted: dict) -> tuple[list[str], list[str]]:
     import mlkit
 
     state = {key[len("before.") :]: array for key, array in wanted.items() if key.startswith("before.")}
-    scope = programs_c1.tools(name, mlkit)
-    layer, inputs = programs_c1.parts(name)
+    scope = programs_layers.tools(name, mlkit)
+    layer, inputs = programs_layers.parts(name)
     exec(f"layer = {layer}.double()\nargs = arguments({inputs})", scope)
     module = scope["layer"]
     module.load_state_dict({key: mlkit.tensor(array) for key, array in _through_a_file(state).items()})
@@ -74,7 +74,7 @@ def exchange(name: str, wanted: dict) -> tuple[list[str], list[str]]:
 
 
 def main() -> None:
-    names = list(programs_c1.LAYERS)
+    names = list(programs_layers.LAYERS)
     width = max(map(len, names))
     print("layer".ljust(width), *(column.ljust(12) for column in COLUMNS))
     good = 0
@@ -83,7 +83,7 @@ def main() -> None:
         good += not any(found.values())
         print(name.ljust(width), *(("differs" if found[column] else "yes").ljust(12) for column in COLUMNS))
     print(f"\n{good} of {len(names)} rows agree in every column")
-    for name, why in programs_c1.LEFT_OUT.items():
+    for name, why in programs_layers.LEFT_OUT.items():
         print(f"left out: {name} ({why})")
 
 

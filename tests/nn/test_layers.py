@@ -13,35 +13,35 @@ import pytest
 import mlkit
 from mlkit import nn
 from mlkit.nn import functional as F
-from tests.oracle import cases_c1, differences, expected_layer, kept_layers, parity, programs_c1
-from tests.oracle.signatures_c1 import found, text
+from tests.oracle import cases_layers, differences, expected, parity, programs_layers
+from tests.oracle.signatures import found, text
 
 pytestmark = pytest.mark.filterwarnings("ignore")
 
 
-@pytest.mark.parametrize("name", programs_c1.LAYERS)
+@pytest.mark.parametrize("name", programs_layers.LAYERS)
 def test_layer(name):
     assert {column: lines for column, lines in parity.row(name).items() if lines} == {}
 
 
-@pytest.mark.parametrize("name", cases_c1.CASES)
+@pytest.mark.parametrize("name", cases_layers.CASES)
 def test_function(name):
-    got = cases_c1.run(name, cases_c1.CASES[name], mlkit, F)
-    assert differences(got, expected_layer(f"case/{name}")) == []
+    got = cases_layers.run(name, cases_layers.CASES[name], mlkit, F)
+    assert differences(got, expected(f"function/{name}")) == []
 
 
-@pytest.mark.parametrize("number", range(len(cases_c1.BAD)))
+@pytest.mark.parametrize("number", range(len(cases_layers.BAD)))
 def test_bad_argument(number):
-    expression, kind = expected_layer(f"bad/{number}")["kind"].tolist()
-    assert expression == cases_c1.BAD[number], "run python -m tests.oracle.make_torch"
+    expression, kind = expected(f"bad/{number}")["kind"].tolist()
+    assert expression == cases_layers.BAD[number], "run python -m tests.oracle.make_torch"
     with pytest.raises(getattr(__import__("builtins"), kind)):
-        cases_c1.evaluate(expression, mlkit)
+        cases_layers.evaluate(expression, mlkit)
 
 
 def test_every_class_of_pytorch_is_here_or_left_out_for_a_reason():
-    missing = {name for name in programs_c1.TORCH_NN if not hasattr(nn, name)}
-    assert missing == set(programs_c1.LEFT_OUT)
-    assert all(len(why) > 20 for why in programs_c1.LEFT_OUT.values())
+    missing = {name for name in programs_layers.TORCH_NN if not hasattr(nn, name)}
+    assert missing == set(programs_layers.LEFT_OUT)
+    assert all(len(why) > 20 for why in programs_layers.LEFT_OUT.values())
 
 
 #: what is not here, and why; and signatures that differ on purpose
@@ -62,8 +62,7 @@ ELSEWHERE = {
 
 
 def test_signatures_are_pytorchs():
-    prefix = "signature/"
-    wanted = {k[len(prefix) :]: str(v) for k, v in kept_layers().items() if k.startswith(prefix)}
+    wanted = {path: str(line) for path, line in expected("signature").items()}
     assert len(wanted) > 300
     missing, differ = [], {}
     for path, line in wanted.items():
@@ -74,12 +73,12 @@ def test_signatures_are_pytorchs():
         own = text(found(mlkit, path))
         if own not in (line, "args, kwargs") and not owner.endswith("_with_indices"):
             differ[path] = f"{own} is not {line}"
-    assert set(missing) - {f"nn.{name}" for name in programs_c1.LEFT_OUT} == set(ELSEWHERE)
+    assert set(missing) - {f"nn.{name}" for name in programs_layers.LEFT_OUT} == set(ELSEWHERE)
     assert differ == {}
 
 
 def test_every_layer_has_a_program():
-    covered = {name.split("_")[0] for name in programs_c1.LAYERS}
+    covered = {name.split("_")[0] for name in programs_layers.LAYERS}
     own = {
         "ContrastiveLoss",
         "DiceLoss",
@@ -90,7 +89,7 @@ def test_every_layer_has_a_program():
         "SinusoidalPositions",
     }
     classes = {name for name in nn.__all__ if inspect.isclass(getattr(nn, name))}
-    assert classes - covered - programs_c1.WITHOUT_NUMBERS == own  # tested below against their definitions
+    assert classes - covered - programs_layers.WITHOUT_NUMBERS == own  # tested below against their definitions
 
 
 def test_every_public_layer_says_what_it_does():
