@@ -443,9 +443,9 @@ _LAZY = {
         name: ("mlkit.autograd.anomaly_mode", name)
         for name in "is_anomaly_enabled is_anomaly_check_nan_enabled".split()
     },
-    "softmax": ("mlkit.functional.neural", "softmax"),
-    "log_softmax": ("mlkit.functional.neural", "log_softmax"),
-    "dropout": ("mlkit.functional.neural", "dropout"),
+    "softmax": ("mlkit.functional.activation", "softmax"),
+    "log_softmax": ("mlkit.functional.activation", "log_softmax"),
+    "dropout": ("mlkit.functional.dropout", "dropout"),
     "summary": ("mlkit.display.summary", "summary"),
     **{
         name: ("mlkit.nn.functional", name)

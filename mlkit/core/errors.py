@@ -54,6 +54,10 @@ class ValueRangeError(MlkitError, ValueError):
     """An argument of the right kind with a value that cannot work."""
 
 
+class BatchError(ShapeError, ValueError):
+    """Predictions and targets that do not belong together: PyTorch refuses some with RuntimeError, some with ValueError."""
+
+
 class DimensionError(MlkitError, IndexError):
     """A dimension or an index that the tensor does not have."""
 

@@ -22,12 +22,12 @@ from mlkit.core.size import Size
 from mlkit.core.storage import TypedStorage, UntypedStorage
 from mlkit.core.value import Hook, Leaf, MetaArray, Value, add_hook, wrap
 from mlkit.functional import (
+    activation,
     arithmetic,
     creation,
     indexing,
     interop,
     linear_algebra,
-    neural,
     products,
     reductions,
     sets,
@@ -944,8 +944,8 @@ class Tensor(Value):
     renorm = statistics.renorm
     unique = sets.unique
     unique_consecutive = sets.unique_consecutive
-    softmax = neural.softmax
-    log_softmax = neural.log_softmax
+    softmax = activation.softmax
+    log_softmax = activation.log_softmax
 
     # --- special functions ---------------------------------------------------------------------------------------------------------------------
 

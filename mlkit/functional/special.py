@@ -173,16 +173,16 @@ mvlgamma = multigammaln
 
 def softmax(input, dim: int, *, dtype=None):
     """exp(input) divided by its sum along ``dim``."""
-    from mlkit.functional import neural
+    from mlkit.functional import activation
 
-    return neural.softmax(input, dim, dtype=dtype)
+    return activation.softmax(input, dim, dtype=dtype)
 
 
 def log_softmax(input, dim: int, *, dtype=None):
     """log of softmax, stable."""
-    from mlkit.functional import neural
+    from mlkit.functional import activation
 
-    return neural.log_softmax(input, dim, dtype=dtype)
+    return activation.log_softmax(input, dim, dtype=dtype)
 
 
 @takes_out

@@ -9,8 +9,10 @@ from mlkit.core.value import Value
 class BackwardHooks:
     """Passes a module's inputs and outputs through identity ops whose gradients it sees."""
 
-    def __init__(self, module):
+    def __init__(self, module, before: list, after: list):
         self.module = module
+        self.before = before
+        self.after = after
         self.grad_output: list = []
         self.grad_input: list = []
         self.waiting = 0
@@ -38,7 +40,7 @@ class BackwardHooks:
     def _output_seen(self, i: int, g):
         self.grad_output[i] = g
         new = None
-        for hook in list(self.module._backward_pre_hooks.values()):
+        for hook in self.before:
             result = hook(self.module, tuple(self.grad_output))
             if result is not None:
                 result = result if isinstance(result, tuple) else (result,)
@@ -58,7 +60,7 @@ class BackwardHooks:
 
     def _run_hooks(self):
         replaced = None
-        for hook in list(self.module._backward_hooks.values()):
+        for hook in self.after:
             result = hook(self.module, tuple(self.grad_input), tuple(self.grad_output))
             if result is not None:
                 replaced = result if isinstance(result, tuple) else (result,)

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
-from mlkit.core.errors import DimensionError
+from mlkit.core.errors import ArgumentError, DimensionError, ShapeError
+from mlkit.core.value import Value
 from mlkit.nn.module import Module
+from mlkit.nn.parameter import Parameter
 
 
 class _Listed(Module):
@@ -60,6 +62,25 @@ class _Listed(Module):
         return module
 
 
+def _shared_text(module: Module) -> str:
+    """The text of a list of modules, runs of equal ones as one line."""
+    texts = [repr(child) for child in module]
+    if not texts:
+        return f"{module._get_name()}()"
+    runs: list[list] = []
+    for i, text in enumerate(texts):
+        if runs and runs[-1][2] == text:
+            runs[-1][1] = i
+        else:
+            runs.append([i, i, text])
+    lines = []
+    for first, last, text in runs:
+        name = f"({first})" if first == last else f"({first}-{last})"
+        times = "" if first == last else f"{last - first + 1} x "
+        lines.append(f"{name}: {times}{text}".replace("\n", "\n  "))
+    return f"{module._get_name()}(\n  " + "\n  ".join(lines) + "\n)"
+
+
 class Sequential(_Listed):
     """Modules called one after the other, each with the result of the one before.
 
@@ -110,6 +131,9 @@ class ModuleList(_Listed):
 
     def __setitem__(self, index: int, module: Module) -> None:
         setattr(self, self._name(index), module)
+
+    def __repr__(self) -> str:
+        return _shared_text(self)
 
     def __iadd__(self, modules):
         return self.extend(modules)
@@ -164,3 +188,181 @@ class ModuleDict(Module):
         pairs = modules.items() if hasattr(modules, "items") else modules
         for name, module in pairs:
             self[name] = module
+
+
+class ParameterList(Module):
+    """A list of parameters, all registered; tensors put in become parameters.
+
+    >>> import mlkit
+    >>> len(list(mlkit.nn.ParameterList([mlkit.ones(2), mlkit.ones(3)]).parameters()))
+    2
+    """
+
+    def __init__(self, values: Iterable | None = None):
+        super().__init__()
+        self._size = 0
+        if values is not None:
+            self.extend(values)
+
+    def _place(self, index) -> int:
+        i = index.__index__()
+        if not -self._size <= i < self._size:
+            raise DimensionError(f"index {index} is out of range")
+        return i % self._size
+
+    def __getitem__(self, index):
+        if isinstance(index, slice):
+            return type(self)([self[i] for i in range(*index.indices(self._size))])
+        return getattr(self, str(self._place(index)))
+
+    def __setitem__(self, index: int, value) -> None:
+        setattr(self, str(self._place(index)), _as_parameter(value))
+
+    def __len__(self) -> int:
+        return self._size
+
+    def __iter__(self):
+        return iter([self[i] for i in range(self._size)])
+
+    def __iadd__(self, values):
+        return self.extend(values)
+
+    def __dir__(self):
+        return [name for name in super().__dir__() if not name.isdigit()]
+
+    def append(self, value):
+        """Add a parameter at the end."""
+        self._size += 1
+        self[self._size - 1] = value
+        return self
+
+    def extend(self, values):
+        """Add parameters at the end."""
+        if not isinstance(values, Iterable) or isinstance(values, Value):
+            raise ArgumentError(
+                f"ParameterList.extend should be called with an iterable, but got {type(values).__name__}"
+            )
+        for value in values:
+            self.append(value)
+        return self
+
+    def __repr__(self) -> str:
+        return _with_lines(self, [f"({i}): {_described(value)}" for i, value in enumerate(self)])
+
+    def __call__(self, *args, **kwargs):
+        raise ShapeError("ParameterList should not be called.")
+
+
+class ParameterDict(Module):
+    """A dictionary of parameters, all registered; tensors put in become parameters."""
+
+    def __init__(self, parameters=None):
+        super().__init__()
+        self._keys: dict = {}
+        if parameters is not None:
+            self.update(parameters)
+
+    def _attribute(self, key) -> str:
+        if not isinstance(key, str):
+            raise ArgumentError(
+                f"Index given to ParameterDict cannot be used as a key as it is not a string (type is {type(key).__name__})"
+            )
+        return key
+
+    def __getitem__(self, key: str):
+        if key not in self._keys:
+            raise KeyError(key)
+        return getattr(self, self._attribute(key))
+
+    def __setitem__(self, key: str, value) -> None:
+        name = self._attribute(key)
+        self._keys[key] = None
+        setattr(self, name, _as_parameter(value))
+
+    def __delitem__(self, key: str) -> None:
+        del self._keys[key]
+        delattr(self, self._attribute(key))
+
+    def __len__(self) -> int:
+        return len(self._keys)
+
+    def __iter__(self):
+        return iter(self._keys)
+
+    def __reversed__(self):
+        return reversed(list(self._keys))
+
+    def __contains__(self, key) -> bool:
+        return key in self._keys
+
+    def __or__(self, other):
+        return type(self)({**dict(self.items()), **dict(other.items())})
+
+    def __ior__(self, other):
+        self.update(other)
+        return self
+
+    def keys(self):
+        return self._keys.keys()
+
+    def values(self):
+        return [self[key] for key in self._keys]
+
+    def items(self):
+        return [(key, self[key]) for key in self._keys]
+
+    def clear(self) -> None:
+        for key in list(self._keys):
+            del self[key]
+
+    def copy(self):
+        return type(self)(dict(self.items()))
+
+    def get(self, key: str, default=None):
+        return self[key] if key in self else default
+
+    def setdefault(self, key: str, default=None):
+        if key not in self:
+            self[key] = default
+        return self[key]
+
+    def pop(self, key: str):
+        value = self[key]
+        del self[key]
+        return value
+
+    def popitem(self):
+        key = list(self._keys)[-1]
+        return key, self.pop(key)
+
+    def fromkeys(self, keys, default=None):
+        return type(self)(dict.fromkeys(keys, default))
+
+    def update(self, parameters) -> None:
+        """Add parameters from a dictionary or from (name, parameter) pairs."""
+        for key, value in parameters.items() if hasattr(parameters, "items") else parameters:
+            self[key] = value
+
+    def __repr__(self) -> str:
+        return _with_lines(self, [f"({key}): {_described(value)}" for key, value in self.items()])
+
+    def __call__(self, *args, **kwargs):
+        raise ShapeError("ParameterDict should not be called.")
+
+
+def _as_parameter(value):
+    return Parameter(value) if isinstance(value, Value) and not isinstance(value, Parameter) else value
+
+
+def _described(value) -> str:
+    if not isinstance(value, Value):
+        return f"Object of type: {type(value).__name__}"
+    kind = "Parameter" if isinstance(value, Parameter) else "Tensor"
+    size = "x".join(str(n) for n in value.shape)
+    place = f" ({value.device})" if value.is_cuda else ""
+    return f"{kind} containing: [{value.dtype} of size {size}{place}]"
+
+
+def _with_lines(module: Module, lines: list[str]) -> str:
+    body = [line.replace("\n", "\n  ") for line in lines]
+    return f"{module._get_name()}(" + ("\n  " + "\n  ".join(body) + "\n" if body else "") + ")"

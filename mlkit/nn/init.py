@@ -6,9 +6,10 @@ Glorot & Bengio 2010 (xavier), He et al. 2015, arXiv:1502.01852 (kaiming).
 from __future__ import annotations
 
 import math
+import warnings
 
 from mlkit.autograd.grad_mode import no_grad
-from mlkit.core.errors import ShapeError, ValueRangeError
+from mlkit.core.errors import ValueRangeError
 from mlkit.functional.creation import randn
 
 
@@ -19,13 +20,16 @@ def calculate_gain(nonlinearity: str, param: float | None = None) -> float:
     >>> round(init.calculate_gain("relu"), 4)
     1.4142
     """
-    if nonlinearity in ("linear", "conv1d", "conv2d", "conv3d", "sigmoid", "identity"):
+    linear = ("linear", "conv1d", "conv2d", "conv3d", "conv_transpose1d", "conv_transpose2d", "conv_transpose3d")
+    if nonlinearity in linear or nonlinearity == "sigmoid":
         return 1.0
     if nonlinearity == "tanh":
         return 5.0 / 3
     if nonlinearity == "relu":
         return math.sqrt(2.0)
     if nonlinearity == "leaky_relu":
+        if param is not None and (isinstance(param, bool) or not isinstance(param, (int, float))):
+            raise ValueRangeError(f"negative_slope {param} not a valid number")
         slope = 0.01 if param is None else param
         return math.sqrt(2.0 / (1 + slope**2))
     if nonlinearity == "selu":
@@ -35,7 +39,7 @@ def calculate_gain(nonlinearity: str, param: float | None = None) -> float:
 
 def _calculate_fan_in_and_fan_out(tensor) -> tuple[int, int]:
     if tensor.dim() < 2:
-        raise ShapeError("Fan in and fan out can not be computed for tensor with fewer than 2 dimensions.")
+        raise ValueRangeError("Fan in and fan out can not be computed for tensor with fewer than 2 dimensions")
     field = math.prod(tensor.shape[2:])
     return tensor.shape[1] * field, tensor.shape[0] * field
 
@@ -87,8 +91,60 @@ def eye_(tensor):
     from mlkit.functional.creation import eye
 
     if tensor.dim() != 2:
-        raise ShapeError(f"Only tensors with 2 dimensions are supported, got {tuple(tensor.shape)}.")
+        raise ValueRangeError(f"Only tensors with 2 dimensions are supported, got {tuple(tensor.shape)}.")
     return tensor.copy_(eye(*tensor.shape, dtype=tensor.dtype))
+
+
+@no_grad()
+def dirac_(tensor, groups: int = 1):
+    """A convolution weight that passes its input on: each output channel sees the middle of its own input channel."""
+    if tensor.dim() not in (3, 4, 5):
+        raise ValueRangeError("Only tensors with 3, 4, or 5 dimensions are supported")
+    if tensor.shape[0] % groups:
+        raise ValueRangeError("dim 0 must be divisible by groups")
+    each = tensor.shape[0] // groups
+    tensor.zero_()
+    middle = tuple(n // 2 for n in tensor.shape[2:])
+    for group in range(groups):
+        for i in range(min(each, tensor.shape[1])):
+            tensor[(group * each + i, i, *middle)] = 1
+    return tensor
+
+
+@no_grad()
+def orthogonal_(tensor, gain: float = 1, generator=None):
+    """Rows (or columns, if there are more rows) of length ``gain`` at right angles (Saxe et al. 2013, arXiv:1312.6120)."""
+    from mlkit.core import backend as backends
+    from mlkit.core.value import wrap
+
+    if tensor.dim() < 2:
+        raise ValueRangeError("Only tensors with 2 or more dimensions are supported")
+    if not tensor.numel():
+        return tensor
+    rows, columns = tensor.shape[0], tensor.numel() // tensor.shape[0]
+    flat = randn(rows, columns, generator=generator, dtype=tensor.dtype, device=tensor.device)
+    if rows < columns:
+        flat = flat.T
+    xp = backends.for_array(flat._array).m.xp
+    q, r = xp.linalg.qr(flat._array)
+    q = q * xp.sign(xp.diagonal(r))  # the sign that makes the distribution uniform
+    q = (q.T if rows < columns else q) * gain
+    return tensor.copy_(wrap(q.reshape(tuple(tensor.shape)).astype(q.dtype)))
+
+
+@no_grad()
+def sparse_(tensor, sparsity: float, std: float = 0.01, generator=None):
+    """A normal distribution with the share ``sparsity`` of each column at zero (Martens, ICML 2010)."""
+    from mlkit.functional.creation import randperm
+
+    if tensor.dim() != 2:
+        raise ValueRangeError("Only tensors with 2 dimensions are supported")
+    rows, columns = tensor.shape
+    tensor.normal_(0, std, generator=generator)
+    for column in range(columns):
+        gone = randperm(rows, generator=generator, device=tensor.device)[: math.ceil(sparsity * rows)]
+        tensor[gone, column] = 0
+    return tensor
 
 
 def xavier_uniform_(tensor, gain: float = 1.0, generator=None):
@@ -130,3 +186,24 @@ def default_linear_(weight, bias=None) -> None:
         fan_in, _ = _calculate_fan_in_and_fan_out(weight)
         bound = 1 / math.sqrt(fan_in) if fan_in else 0
         uniform_(bias, -bound, bound)
+
+
+def _old_name(fn):
+    """PyTorch's old name, without the underscore."""
+
+    def call(*args, **kwargs):
+        warnings.warn(
+            f"`nn.init.{fn.__name__[:-1]}` is now deprecated in favor of `nn.init.{fn.__name__}`.",
+            FutureWarning,
+            stacklevel=2,
+        )
+        return fn(*args, **kwargs)
+
+    call.__name__ = call.__qualname__ = fn.__name__[:-1]
+    call.__doc__ = f"{fn.__name__} under its old name."
+    return call
+
+
+uniform, normal, constant, eye, dirac = map(_old_name, (uniform_, normal_, constant_, eye_, dirac_))
+xavier_uniform, xavier_normal, kaiming_uniform = map(_old_name, (xavier_uniform_, xavier_normal_, kaiming_uniform_))
+kaiming_normal, orthogonal, sparse = map(_old_name, (kaiming_normal_, orthogonal_, sparse_))

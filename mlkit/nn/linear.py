@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from mlkit.core.errors import ValueRangeError
-from mlkit.functional import neural, shaping
+import math
+
+from mlkit.core.errors import ArgumentError, ValueRangeError
+from mlkit.functional import linear, shaping
 from mlkit.functional.creation import empty
 from mlkit.nn import init
 from mlkit.nn.module import Module
@@ -52,10 +54,53 @@ class Linear(Module):
         init.default_linear_(self.weight, self.bias)
 
     def forward(self, input):
-        return neural.linear(input, self.weight, self.bias)
+        return linear.linear(input, self.weight, self.bias)
 
     def extra_repr(self) -> str:
         return f"in_features={self.in_features}, out_features={self.out_features}, bias={self.bias is not None}"
+
+
+class NonDynamicallyQuantizableLinear(Linear):
+    """Linear under the name that PyTorch's attention uses for its last layer."""
+
+
+class Bilinear(Module):
+    """input1 @ weight[o] @ input2 + bias: (*, in1_features), (*, in2_features) -> (*, out_features).
+
+    Parameters: weight (out_features, in1_features, in2_features), bias (out_features), uniform within
+    1 / sqrt(in1_features).
+    """
+
+    def __init__(
+        self, in1_features: int, in2_features: int, out_features: int, bias: bool = True, device=None, dtype=None
+    ):
+        super().__init__()
+        if in1_features <= 0:
+            raise ValueRangeError(f"in1_features must be > 0, but got {in1_features}")
+        self.in1_features = in1_features
+        self.in2_features = in2_features
+        self.out_features = out_features
+        self.weight = Parameter(empty(out_features, in1_features, in2_features, device=device, dtype=dtype))
+        if bias:
+            self.bias = Parameter(empty(out_features, device=device, dtype=dtype))
+        else:
+            self.register_parameter("bias", None)
+        self.reset_parameters()
+
+    def reset_parameters(self) -> None:
+        bound = 1 / math.sqrt(self.weight.shape[1])
+        init.uniform_(self.weight, -bound, bound)
+        if self.bias is not None:
+            init.uniform_(self.bias, -bound, bound)
+
+    def forward(self, input1, input2):
+        return linear.bilinear(input1, input2, self.weight, self.bias)
+
+    def extra_repr(self) -> str:
+        return (
+            f"in1_features={self.in1_features}, in2_features={self.in2_features}, out_features={self.out_features}, "
+            f"bias={self.bias is not None}"
+        )
 
 
 class Flatten(Module):
@@ -79,10 +124,17 @@ class Flatten(Module):
 
 
 class Unflatten(Module):
-    """One dim as several."""
+    """One dim as several: ``unflattened_size`` is a tuple, or for named tensors pairs of name and size."""
 
-    def __init__(self, dim: int, unflattened_size):
+    def __init__(self, dim, unflattened_size):
         super().__init__()
+        if isinstance(dim, int):
+            if not isinstance(unflattened_size, tuple) or not all(isinstance(n, int) for n in unflattened_size):
+                raise ArgumentError(
+                    f"unflattened_size must be tuple of ints, but found type {type(unflattened_size).__name__}"
+                )
+        else:
+            raise ArgumentError(f"Unflatten: dim must be an integer, got {type(dim).__name__}.")
         self.dim = dim
         self.unflattened_size = unflattened_size
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import weakref
 from collections import OrderedDict, namedtuple
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -11,10 +10,10 @@ from typing import Any
 from mlkit.core import dtype as dtypes
 from mlkit.core import events, rich
 from mlkit.core.device import device as device_class
-from mlkit.core.errors import ArgumentError, CheckpointError, MlkitError
+from mlkit.core.errors import ArgumentError, CheckpointError, MlkitError, ShapeError, ValueRangeError
 from mlkit.core.tensor import Tensor
-from mlkit.core.value import Hook, Value
-from mlkit.nn.parameter import Buffer, Parameter
+from mlkit.core.value import Hook, Leaf, Value
+from mlkit.nn.parameter import Buffer, Parameter, is_lazy
 
 
 class IncompatibleKeys(namedtuple("IncompatibleKeys", ("missing_keys", "unexpected_keys"))):
@@ -79,13 +78,15 @@ class Module:
                 f"{type(self).__name__}.__init__ must begin with super().__init__()."
             )
         if isinstance(new, Parameter):
-            self._forget(name)
-            parts["_parameters"][name] = new
+            self._forget(name, parts["_parameters"])
+            parts["_parameters"][name] = (
+                _registered("parameter", self, name, new) if _global_hooks["parameter"] else new
+            )
         elif isinstance(new, Module):
-            self._forget(name)
-            parts["_modules"][name] = new
+            self._forget(name, parts["_modules"])
+            parts["_modules"][name] = _registered("module", self, name, new) if _global_hooks["module"] else new
         elif isinstance(new, Buffer):
-            self._forget(name)
+            self._forget(name, parts["_buffers"])
             self.register_buffer(name, new, persistent=new.persistent)
         elif "_parameters" in parts and name in parts["_parameters"]:
             if new is not None:
@@ -109,9 +110,11 @@ class Module:
         else:
             object.__setattr__(self, name, new)
 
-    def _forget(self, name: str) -> None:
+    def _forget(self, name: str, keep: dict) -> None:
+        """Take a name out of all tables but ``keep``, where a new value takes the old one's place in the order."""
         for table in (self.__dict__, self._parameters, self._buffers, self._modules):
-            table.pop(name, None)
+            if table is not keep:
+                table.pop(name, None)
         self._non_persistent_buffers_set.discard(name)
 
     def __getattr__(self, name: str) -> Any:
@@ -138,7 +141,9 @@ class Module:
         _check_name(self, name, self._parameters)
         if param is not None and not isinstance(param, Parameter):
             raise ArgumentError(f"cannot assign '{type(param).__name__}' object to parameter '{name}'.")
-        self._parameters[name] = param
+        if param is not None and not isinstance(param._node, Leaf) and param._node is not None:
+            raise ValueRangeError(f"Cannot assign non-leaf Tensor to parameter '{name}'.")
+        self._parameters[name] = param if param is None else _registered("parameter", self, name, param)
 
     def register_buffer(self, name: str, tensor: Tensor | None, persistent: bool = True) -> None:
         """Add a tensor that is state but no parameter, such as running statistics."""
@@ -147,7 +152,7 @@ class Module:
         _check_name(self, name, self._buffers)
         if tensor is not None and not isinstance(tensor, Value):
             raise ArgumentError(f"cannot assign '{type(tensor).__name__}' object to buffer '{name}'.")
-        self._buffers[name] = tensor
+        self._buffers[name] = tensor if tensor is None else _registered("buffer", self, name, tensor)
         if persistent:
             self._non_persistent_buffers_set.discard(name)
         else:
@@ -161,7 +166,7 @@ class Module:
         if module is not None and not isinstance(module, Module):
             raise ArgumentError(f"{type(module).__name__} is not a Module subclass.")
         _check_name(self, name, self._modules)
-        self._modules[name] = module
+        self._modules[name] = module if module is None else _registered("module", self, name, module)
 
     # --- calling -----------------------------------------------------------------------------------------------------------
 
@@ -172,7 +177,7 @@ class Module:
             or parts["_forward_pre_hooks"]
             or parts["_backward_hooks"]
             or parts["_backward_pre_hooks"]
-            or _global_forward_hooks
+            or _any_global_hooks
             or "module_enter" in events.listeners
             or "module_exit" in events.listeners
         ):
@@ -191,36 +196,68 @@ class Module:
         if "module_enter" in events.listeners:
             events.emit("module_enter", self, args, kwargs)
         output = None
+        called: set = set()
         try:
+            for hook in list(_global_hooks["forward_pre"].values()):
+                result = hook(self, args)
+                if result is not None:
+                    args = result if isinstance(result, tuple) else (result,)
             for key, hook in list(self._forward_pre_hooks.items()):
                 if key in self._forward_pre_hooks_with_kwargs:
                     result = hook(self, args, kwargs)
                     if result is not None:
+                        if not isinstance(result, tuple) or len(result) != 2:
+                            raise ShapeError(
+                                "forward pre-hook must return None or a tuple of (new_args, new_kwargs), but got "
+                                f"{type(result).__name__}."
+                            )
                         args, kwargs = result
                 else:
                     result = hook(self, args)
                     if result is not None:
                         args = result if isinstance(result, tuple) else (result,)
             backward = None
-            if self._backward_hooks or self._backward_pre_hooks:
+            if (
+                self._backward_hooks
+                or self._backward_pre_hooks
+                or _global_hooks["backward"]
+                or _global_hooks["backward_pre"]
+            ):
                 from mlkit.nn.backward_hooks import BackwardHooks
 
-                backward = BackwardHooks(self)
+                before = [*_global_hooks["backward_pre"].values(), *self._backward_pre_hooks.values()]
+                after = [*_global_hooks["backward"].values(), *self._backward_hooks.values()]
+                backward = BackwardHooks(self, before, after)
                 args = backward.watch_inputs(args)
             output = self.forward(*args, **kwargs)
-            for key, hook in [*_global_forward_hooks.items(), *self._forward_hooks.items()]:
-                if key in self._forward_hooks_with_kwargs:
-                    result = hook(self, args, kwargs, output)
-                else:
-                    result = hook(self, args, output)
+            hooks = [(key, hook, False) for key, hook in _global_hooks["forward"].items()]
+            hooks += [(key, hook, key in self._forward_hooks_with_kwargs) for key, hook in self._forward_hooks.items()]
+            for key, hook, with_kwargs in hooks:
+                called.add(key)
+                result = hook(self, args, kwargs, output) if with_kwargs else hook(self, args, output)
                 if result is not None:
                     output = result
             if backward is not None:
                 output = backward.watch_outputs(output)
             return output
+        except Exception:
+            self._run_always_called(called, args, kwargs, output)
+            raise
         finally:
             if "module_exit" in events.listeners:
                 events.emit("module_exit", self, output)
+
+    def _run_always_called(self, called: set, args: tuple, kwargs: dict, output) -> None:
+        """After an error: the forward hooks that were registered with always_call and have not run."""
+        for key, hook in list(_global_hooks["forward"].items()):
+            if key in _global_always and key not in called:
+                hook(self, args, output)
+        for key, hook in list(self._forward_hooks.items()):
+            if key in self._forward_hooks_always_called and key not in called:
+                if key in self._forward_hooks_with_kwargs:
+                    hook(self, args, kwargs, output)
+                else:
+                    hook(self, args, output)
 
     def register_forward_pre_hook(self, hook: Callable, *, prepend: bool = False, with_kwargs: bool = False) -> Hook:
         """Call ``hook(module, args)`` before forward; what it returns replaces the arguments."""
@@ -232,11 +269,20 @@ class Module:
     def register_forward_hook(
         self, hook: Callable, *, prepend: bool = False, with_kwargs: bool = False, always_call: bool = False
     ) -> Hook:
-        """Call ``hook(module, args, output)`` after forward; what it returns replaces the output."""
+        """Call ``hook(module, args, output)`` after forward; what it returns replaces the output.
+
+        ``with_kwargs``: the hook is called as (module, args, kwargs, output). ``always_call``: also when forward raises.
+        """
         handle = _hook(self._forward_hooks, hook, prepend)
         if with_kwargs:
             self._forward_hooks_with_kwargs[handle.id] = True
+        if always_call:
+            self._forward_hooks_always_called[handle.id] = True
         return handle
+
+    def register_backward_hook(self, hook: Callable) -> Hook:
+        """register_full_backward_hook under PyTorch's older name."""
+        return self.register_full_backward_hook(hook)
 
     def register_full_backward_hook(self, hook: Callable, prepend: bool = False) -> Hook:
         """Call ``hook(module, grad_input, grad_output)`` when the gradients of the inputs are known."""
@@ -259,8 +305,8 @@ class Module:
                 seen.add(module)
                 yield name, module
 
-    def modules(self) -> Iterator[Module]:
-        for _, module in self.named_modules():
+    def modules(self, remove_duplicate: bool = True) -> Iterator[Module]:
+        for _, module in self.named_modules(remove_duplicate=remove_duplicate):
             yield module
 
     def named_modules(
@@ -318,6 +364,18 @@ class Module:
         """The module at a dotted path."""
         return self._walk(target)
 
+    def set_submodule(self, target: str, module: Module, strict: bool = False) -> None:
+        """Put ``module`` at a dotted path; ``strict`` refuses a path where none was."""
+        if not target:
+            raise ValueRangeError("Cannot set the submodule without a target name!")
+        path, _, name = target.rpartition(".")
+        owner = self._walk(path)
+        if strict and name not in owner._modules:
+            raise AttributeError(f"{type(owner).__name__} has no attribute `{name}`")
+        if not isinstance(module, Module):
+            raise ValueRangeError(f"`module` is not an nn.Module, found {type(module).__name__}")
+        setattr(owner, name, module)
+
     def get_parameter(self, target: str) -> Parameter:
         """The parameter at a dotted path."""
         path, _, name = target.rpartition(".")
@@ -371,18 +429,22 @@ class Module:
                     parameter._grad = parameter._grad.detach()
                     parameter._grad.zero_()
 
-    def _convert(self, fn: Callable[[Tensor], Tensor]):
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True):
         """Replace the content of every parameter and buffer; their identity stays, so optimizers keep them."""
-        for module in self.modules():
-            for parameter in module._parameters.values():
-                if parameter is not None:
-                    parameter._array = fn(parameter.detach())._array
-                    parameter.__dict__.pop("_storage", None)
-                    if parameter._grad is not None:
-                        parameter._grad = fn(parameter._grad.detach())
-            for name, buffer in module._buffers.items():
-                if buffer is not None:
-                    module._buffers[name] = fn(buffer)
+        if recurse:
+            for module in self.children():
+                module._apply(fn)
+        for parameter in self._parameters.values():
+            if parameter is not None:
+                parameter._array = fn(parameter.detach())._array
+                parameter.__dict__.pop("_storage", None)
+                if parameter._grad is not None:
+                    parameter._grad = fn(parameter._grad.detach())
+        for name, buffer in self._buffers.items():
+            if buffer is not None and is_lazy(buffer):
+                buffer._array = fn(buffer.detach())._array
+            elif buffer is not None:
+                self._buffers[name] = fn(buffer)
         return self
 
     def to(self, *args, device=None, dtype=None, non_blocking: bool = False, memory_format=None):
@@ -401,7 +463,7 @@ class Module:
             wanted = dtype if dtype is not None and (t.is_floating_point() or t.is_complex()) else None
             return t.to(device=device, dtype=wanted)
 
-        return self._convert(convert)
+        return self._apply(convert)
 
     def cpu(self):
         return self.to("cpu")
@@ -413,7 +475,7 @@ class Module:
         """Fresh uninitialised memory on a device, for a model made on "meta"."""
         from mlkit.functional.creation import empty
 
-        return self._convert(lambda t: empty(*t.shape, dtype=t.dtype, device=device))
+        return self._apply(lambda t: empty(*t.shape, dtype=t.dtype, device=device))
 
     def float(self):
         return self.to(dtypes.float32)
@@ -448,10 +510,22 @@ class Module:
         if type(self).get_extra_state is not Module.get_extra_state:
             destination[prefix + "_extra_state"] = self.get_extra_state()
 
-    def state_dict(self, *, destination: dict | None = None, prefix: str = "", keep_vars: bool = False) -> dict:
-        """All parameters and persistent buffers by path; the tensors share the module's memory."""
+    def state_dict(
+        self, *args, destination: dict | None = None, prefix: str = "", keep_vars: bool = False
+    ) -> dict[str, Any]:
+        """All parameters and persistent buffers by path; the tensors share the module's memory.
+
+        The result's ``_metadata`` holds each module's version. (The positional form (destination, prefix, keep_vars) is
+        PyTorch's old one.)
+        """
+        given = [*args, *(destination, prefix, keep_vars)[len(args) :]]
+        destination, prefix, keep_vars = given
         if destination is None:
             destination = OrderedDict()
+            destination._metadata = OrderedDict()  # type: ignore[attr-defined]
+        metadata = {"version": self._version}
+        if hasattr(destination, "_metadata"):
+            destination._metadata[prefix[:-1]] = metadata
         for hook in list(self._state_dict_pre_hooks.values()):
             hook(self, prefix, keep_vars)
         self._save_to_state_dict(destination, prefix, keep_vars)
@@ -459,9 +533,19 @@ class Module:
             if module is not None:
                 module.state_dict(destination=destination, prefix=f"{prefix}{name}.", keep_vars=keep_vars)
         for hook in list(self._state_dict_hooks.values()):
-            result = hook(self, destination, prefix, {})
+            result = hook(self, destination, prefix, metadata)
             destination = destination if result is None else result
         return destination
+
+    def _register_state_dict_hook(self, hook: Callable) -> Hook:
+        """Call ``hook(module, state_dict, prefix, metadata)`` after state_dict; what it returns replaces the result."""
+        return _hook(self._state_dict_hooks, hook)
+
+    def _register_load_state_dict_pre_hook(self, hook: Callable, with_module: bool = False) -> Hook:
+        """PyTorch's older form: the hook gets no module unless asked."""
+        if with_module:
+            return self.register_load_state_dict_pre_hook(hook)
+        return _hook(self._load_state_dict_pre_hooks, hook)
 
     def register_state_dict_post_hook(self, hook: Callable) -> Hook:
         return _hook(self._state_dict_hooks, hook)
@@ -471,12 +555,57 @@ class Module:
 
     def register_load_state_dict_pre_hook(self, hook: Callable) -> Hook:
         """Call ``hook(module, state_dict, prefix, local_metadata, strict, missing, unexpected, errors)`` before loading."""
-        reference = weakref.ref(self)
-        return _hook(self._load_state_dict_pre_hooks, lambda *args: hook(reference(), *args))
+        return _hook(self._load_state_dict_pre_hooks, _WithModule(hook))
 
     def register_load_state_dict_post_hook(self, hook: Callable) -> Hook:
         """Call ``hook(module, incompatible_keys)`` after loading."""
         return _hook(self._load_state_dict_post_hooks, hook)
+
+    def _load_from_state_dict(
+        self, state_dict, prefix, local_metadata, strict, missing_keys, unexpected_keys, error_msgs
+    ) -> None:
+        """This module's own part of load_state_dict: a subclass may change names or values, then call this.
+
+        Within load_state_dict the values are written when everything has been checked.
+        """
+        assign = local_metadata.get("assign_to_params_buffers", False)
+        loading = _loading[-1] if _loading else _Loading(assign)
+        for hook in list(self._load_state_dict_pre_hooks.values()):
+            given = (state_dict, prefix, local_metadata, strict, missing_keys, unexpected_keys, error_msgs)
+            hook(self, *given) if isinstance(hook, _WithModule) else hook(*given)
+        skip = self._non_persistent_buffers_set
+        members = [(n, p) for n, p in self._parameters.items() if p is not None]
+        members += [(n, b) for n, b in self._buffers.items() if b is not None and n not in skip]
+        for name, own in members:
+            key = prefix + name
+            loading.known.add(key)
+            given = state_dict.get(key)
+            if given is None:
+                missing_keys.append(key)
+            elif not isinstance(given, Value):
+                error_msgs.append(f"While copying {key!r}: expected a Tensor, got {type(given).__name__}.")
+            elif is_lazy(given) or is_lazy(own):
+                if not (is_lazy(given) and is_lazy(own)):
+                    error_msgs.append(f"While copying {key!r}: one of the two is not initialized yet.")
+            elif tuple(given._array.shape) == (1,) and own._array.ndim == 0:  # PyTorch wrote scalars so, long ago
+                loading.writes.append(functools.partial(_load_one, self, name, own, given[0], assign))
+            elif tuple(given._array.shape) != tuple(own._array.shape):
+                error_msgs.append(
+                    f"size mismatch for {key}: copying a param with shape {tuple(given._array.shape)} from "
+                    f"checkpoint, the shape in current model is {tuple(own._array.shape)}."
+                )
+            else:
+                loading.writes.append(functools.partial(_load_one, self, name, own, given, assign))
+        extra = prefix + "_extra_state"
+        if type(self).set_extra_state is not Module.set_extra_state:
+            loading.known.add(extra)
+            if extra in state_dict:
+                loading.writes.append(lambda: self.set_extra_state(state_dict[extra]))
+            else:
+                missing_keys.append(extra)
+        if not _loading:
+            for write in loading.writes:
+                write()
 
     def load_state_dict(self, state_dict: dict, strict: bool = True, assign: bool = False) -> IncompatibleKeys:
         """Copy tensors from ``state_dict`` into parameters and buffers (``assign=True`` takes the tensors themselves).
@@ -486,48 +615,28 @@ class Module:
         Raises:
             CheckpointError: missing or unexpected keys (when strict), or a shape that differs; all are listed.
         """
-        if not isinstance(state_dict, dict):
+        if not hasattr(state_dict, "items"):
             raise ArgumentError(f"Expected state_dict to be dict-like, got {type(state_dict).__name__}.")
+        metadata = getattr(state_dict, "_metadata", None) or {}
         state_dict = dict(state_dict)
         missing: list[str] = []
         unexpected: list[str] = []
         problems: list[str] = []
-        known: set[str] = set()
-        writes: list[Callable[[], None]] = []
+        loading = _Loading(assign)
+        _loading.append(loading)
 
         def plan(module: Module, prefix: str) -> None:
-            for hook in list(module._load_state_dict_pre_hooks.values()):
-                hook(state_dict, prefix, {}, strict, missing, unexpected, problems)
-            members = [(n, p) for n, p in module._parameters.items() if p is not None]
-            skip = module._non_persistent_buffers_set
-            members += [(n, b) for n, b in module._buffers.items() if b is not None and n not in skip]
-            for name, own in members:
-                key = prefix + name
-                known.add(key)
-                given = state_dict.get(key)
-                if given is None:
-                    missing.append(key)
-                elif not isinstance(given, Value):
-                    problems.append(f"While copying {key!r}: expected a Tensor, got {type(given).__name__}.")
-                elif tuple(given._array.shape) != tuple(own._array.shape):
-                    problems.append(
-                        f"size mismatch for {key}: copying a param with shape {tuple(given._array.shape)} from "
-                        f"checkpoint, the shape in current model is {tuple(own._array.shape)}."
-                    )
-                else:
-                    writes.append(functools.partial(_load_one, module, name, own, given, assign))
-            extra = prefix + "_extra_state"
-            if type(module).set_extra_state is not Module.set_extra_state:
-                known.add(extra)
-                if extra in state_dict:
-                    writes.append(lambda: module.set_extra_state(state_dict[extra]))
-                else:
-                    missing.append(extra)
+            local = {**metadata.get(prefix[:-1], {}), "assign_to_params_buffers": assign}
+            module._load_from_state_dict(state_dict, prefix, local, strict, missing, unexpected, problems)
             for name, child in module._modules.items():
                 if child is not None:
                     plan(child, f"{prefix}{name}.")
 
-        plan(self, "")
+        try:
+            plan(self, "")
+        finally:
+            _loading.remove(loading)
+        known, writes = loading.known, loading.writes
         unexpected += [key for key in state_dict if key not in known]
         if strict:
             if unexpected:
@@ -559,13 +668,16 @@ class Module:
 
     def __repr__(self) -> str:
         extra = self.extra_repr()
-        lines = []
+        if not self._modules:
+            return (
+                f"{self._get_name()}("
+                + (extra if "\n" not in extra else "\n  " + extra.replace("\n", "\n  ") + "\n")
+                + ")"
+            )
+        lines = extra.split("\n") if extra else []
         for name, module in self._modules.items():
             lines.append(f"({name}): " + repr(module).replace("\n", "\n  "))
-        if not lines:
-            return f"{self._get_name()}({extra})"
-        head = f"{self._get_name()}({extra}"
-        return head + ("\n  " if not extra else "\n  ") + "\n  ".join(lines) + "\n)"
+        return f"{self._get_name()}(\n  " + "\n  ".join(lines) + "\n)"
 
     def _repr_html_(self):
         return rich.repr_html(self)
@@ -582,6 +694,7 @@ class Module:
 _HOOKS = (
     "_forward_hooks",
     "_forward_hooks_with_kwargs",
+    "_forward_hooks_always_called",
     "_forward_pre_hooks",
     "_forward_pre_hooks_with_kwargs",
     "_backward_hooks",
@@ -591,12 +704,96 @@ _HOOKS = (
     "_load_state_dict_pre_hooks",
     "_load_state_dict_post_hooks",
 )
-_global_forward_hooks: OrderedDict = OrderedDict()
+#: hooks on every module, by kind
+_global_hooks: dict[str, OrderedDict] = {
+    kind: OrderedDict()
+    for kind in ("forward_pre", "forward", "backward_pre", "backward", "parameter", "buffer", "module")
+}
+_global_always: set = set()
 
 
-def register_module_forward_hook(hook: Callable) -> Hook:
+class _AnyGlobal:
+    """True while a hook on every module's call is registered."""
+
+    def __bool__(self) -> bool:
+        return any(_global_hooks[kind] for kind in ("forward_pre", "forward", "backward_pre", "backward"))
+
+
+_any_global_hooks = _AnyGlobal()
+
+
+def register_module_forward_pre_hook(hook: Callable) -> Hook:
+    """Call ``hook(module, args)`` before the forward of every module."""
+    return _hook(_global_hooks["forward_pre"], hook)
+
+
+def register_module_forward_hook(hook: Callable, *, with_kwargs: bool = False, always_call: bool = False) -> Hook:
     """Call ``hook(module, args, output)`` after the forward of every module."""
-    return _hook(_global_forward_hooks, hook)
+    if with_kwargs:
+        plain = hook
+        hook = lambda module, args, output: plain(module, args, {}, output)  # noqa: E731
+    handle = _hook(_global_hooks["forward"], hook)
+    if always_call:
+        _global_always.add(handle.id)
+    return handle
+
+
+def register_module_full_backward_pre_hook(hook: Callable) -> Hook:
+    """Call ``hook(module, grad_output)`` before the backward of every module."""
+    return _hook(_global_hooks["backward_pre"], hook)
+
+
+def register_module_full_backward_hook(hook: Callable) -> Hook:
+    """Call ``hook(module, grad_input, grad_output)`` after the backward of every module."""
+    return _hook(_global_hooks["backward"], hook)
+
+
+register_module_backward_hook = register_module_full_backward_hook
+
+
+def register_module_parameter_registration_hook(hook: Callable) -> Hook:
+    """Call ``hook(module, name, parameter)`` whenever a parameter is registered; what it returns replaces it."""
+    return _hook(_global_hooks["parameter"], hook)
+
+
+def register_module_buffer_registration_hook(hook: Callable) -> Hook:
+    """Call ``hook(module, name, buffer)`` whenever a buffer is registered; what it returns replaces it."""
+    return _hook(_global_hooks["buffer"], hook)
+
+
+def register_module_module_registration_hook(hook: Callable) -> Hook:
+    """Call ``hook(module, name, submodule)`` whenever a child module is registered; what it returns replaces it."""
+    return _hook(_global_hooks["module"], hook)
+
+
+def _registered(kind: str, module: Module, name: str, member):
+    """What the registration hooks make of a new member."""
+    for hook in list(_global_hooks[kind].values()):
+        result = hook(module, name, member)
+        member = member if result is None else result
+    return member
+
+
+class _WithModule:
+    """A load_state_dict hook that gets the module: whichever holds the hook, a copy too."""
+
+    def __init__(self, hook: Callable):
+        self.hook = hook
+
+    def __call__(self, module: Module, *args) -> None:
+        self.hook(module, *args)
+
+
+class _Loading:
+    """What a load_state_dict under way has found: the keys it knows, and what to write once all is checked."""
+
+    def __init__(self, assign: bool):
+        self.assign = assign
+        self.known: set[str] = set()
+        self.writes: list[Callable[[], None]] = []
+
+
+_loading: list[_Loading] = []
 
 
 def _name_module(error: MlkitError, module: Module) -> None:

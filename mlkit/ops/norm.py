@@ -1,6 +1,6 @@
 """Normalisation: values brought to mean 0 and variance 1 over some dims, then scaled and shifted."""
 
-from mlkit.core.errors import ShapeError, ValueRangeError
+from mlkit.core.errors import BatchError, ShapeError, ValueRangeError
 from mlkit.core.value import MetaArray
 from mlkit.ops.registry import Op, Sample, op
 
@@ -177,7 +177,7 @@ class nll_pick(Op):
                 hint = "One-hot labels must be floats (class probabilities); class numbers: target.argmax(1)."
             elif target.ndim == 2 and target.shape[1:] == (1,):
                 hint = "Remove the extra axis: target.squeeze(1)."
-            raise ShapeError(
+            raise BatchError(
                 "nll_loss: expected one label per row of input.",
                 f"input:  (batch, class, ...): {tuple(input.shape)}\ntarget: (batch, ...): {tuple(target.shape)}",
                 hint,

@@ -215,3 +215,42 @@ def _average_family(n: int):
 avg_pool1d, avg_pool1d_grad = _average_family(1)
 avg_pool2d, avg_pool2d_grad = _average_family(2)
 avg_pool3d, avg_pool3d_grad = _average_family(3)
+
+
+def adaptive_window(n: int, size: int):
+    """Where each of ``size`` windows over n places starts and ends: they cover all and overlap where they must."""
+    i = np.arange(size)
+    return i * n // size, -((-(i + 1) * n) // size)
+
+
+def _adaptive_max_family(n: int):
+    name = f"adaptive_max_pool{n}d"
+
+    class AdaptiveMaxPool(Op):
+        outputs = 2
+        promotion = None
+
+        def infer(input, *, sizes):
+            if any(s < 1 for s in input.shape[2:]):
+                raise ShapeError(f"{name}: spatial dims must not be empty.", f"input: {tuple(input.shape)}")
+            shape = (*input.shape[:2], *sizes)
+            return MetaArray(shape, input.dtype), MetaArray(shape, np.dtype(np.int64))
+
+        def forward(m, input, *, sizes=None):
+            return m.adaptive_max_pool_(input, sizes)
+
+        def vjp(m, g, out, input_shape):
+            if g[0] is None:
+                return None
+            return getattr(m, f"max_pool{n}d_grad")(g[0], out[1], shape=tuple(input_shape))
+
+    AdaptiveMaxPool.__doc__ = (
+        f"The largest value in each of ``sizes`` even windows over {n} spatial dim{'s' * (n > 1)}, and its flat index."
+    )
+    sample = (Sample((2, 3, *(5, 4, 3)[:n]), "distinct"), {"sizes": (2, 3, 2)[:n]})
+    return op(samples=[sample], name=name)(AdaptiveMaxPool)
+
+
+adaptive_max_pool1d = _adaptive_max_family(1)
+adaptive_max_pool2d = _adaptive_max_family(2)
+adaptive_max_pool3d = _adaptive_max_family(3)

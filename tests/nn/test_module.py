@@ -152,7 +152,7 @@ def test_deepcopy_and_pickle():
 def test_text():
     assert repr(Net()) == (
         "Net(\n  (first): Linear(in_features=4, out_features=3, bias=True)\n"
-        "  (norm): BatchNorm1d(3, eps=1e-05, momentum=0.1, affine=True, track_running_stats=True)\n"
+        "  (norm): BatchNorm1d(3, eps=1e-05, momentum=0.1, affine=True, bias=True, track_running_stats=True)\n"
         "  (last): Sequential(\n    (0): ReLU()\n    (1): Linear(in_features=3, out_features=2, bias=False)\n  )\n)"
     )
 

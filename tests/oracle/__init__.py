@@ -55,3 +55,22 @@ def compare(got: dict[str, np.ndarray], prefix: str, loose: bool = False) -> Non
             np.testing.assert_allclose(got[key], array, rtol=rtol, atol=atol, err_msg=key)
         else:
             np.testing.assert_array_equal(got[key], array, err_msg=key)
+
+
+def differences(got: dict[str, np.ndarray], wanted: dict[str, np.ndarray], loose: bool = False) -> list[str]:
+    """What differs, a line each: keys, dtypes, shapes, values."""
+    lines = [f"only in one: {sorted(set(got) ^ set(wanted))}"] if set(got) != set(wanted) else []
+    for key in set(got) & set(wanted):
+        a, b = got[key], wanted[key]
+        if a.dtype.kind == b.dtype.kind == "U":
+            if a.tolist() != b.tolist():
+                lines.append(f"{key}: {a.tolist()} is not {b.tolist()}")
+        elif a.dtype != b.dtype or a.shape != b.shape:
+            lines.append(f"{key}: {a.dtype} {a.shape} is not {b.dtype} {b.shape}")
+        elif b.dtype.kind in "fc":
+            rtol, atol = (1e-5, 1e-6) if b.dtype == np.float32 or loose else (1e-9, 1e-11)
+            if not np.allclose(a, b, rtol=rtol, atol=atol, equal_nan=True):
+                lines.append(f"{key}: differs by {np.abs(a - b).max()}")
+        elif not (a == b).all():
+            lines.append(f"{key}: {a} is not {b}")
+    return lines

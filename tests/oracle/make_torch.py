@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from tests.oracle import cases, programs
+from tests.oracle import cases, cases_layers, pack, programs, programs_layers, signatures
 
 
 def main() -> None:
@@ -27,6 +27,7 @@ def main() -> None:
     print(
         f"{len(cases.CASES)} cases, {len(programs.PROGRAMS)} programs, {len(kept)} arrays, PyTorch {torch.__version__}"
     )
+    make_layers(torch)
     from tests.oracle import cases_distributions, cases_fft, cases_linalg, cases_special, deep
 
     for module in (cases_linalg, cases_fft, cases_special, cases_distributions):
@@ -51,6 +52,27 @@ def _gradients(torch) -> None:
         kept[f"error/{name}"] = np.array(cases_b3.builtin_of(error))
     np.savez_compressed(Path(__file__).with_name("torch_b3.npz"), **kept)
     print(f"{len(cases_b3.PROGRAMS)} programs, {len(cases_b3.RAISES)} errors, {len(kept)} arrays")
+
+
+def make_layers(torch) -> None:
+    """The layers and functional forms: ``torch_layers.npz`` and ``torch_functions.npz``."""
+    kept: dict = {}
+    for name, expression in cases_layers.CASES.items():
+        for key, array in cases_layers.run(name, expression, torch, torch.nn.functional).items():
+            kept[f"function/{name}/{key}"] = array
+    for number, expression in enumerate(cases_layers.BAD):
+        kind = cases_layers.kind_of_failure(expression, torch)
+        assert "no exception" not in kind, (expression, kind)
+        kept[f"bad/{number}/kind"] = np.array([expression, kind])
+    for path, line in signatures.public(torch).items():
+        kept[f"signature/{path}"] = np.array(line)
+    np.savez_compressed(Path(__file__).with_name("torch_functions.npz"), **pack(kept))
+    kept = {}
+    for name in programs_layers.LAYERS:
+        for key, array in programs_layers.run(name, torch).items():
+            kept[f"layer/{name}/{key}"] = array
+    np.savez_compressed(Path(__file__).with_name("torch_layers.npz"), **pack(kept))
+    print(f"{len(cases_layers.CASES)} functional cases, {len(programs_layers.LAYERS)} layers")
 
 
 if __name__ == "__main__":

@@ -6,6 +6,8 @@ import itertools
 
 import numpy as np
 
+from mlkit.ops.pool import adaptive_window
+
 
 def _padded(xp, x, kernel, stride, padding, dilation, sizes, fill):
     """The input with its padding, and enough at the far end for a last partial window (ceil_mode)."""
@@ -72,6 +74,34 @@ def max_grad(xp, g, indices, shape):
     rows = indices.reshape(lead, -1) + (xp.arange(lead) * total)[:, None]
     out = xp.bincount(rows.reshape(-1), weights=g.reshape(-1), minlength=lead * total)
     return out.astype(g.dtype).reshape(shape)
+
+
+def adaptive_max_forward(xp, x, sizes):
+    """Largest values (N, C, *sizes) of even windows and their flat spatial indices, as max_forward."""
+    axes = []
+    for n, size in zip(x.shape[2:], sizes, strict=True):
+        start, end = adaptive_window(n, size)
+        reach = np.arange(int((end - start).max()) if size else 1)
+        axes.append(np.minimum(start[:, None] + reach, end[:, None] - 1))  # (size, window): the last place repeats
+    floating = x.dtype.kind == "f" or x.dtype.name == "bfloat16"
+    flat = x.reshape((*x.shape[:2], -1))
+    best = winner = None
+    for place in itertools.product(*(range(a.shape[1]) for a in axes)):
+        index = np.zeros((1,) * len(axes), np.int64)
+        for number, (a, k) in enumerate(zip(axes, place, strict=True)):
+            shape = [-1 if i == number else 1 for i in range(len(axes))]
+            index = index * x.shape[number + 2] + a[:, k].reshape(shape)
+        index = xp.asarray(np.broadcast_to(index, sizes).copy())
+        candidate = xp.take(flat, index.reshape(-1), axis=2).reshape((*x.shape[:2], *sizes))
+        if best is None:
+            best, winner = candidate, xp.broadcast_to(index, candidate.shape).copy()
+            continue
+        better = candidate > best
+        if floating:
+            better |= candidate != candidate
+        winner = xp.where(better, index, winner)
+        best = xp.maximum(best, candidate)
+    return best, winner
 
 
 def _divisor(xp, shape, kernel, stride, padding, sizes, count_include_pad, divisor_override):

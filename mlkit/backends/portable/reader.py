@@ -598,6 +598,9 @@ class Reader:
     def max_pool_grad_(self, g, indices, shape):
         return pooling.max_grad(self.xp, g, indices, shape)
 
+    def adaptive_max_pool_(self, x, sizes):
+        return pooling.adaptive_max_forward(self.xp, x, sizes)
+
     def avg_pool_(self, x, kernel_size, stride, padding, sizes, count_include_pad, divisor_override):
         return pooling.avg_forward(self.xp, x, kernel_size, stride, padding, sizes, count_include_pad, divisor_override)
 

@@ -1,0 +1,689 @@
+"""Losses: how far predictions are from targets."""
+
+from __future__ import annotations
+
+import math
+import warnings
+
+from mlkit.core import config
+from mlkit.core import dtype as dtypes
+from mlkit.core.dispatch import composite, ops
+from mlkit.core.errors import ArgumentError, BatchError, DtypeError, ShapeError, ValueRangeError
+from mlkit.core.value import LevelArray, MetaArray, Value
+from mlkit.functional.distance import normalize, pairwise_distance
+
+
+def reduced(loss, reduction: str, size_average=None, reduce=None):
+    """The loss per element, its mean or its sum; size_average and reduce are PyTorch's old way to say which."""
+    if size_average is not None or reduce is not None:
+        reduction = old_reduction(size_average, reduce)
+    if reduction == "mean":
+        return ops.mean(loss)
+    if reduction == "sum":
+        return ops.sum(loss)
+    if reduction == "none":
+        return loss
+    raise ValueRangeError(f"{reduction} is not a valid value for reduction: use 'mean', 'sum' or 'none'.")
+
+
+def old_reduction(size_average, reduce) -> str:
+    """PyTorch's old ``size_average`` and ``reduce`` as a reduction."""
+    warnings.warn("size_average and reduce args will be deprecated, please use reduction instead.", stacklevel=4)
+    return "none" if reduce is False else "sum" if size_average is False else "mean"
+
+
+def check_same_shape(name: str, input, target) -> None:
+    """Refuse a loss between shapes that only agree by broadcasting, which is nearly always a mistake."""
+    a, b = tuple(input._array.shape), tuple(target._array.shape)
+    if a == b or not config.strict_broadcast:
+        return
+    hint = (
+        f"Give both the same shape, for example target.reshape(input.shape) or {name}(input.expand_as(target), target)."
+    )
+    if len(a) == len(b) + 1 and a[-1] == 1 and a[:-1] == b:
+        hint = "Remove the extra axis of the prediction: input.squeeze(-1)."
+    elif len(b) == len(a) + 1 and b[-1] == 1 and b[:-1] == a:
+        hint = "Remove the extra axis of the target: target.squeeze(-1)."
+    raise ShapeError(
+        f"{name}: input and target must have the same shape; broadcasting {a} with {b} would compare every prediction "
+        "with every target.",
+        f"input:  {a}\ntarget: {b}",
+        hint + "\nIf broadcasting is what you want: mlkit.config.strict_broadcast = False.",
+    )
+
+
+def _weighted(loss, weight, reduction, size_average=None, reduce=None):
+    """The loss with one factor per element: the mean is then the weighted one."""
+    if weight is None:
+        return reduced(loss, reduction, size_average, reduce)
+    if tuple(weight._array.shape) != tuple(loss._array.shape):
+        raise ValueRangeError("Weights and input must have the same size.", f"{weight.shape} and {loss.shape}")
+    loss = ops.mul(loss, weight)
+    return ops.div(ops.sum(loss), ops.sum(weight)) if reduction == "mean" else reduced(loss, reduction)
+
+
+@composite
+def mse_loss(input, target, size_average=None, reduce=None, reduction: str = "mean", weight=None):
+    """The mean of (input - target)**2; with ``weight`` (input's shape) the weighted mean.
+
+    >>> import mlkit
+    >>> mlkit.nn.functional.mse_loss(mlkit.tensor([1.0, 2.0]), mlkit.tensor([1.0, 4.0]))
+    tensor(2.)
+    """
+    check_same_shape("mse_loss", input, target)
+    return _weighted(ops.square(ops.sub(input, target)), weight, reduction, size_average, reduce)
+
+
+@composite
+def l1_loss(input, target, size_average=None, reduce=None, reduction: str = "mean", weight=None):
+    """The mean of |input - target|; with ``weight`` (input's shape) the weighted mean."""
+    check_same_shape("l1_loss", input, target)
+    return _weighted(ops.abs(ops.sub(input, target)), weight, reduction, size_average, reduce)
+
+
+@composite
+def nll_loss(
+    input, target, weight=None, size_average=None, ignore_index: int = -100, reduce=None, reduction: str = "mean"
+):
+    """The negative of input (log probabilities, (N, C, *)) at each label of target (N, *)."""
+    if size_average is not None or reduce is not None:
+        reduction = old_reduction(size_average, reduce)
+    if target._array.dtype.kind not in "iu":
+        raise DtypeError(
+            f"nll_loss: expected integer class labels, got {dtypes.from_numpy_dtype(target._array.dtype)}.",
+            hint="Use target.long().",
+        )
+    picked = ops.nll_pick(input, target, ignore_index=ignore_index)
+    if weight is not None:
+        if tuple(weight._array.shape) != (input._array.shape[1 if input._array.ndim > 1 else 0],):
+            raise ShapeError(
+                f"weight tensor should be defined either for all classes or no classes but got weight tensor of shape: "
+                f"{list(weight._array.shape)}.",
+                f"input: (batch, class, ...): {tuple(input._array.shape)}",
+            )
+        safe = ops.where(ops.ne(target, ignore_index), target, ops.zeros_like(target))
+        scale = ops.reshape(
+            ops.index_select(weight, ops.reshape(safe, shape=(-1,)), dim=0), shape=tuple(target._array.shape)
+        )
+        scale = ops.mul(scale, ops.cast_like(ops.ne(target, ignore_index), scale))
+        loss = ops.mul(ops.neg(picked), scale)
+        return ops.div(ops.sum(loss), ops.sum(scale)) if reduction == "mean" else reduced(loss, reduction)
+    if reduction == "mean" and target._array.__class__ is not MetaArray:
+        counted = ops.sum(ops.ne(target, ignore_index))
+        if isinstance(target._array, LevelArray) or int(counted._array) != target._array.size:
+            return ops.div(ops.neg(ops.sum(picked)), ops.cast_like(counted, picked))
+    return reduced(ops.neg(picked), reduction)
+
+
+@composite
+def cross_entropy(
+    input,
+    target,
+    weight=None,
+    size_average=None,
+    ignore_index: int = -100,
+    reduce=None,
+    reduction: str = "mean",
+    label_smoothing: float = 0.0,
+):
+    """The cross-entropy of softmax(input) against target.
+
+    Args:
+        input: scores before softmax, (C), (N, C) or (N, C, *).
+        target: class numbers (N, *), or class probabilities of input's shape (floating point).
+        weight: one factor per class (C).
+        ignore_index: labels that do not count.
+        reduction: "mean", "sum" or "none".
+        label_smoothing: share of the target given evenly to all classes (Szegedy et al. 2015, arXiv:1512.00567).
+
+    Raises:
+        LabelError: a label outside 0 .. C-1.
+        ShapeError: shapes that do not fit.
+
+    >>> import mlkit
+    >>> mlkit.nn.functional.cross_entropy(mlkit.zeros(2, 4), mlkit.tensor([0, 3]))
+    tensor(1.3863)
+    """
+    if not isinstance(target, Value):
+        raise ArgumentError(f"cross_entropy: expected target as a Tensor, got {type(target).__name__}.")
+    if size_average is not None or reduce is not None:
+        reduction = old_reduction(size_average, reduce)
+    axis = 1 if input._array.ndim > 1 else 0
+    if target._array.dtype.kind in "fV":
+        return _soft_cross_entropy(input, target, weight, reduction, label_smoothing, axis)
+    if target._array.dtype.kind not in "iu":
+        raise DtypeError(
+            f"cross_entropy: expected integer labels or floating probabilities, got "
+            f"{dtypes.from_numpy_dtype(target._array.dtype)}.",
+            hint="Use target.long() for class numbers.",
+        )
+    if label_smoothing < 0 or label_smoothing > 1:
+        raise BatchError(f"label_smoothing must be between 0.0 and 1.0. Got: {label_smoothing}.")
+    log_p = ops.log_softmax(input, dim=axis)
+    plain = nll_loss(log_p, target, weight, ignore_index=ignore_index, reduction=reduction)
+    if label_smoothing == 0:
+        return plain
+    classes = input._array.shape[axis]
+    counted = ops.cast_like(ops.ne(target, ignore_index), log_p)
+    spread = log_p
+    if weight is not None:
+        spread = ops.mul(spread, ops.reshape(weight, shape=_wide(classes, input._array.ndim)))
+    smooth = ops.mul(ops.neg(ops.sum(spread, dim=axis)), counted)
+    if reduction == "mean":
+        if weight is None:
+            total = ops.sum(counted)
+        else:
+            safe = ops.where(ops.ne(target, ignore_index), target, ops.zeros_like(target))
+            picked = ops.index_select(weight, ops.reshape(safe, shape=(-1,)), dim=0)
+            total = ops.sum(ops.mul(picked, ops.reshape(counted, shape=(-1,))))
+        smooth = ops.div(ops.sum(smooth), total)
+    else:
+        smooth = reduced(smooth, reduction)
+    return ops.add(ops.mul(plain, 1 - label_smoothing), ops.mul(smooth, label_smoothing / classes))
+
+
+def _wide(classes, rank):
+    return (classes,) if rank == 1 else (1, classes, *([1] * (rank - 2)))
+
+
+def _soft_cross_entropy(input, target, weight, reduction, label_smoothing, axis):
+    if tuple(target._array.shape) != tuple(input._array.shape):
+        hint = "For class numbers use integers: target.long()."
+        raise ShapeError(
+            "cross_entropy: class probabilities must have the shape of input.",
+            f"input:  {tuple(input._array.shape)}\ntarget: {tuple(target._array.shape)} (floating point)",
+            hint,
+        )
+    classes = input._array.shape[axis]
+    if label_smoothing:
+        target = ops.add(ops.mul(target, 1 - label_smoothing), label_smoothing / classes)
+    terms = ops.mul(ops.log_softmax(input, dim=axis), target)
+    if weight is not None:
+        terms = ops.mul(terms, ops.reshape(weight, shape=_wide(classes, input._array.ndim)))
+    loss = ops.neg(ops.sum(terms, dim=axis))
+    return reduced(loss, reduction)
+
+
+@composite
+def binary_cross_entropy_with_logits(
+    input, target, weight=None, size_average=None, reduce=None, reduction: str = "mean", pos_weight=None
+):
+    """The cross-entropy of sigmoid(input) against target in [0, 1], stable for large |input|."""
+    if tuple(input._array.shape) != tuple(target._array.shape):
+        raise ValueRangeError(
+            f"Target size ({list(target._array.shape)}) must be the same as input size ({list(input._array.shape)})."
+        )
+    if pos_weight is None:
+        loss = ops.sub(ops.softplus(input, threshold=1e30), ops.mul(input, target))
+    else:
+        log_weight = ops.add(ops.mul(ops.sub(pos_weight, 1), target), 1)
+        tail = ops.mul(log_weight, ops.neg(ops.log_sigmoid(input)))
+        loss = ops.add(ops.mul(ops.sub(1, target), input), tail)
+    if weight is not None:
+        loss = ops.mul(loss, weight)
+    return reduced(loss, reduction, size_average, reduce)
+
+
+@composite
+def binary_cross_entropy(input, target, weight=None, size_average=None, reduce=None, reduction: str = "mean"):
+    """The cross-entropy of probabilities input in [0, 1] against target in [0, 1]; logarithms are kept above -100."""
+    if tuple(input._array.shape) != tuple(target._array.shape):
+        raise ValueRangeError(
+            f"Using a target size ({list(target._array.shape)}) that is different to the input size "
+            f"({list(input._array.shape)}) is deprecated. Please ensure they have the same size."
+        )
+    array = input._array
+    if array.__class__ is not MetaArray and array.size and not bool(((array >= 0) & (array <= 1)).all()):
+        raise ShapeError(
+            "binary_cross_entropy: all elements of input should be between 0 and 1.",
+            hint="Apply a sigmoid first, or use binary_cross_entropy_with_logits on the scores.",
+        )
+    loss = ops.neg(ops.add(ops.mul(target, _log(input)), ops.mul(ops.sub(1, target), _log(ops.sub(1, input)))))
+    if weight is not None:
+        loss = ops.mul(loss, weight)
+    return reduced(loss, reduction, size_average, reduce)
+
+
+def _log(p):
+    """log(p), but not below -100; its slope is bounded with it (at 1 / 1e-12), as PyTorch's."""
+    known = ops.gt(p, 1e-12)
+    safe = ops.where(known, p, ops.add(ops.mul(p.detach(), 0.0), 1.0))
+    floor = ops.add(ops.clamp(ops.log(p.detach()), min=-100.0), ops.mul(ops.sub(p, p.detach()), 1e12))
+    return ops.where(known, ops.log(safe), floor)
+
+
+@composite
+def smooth_l1_loss(input, target, size_average=None, reduce=None, reduction: str = "mean", beta: float = 1.0):
+    """Squares divided by 2 beta below beta, |input - target| - beta / 2 above (Girshick 2015, arXiv:1504.08083)."""
+    check_same_shape("smooth_l1_loss", input, target)
+    if beta < 0:
+        raise ShapeError(f"smooth_l1_loss does not support negative values for beta, got {beta}.")
+    distance = ops.abs(ops.sub(input, target))
+    if beta == 0:
+        return reduced(distance, reduction, size_average, reduce)
+    small = ops.mul(ops.square(distance), 0.5 / beta)
+    loss = ops.where(ops.lt(distance, beta), small, ops.sub(distance, 0.5 * beta))
+    return reduced(loss, reduction, size_average, reduce)
+
+
+@composite
+def huber_loss(input, target, reduction: str = "mean", delta: float = 1.0, weight=None):
+    """Half squares up to delta, delta * (|input - target| - delta / 2) beyond (Huber 1964)."""
+    check_same_shape("huber_loss", input, target)
+    if delta <= 0:
+        raise ShapeError(f"huber_loss does not support non-positive values for delta, got {delta}.")
+    distance = ops.abs(ops.sub(input, target))
+    small, large = ops.mul(ops.square(distance), 0.5), ops.mul(ops.sub(distance, 0.5 * delta), delta)
+    loss = ops.where(ops.le(distance, delta), small, large)
+    if weight is not None:  # unlike the other weighted losses, the mean is over the count, not the weights
+        if tuple(weight._array.shape) != tuple(loss._array.shape):
+            raise ValueRangeError("Weights and input must have the same size.", f"{weight.shape} and {loss.shape}")
+        loss = ops.mul(loss, weight)
+    return reduced(loss, reduction)
+
+
+@composite
+def kl_div(input, target, size_average=None, reduce=None, reduction: str = "mean", log_target: bool = False):
+    """target * (log(target) - input), input being log probabilities (Kullback & Leibler 1951).
+
+    reduction "batchmean" (the sum over the batch size) is the divergence; "mean" divides by all elements.
+    """
+    if size_average is not None or reduce is not None:
+        reduction = old_reduction(size_average, reduce)
+    if log_target:
+        loss = ops.mul(ops.exp(target), ops.sub(target, input))
+    else:  # 0 * log(0) is 0
+        zero = ops.eq(target, 0)
+        safe = ops.where(zero, ops.ones_like(target), target)
+        own = ops.where(zero, ops.zeros_like(target), ops.mul(target, ops.log(safe)))
+        loss = ops.sub(own, ops.mul(target, input))
+    if reduction == "batchmean":
+        total = ops.sum(loss)
+        return ops.div(total, input._array.shape[0]) if input._array.ndim else total
+    if reduction == "mean":
+        warnings.warn(
+            "reduction: 'mean' divides the total loss by both the batch size and the support size. 'batchmean' divides "
+            "only by the batch size, and aligns with the KL div math definition.",
+            stacklevel=3,
+        )
+    return reduced(loss, reduction)
+
+
+@composite
+def poisson_nll_loss(
+    input,
+    target,
+    log_input: bool = True,
+    full: bool = False,
+    size_average=None,
+    eps: float = 1e-8,
+    reduce=None,
+    reduction: str = "mean",
+):
+    """The negative log likelihood of counts under a Poisson distribution with (log of the) mean input.
+
+    ``full`` adds Stirling's approximation of log(target!) where target > 1.
+    """
+    if log_input:
+        loss = ops.sub(ops.exp(input), ops.mul(target, input))
+    else:
+        loss = ops.sub(input, ops.mul(target, ops.log(ops.add(input, eps))))
+    if full:
+        large = ops.gt(target, 1)
+        safe = ops.where(large, target, ops.ones_like(target))
+        stirling = ops.add(
+            ops.sub(ops.mul(safe, ops.log(safe)), safe), ops.mul(ops.log(ops.mul(safe, 2 * math.pi)), 0.5)
+        )
+        loss = ops.add(loss, ops.where(large, stirling, ops.zeros_like(stirling)))
+    return reduced(loss, reduction, size_average, reduce)
+
+
+@composite
+def gaussian_nll_loss(input, target, var, full: bool = False, eps: float = 1e-6, reduction: str = "mean"):
+    """The negative log likelihood of target under a normal distribution with mean input and variance var.
+
+    var has input's shape, or input's without the last dim (or with 1 there), or is a positive number.
+    """
+    shape = tuple(input._array.shape)
+    if not isinstance(var, Value):
+        if var < 0:
+            raise ValueRangeError("var has negative entry/entries")
+        var = ops.add(ops.mul(input.detach(), 0.0), float(var))
+    own = tuple(var._array.shape)
+    if own != shape:
+        if shape[:-1] == own:
+            var = ops.unsqueeze(var, -1)
+        elif not (shape[:-1] == own[:-1] and own[-1:] == (1,)) and own != ():
+            raise ValueRangeError("var is of incorrect size", f"input: {shape}\nvar:   {own}")
+    if reduction not in ("none", "mean", "sum"):
+        raise ValueRangeError(f"{reduction} is not valid")
+    if var._array.__class__ is not MetaArray and bool((var._array < 0).any()):
+        raise ValueRangeError("var has negative entry/entries")
+    # the bound on var has no part in the gradient: where it applies the slope passes as if it did not
+    bounded = ops.add(var, ops.sub(ops.clamp(var.detach(), min=eps), var.detach()))
+    loss = ops.mul(ops.add(ops.log(bounded), ops.div(ops.square(ops.sub(input, target)), bounded)), 0.5)
+    if full:
+        loss = ops.add(loss, 0.5 * math.log(2 * math.pi))
+    return reduced(loss, reduction)
+
+
+# --- margins ------------------------------------------------------------------------------------------------------------
+
+
+@composite
+def hinge_embedding_loss(input, target, margin: float = 1.0, size_average=None, reduce=None, reduction: str = "mean"):
+    """input where target is 1, max(0, margin - input) where it is -1."""
+    zero = ops.mul(input, 0.0)
+    apart = ops.where(ops.ne(target, 1), ops.relu(ops.sub(margin, input)), zero)
+    together = ops.where(ops.ne(target, -1), input, zero)
+    return reduced(ops.add(apart, together), reduction, size_average, reduce)
+
+
+@composite
+def margin_ranking_loss(
+    input1, input2, target, margin: float = 0, size_average=None, reduce=None, reduction: str = "mean"
+):
+    """max(0, -target * (input1 - input2) + margin): target 1 wants input1 larger, -1 input2."""
+    ranks = {t._array.ndim for t in (input1, input2, target)}
+    if len(ranks) != 1:
+        raise ShapeError(
+            "margin_ranking_loss : All input tensors should have same dimension but got sizes: "
+            f"input1: {input1.shape}, input2: {input2.shape}, target: {target.shape}."
+        )
+    loss = _hinge(ops.add(ops.mul(ops.neg(target), ops.sub(input1, input2)), margin))
+    return reduced(loss, reduction, size_average, reduce)
+
+
+def _hinge(x):
+    """max(x, 0) whose slope at 0 is 1, as that of PyTorch's clamp_min."""
+    return ops.clamp(x, min=0.0)
+
+
+@composite
+def soft_margin_loss(input, target, size_average=None, reduce=None, reduction: str = "mean"):
+    """log(1 + exp(-target * input)), target being 1 or -1."""
+    loss = ops.softplus(ops.mul(ops.neg(target), input), threshold=1e30)
+    return reduced(loss, reduction, size_average, reduce)
+
+
+@composite
+def cosine_embedding_loss(
+    input1, input2, target, margin: float = 0, size_average=None, reduce=None, reduction: str = "mean"
+):
+    """1 - cosine where target is 1, max(0, cosine - margin) where it is -1: (N, D), (N, D), (N) or (D), (D), ()."""
+    ranks = (input1._array.ndim, input2._array.ndim, target._array.ndim)
+    if ranks not in ((2, 2, 1), (1, 1, 0)):
+        raise ShapeError(
+            f"{ranks[2]}D target tensor expects {ranks[2] + 1}D input tensors, but found inputs with sizes "
+            f"{list(input1._array.shape)} and {list(input2._array.shape)}."
+        )
+    eps = 1e-12
+    product = ops.sum(ops.mul(input1, input2), dim=-1)
+    squares = [ops.add(ops.sum(ops.square(x), dim=-1), eps) for x in (input1, input2)]
+    cosine = ops.div(product, ops.sqrt(ops.mul(*squares)))
+    zero = ops.zeros_like(cosine)
+    together = ops.where(ops.eq(target, 1), ops.sub(1, cosine), zero)
+    apart = ops.where(ops.eq(target, -1), _hinge(ops.sub(cosine, margin)), zero)
+    return reduced(ops.add(together, apart), reduction, size_average, reduce)
+
+
+def _classes(name, input, target):
+    """input as (N, C) and target as (N, ...), and whether there was a batch axis."""
+    a, b = tuple(input._array.shape), tuple(target._array.shape)
+    if len(a) == 2:
+        return input, target, True
+    if len(a) == 1:
+        return ops.unsqueeze(input, 0), ops.reshape(target, shape=(1, *b)), False
+    raise ShapeError(f"{name}: expected input (batch, class) or (class), got {a} with target {b}.")
+
+
+@composite
+def multi_margin_loss(
+    input,
+    target,
+    p: int = 1,
+    margin: float = 1.0,
+    weight=None,
+    size_average=None,
+    reduce=None,
+    reduction: str = "mean",
+):
+    """The mean over classes of max(0, margin - input[label] + input[class]) ** p: input (N, C), target (N)."""
+    if p not in (1, 2):
+        raise ValueRangeError("only p == 1 and p == 2 supported")
+    if weight is not None and weight._array.ndim != 1:
+        raise ValueRangeError("weight must be one-dimensional")
+    rows, labels, batched = _classes(
+        "multi_margin_loss", input, ops.reshape(target, shape=(-1,)) if input._array.ndim == 2 else target
+    )
+    if not batched:
+        labels = ops.reshape(labels, shape=(-1,))
+    n, classes = rows._array.shape
+    if tuple(labels._array.shape) != (n,):
+        raise ShapeError(
+            f"multi_margin_loss: inconsistent target size, expected {n} but got {tuple(target._array.shape)}."
+        )
+    column = ops.unsqueeze(labels, -1)
+    own = ops.gather(rows, column, dim=1)
+    loss = ops.relu(ops.add(ops.sub(margin, own), rows))
+    loss = loss if p == 1 else ops.square(loss)
+    if weight is not None:
+        loss = ops.mul(loss, ops.unsqueeze(ops.index_select(weight, labels, dim=0), -1))
+    others = ops.scatter(ops.ones_like(loss), column, ops.zeros_like(own), dim=1)
+    loss = ops.div(ops.sum(ops.mul(loss, others.detach()), dim=1), classes)
+    loss = loss if batched else ops.reshape(loss, shape=())
+    return reduced(loss, reduction, size_average, reduce)
+
+
+@composite
+def multilabel_margin_loss(input, target, size_average=None, reduce=None, reduction: str = "mean"):
+    """Hinges between every true and every other class: input (N, C), target (N, C) lists labels, ended by -1."""
+    if tuple(input._array.shape) != tuple(target._array.shape):
+        raise ShapeError(
+            "multilabel_margin_loss: input and target must have the same shape.",
+            f"input:  {tuple(input._array.shape)}\ntarget: {tuple(target._array.shape)}",
+        )
+    rows, labels, batched = _classes("multilabel_margin_loss", input, target)
+    classes = rows._array.shape[1]
+    # labels up to the first -1 count
+    ended = ops.cumsum(ops.cast(ops.lt(labels, 0), dtype=dtypes.int64), dim=1)
+    counts = ops.eq(ended, 0)
+    safe = ops.where(counts, labels, ops.zeros_like(labels))
+    hit = ops.cast_like(counts, rows)
+    true = ops.scatter_add(ops.zeros_like(rows).detach(), safe, hit, dim=1)
+    own = ops.gather(rows, safe, dim=1)
+    gaps = ops.relu(ops.add(ops.sub(1.0, ops.unsqueeze(own, 2)), ops.unsqueeze(rows, 1)))  # (N, label, class)
+    other = ops.cast_like(ops.eq(true, 0), rows)
+    loss = ops.mul(ops.mul(gaps, ops.unsqueeze(hit, 2)), ops.unsqueeze(other, 1))
+    loss = ops.div(ops.sum(loss, dim=(1, 2)), classes)
+    loss = loss if batched else ops.reshape(loss, shape=())
+    return reduced(loss, reduction, size_average, reduce)
+
+
+@composite
+def multilabel_soft_margin_loss(input, target, weight=None, size_average=None, reduce=None, reduction: str = "mean"):
+    """The mean over classes of the cross-entropy of sigmoid(input) against target in {0, 1}: (N, C), (N, C)."""
+    check_same_shape("multilabel_soft_margin_loss", input, target)
+    yes = ops.mul(target, ops.log_sigmoid(input))
+    no = ops.mul(ops.sub(1, target), ops.log_sigmoid(ops.neg(input)))
+    loss = ops.neg(ops.add(yes, no))
+    if weight is not None:
+        loss = ops.mul(loss, weight)
+    return reduced(ops.div(ops.sum(loss, dim=-1), input._array.shape[-1]), reduction, size_average, reduce)
+
+
+@composite
+def triplet_margin_loss(
+    anchor,
+    positive,
+    negative,
+    margin: float = 1.0,
+    p: float = 2,
+    eps: float = 1e-6,
+    swap: bool = False,
+    size_average=None,
+    reduce=None,
+    reduction: str = "mean",
+):
+    """max(0, d(anchor, positive) - d(anchor, negative) + margin), d the p-norm distance (Balntas et al. 2016).
+
+    ``swap`` takes the nearer of anchor and positive for the negative.
+    """
+    if margin <= 0:
+        raise ValueRangeError(f"margin must be greater than 0, got {margin}")
+    ranks = {t._array.ndim for t in (anchor, positive, negative)}
+    if len(ranks) != 1:
+        raise ShapeError(
+            "The anchor, positive, and negative tensors are expected to have the same number of dimensions, but got: "
+            f"{anchor.shape}, {positive.shape}, {negative.shape}."
+        )
+
+    def distance(a, b):
+        return pairwise_distance(a, b, p, eps)
+
+    return _triplet(anchor, positive, negative, distance, margin, swap, reduction, size_average, reduce)
+
+
+def _triplet(anchor, positive, negative, distance, margin, swap, reduction, size_average=None, reduce=None):
+    near, far = distance(anchor, positive), distance(anchor, negative)
+    if swap:
+        far = ops.minimum(far, distance(positive, negative))
+    return reduced(_hinge(ops.add(ops.sub(near, far), margin)), reduction, size_average, reduce)
+
+
+def triplet_margin_with_distance_loss(
+    anchor,
+    positive,
+    negative,
+    *,
+    distance_function=None,
+    margin: float = 1.0,
+    swap: bool = False,
+    reduction: str = "mean",
+):
+    """triplet_margin_loss with any distance: a function of two tensors."""
+    if reduction not in ("mean", "sum", "none"):
+        raise ValueRangeError(f"{reduction} is not a valid value for reduction")
+    if margin <= 0:
+        raise ValueRangeError(f"margin must be greater than 0, got {margin}")
+    return _triplet(
+        anchor, positive, negative, distance_function or pairwise_distance, margin, swap, reduction
+    )  # fmt: skip
+
+
+# --- beyond PyTorch -----------------------------------------------------------------------------------------------------
+
+
+@composite
+def contrastive_loss(input1, input2, target, margin: float = 1.0, reduction: str = "mean"):
+    """Pairs pulled together or pushed apart (Hadsell, Chopra & LeCun, CVPR 2006).
+
+    With d the Euclidean distance of input1 and input2 (N, D): d**2 / 2 where target (N) is 1 (the same),
+    max(0, margin - d)**2 / 2 where it is 0.
+
+    >>> import mlkit
+    >>> a, b = mlkit.tensor([[0.0, 0.0]]), mlkit.tensor([[3.0, 4.0]])
+    >>> mlkit.nn.functional.contrastive_loss(a, b, mlkit.tensor([1.0]))
+    tensor(12.5000)
+    """
+    if tuple(target._array.shape) != tuple(input1._array.shape[:-1]):
+        raise ShapeError(
+            "contrastive_loss: expected one label per pair.",
+            f"input1: (batch, feature): {tuple(input1._array.shape)}\ntarget: (batch): {tuple(target._array.shape)}",
+        )
+    d = pairwise_distance(input1, input2, 2.0, 0.0)
+    same, apart = ops.square(d), ops.square(ops.relu(ops.sub(margin, d)))
+    loss = ops.mul(ops.add(ops.mul(target, same), ops.mul(ops.sub(1, target), apart)), 0.5)
+    return reduced(loss, reduction)
+
+
+@composite
+def info_nce_loss(query, positive, negatives=None, temperature: float = 0.1, reduction: str = "mean"):
+    """Cross-entropy of picking the positive by cosine similarity (van den Oord et al. 2018, arXiv:1807.03748).
+
+    query, positive (N, D). Without ``negatives`` the other examples' positives are the negatives; with negatives
+    (M, D), or (N, M, D) for each query its own, those are.
+
+    >>> import mlkit
+    >>> x = mlkit.eye(4)
+    >>> mlkit.nn.functional.info_nce_loss(x, x, temperature=0.1) < 1e-3
+    tensor(True)
+    """
+    if temperature <= 0:
+        raise ValueRangeError(f"info_nce_loss: temperature must be positive, got {temperature}.")
+    if query._array.ndim != 2 or tuple(query._array.shape) != tuple(positive._array.shape):
+        raise ShapeError(
+            "info_nce_loss: query and positive must have the same shape (batch, feature).",
+            f"query:    {tuple(query._array.shape)}\npositive: {tuple(positive._array.shape)}",
+        )
+    q, k = normalize(query, dim=-1), normalize(positive, dim=-1)
+    n = q._array.shape[0]
+    if negatives is None:
+        scores = ops.matmul(q, ops.mT(k))
+        labels = ops.index_array(range(n), like=query)
+    else:
+        other = normalize(negatives, dim=-1)
+        own = ops.sum(ops.mul(q, k), dim=-1, keepdim=True)
+        if other._array.ndim == 2:
+            rest = ops.matmul(q, ops.mT(other))
+        else:
+            rest = ops.reshape(ops.matmul(ops.unsqueeze(q, 1), ops.mT(other)), shape=(n, -1))
+        scores, labels = ops.cat([own, rest], dim=1), ops.index_array([0] * n, like=query)
+    return cross_entropy(ops.div(scores, temperature), labels, reduction=reduction)
+
+
+@composite
+def focal_loss(input, target, alpha=None, gamma: float = 2.0, reduction: str = "mean"):
+    """(1 - p) ** gamma times the cross-entropy, p the probability of the truth (Lin et al. 2017, arXiv:1708.02002).
+
+    Easy examples count less. With integer target (N, *) input (N, C, *) are scores of classes and ``alpha`` may hold a
+    factor per class (C); with floating target of input's shape both are binary, and a number ``alpha`` weighs 1 against
+    1 - alpha of the zeros (the paper: 0.25).
+    """
+    if gamma < 0:
+        raise ValueRangeError(f"focal_loss: gamma must not be negative, got {gamma}.")
+    if target._array.dtype.kind in "iu" and tuple(target._array.shape) != tuple(input._array.shape):
+        axis = 1 if input._array.ndim > 1 else 0
+        log_p = ops.nll_pick(ops.log_softmax(input, dim=axis), target, ignore_index=-100)
+        loss = ops.mul(ops.neg(log_p), ops.pow(ops.sub(1, ops.exp(log_p)), gamma))
+        if alpha is not None:
+            scale = ops.index_select(alpha, ops.reshape(target, shape=(-1,)), dim=0)
+            loss = ops.mul(loss, ops.reshape(scale, shape=tuple(target._array.shape)))
+        return reduced(loss, reduction)
+    check_same_shape("focal_loss", input, target)
+    target = ops.cast_like(target, input)
+    ce = binary_cross_entropy_with_logits(input, target, reduction="none")
+    p = ops.sigmoid(input)
+    wrong = ops.add(ops.mul(target, ops.sub(1, p)), ops.mul(ops.sub(1, target), p))
+    loss = ops.mul(ce, ops.pow(wrong, gamma))
+    if alpha is not None:
+        loss = ops.mul(loss, ops.add(ops.mul(target, alpha), ops.mul(ops.sub(1, target), 1 - alpha)))
+    return reduced(loss, reduction)
+
+
+@composite
+def dice_loss(input, target, smooth: float = 1.0, reduction: str = "mean"):
+    """1 - (2 |overlap| + smooth) / (|input| + |target| + smooth) per example and class (Milletari et al. 2016).
+
+    "V-Net", arXiv:1606.04797. input (N, C, *) are probabilities (after sigmoid or softmax), target the same shape in
+    [0, 1], or class numbers (N, *).
+    """
+    shape = tuple(input._array.shape)
+    if len(shape) < 2:
+        raise ShapeError(f"dice_loss: expected input (batch, class, ...), got {shape}.")
+    if tuple(target._array.shape) != shape:
+        if tuple(target._array.shape) != (shape[0], *shape[2:]) or target._array.dtype.kind not in "iu":
+            raise ShapeError(
+                "dice_loss: target needs input's shape, or class numbers (batch, ...).",
+                f"input:  {shape}\ntarget: {tuple(target._array.shape)}",
+            )
+        numbers = ops.reshape(ops.index_array(range(shape[1]), like=input), shape=_wide(shape[1], len(shape)))
+        target = ops.eq(ops.unsqueeze(target, 1), numbers)
+    target = ops.cast_like(target, input)
+    over = tuple(range(2, len(shape)))
+    overlap = ops.mul(input, target)
+    both = ops.add(input, target)
+    if over:
+        overlap, both = ops.sum(overlap, dim=over), ops.sum(both, dim=over)
+    loss = ops.sub(1, ops.div(ops.add(ops.mul(overlap, 2.0), smooth), ops.add(both, smooth)))
+    return reduced(loss, reduction)

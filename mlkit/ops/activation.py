@@ -1,0 +1,126 @@
+"""Activations beyond the elementary ones: each with the slope that PyTorch gives it at its corners."""
+
+from mlkit.ops.registry import Elementwise, Float, Sample, op
+
+ONE = [((3, 4),), ((),), ((2, 0),)]
+WIDE = [(Sample((3, 5), "distinct"),)]
+
+SELU_ALPHA = 1.6732632423543772848170429916717
+SELU_SCALE = 1.0507009873554804934193349852946
+
+
+@op(onnx="Selu", samples=ONE)
+class selu(Float):
+    """scale * (input where positive, alpha * (exp(input) - 1) elsewhere), with the constants that keep mean 0 and
+    variance 1 (Klambauer et al. 2017, arXiv:1706.02515)."""
+
+    def forward(m, input):
+        return m.where(input > 0, SELU_SCALE * input, (SELU_SCALE * SELU_ALPHA) * m.expm1(m.minimum(input, 0)))
+
+    def vjp(m, g, input):
+        negative = (SELU_SCALE * SELU_ALPHA) * m.exp(m.minimum(input, 0))
+        return m.where(m.gt(input, 0), g * SELU_SCALE, g * negative)
+
+
+@op(onnx="Celu", samples=[((3, 4),), ((3, 4), {"alpha": 0.7})])
+class celu(Float):
+    """input where positive, alpha * (exp(input / alpha) - 1) elsewhere (Barron 2017, arXiv:1704.07483)."""
+
+    def forward(m, input, *, alpha=1.0):
+        return m.where(input > 0, input, alpha * m.expm1(m.minimum(input, 0) / alpha))
+
+    def vjp(m, g, input, alpha):
+        return m.where(m.gt(input, 0), g, g * m.exp(m.minimum(input, 0) / alpha))
+
+
+@op(onnx="Mish", samples=ONE)
+class mish(Float):
+    """input * tanh(softplus(input)) (Misra 2019, arXiv:1908.08681)."""
+
+    def forward(m, input):
+        return input * m.tanh(m.maximum(input, 0) + m.log1p(m.exp(-m.abs(input))))
+
+    def vjp(m, g, input):
+        t = m.tanh(m.softplus(input))
+        return g * (t + input * m.sigmoid(input) * (1 - t * t))
+
+
+@op(samples=[((3, 4),), ((3, 4), {"min_val": -0.3, "max_val": 0.4})])
+class hardtanh(Elementwise):
+    """input bounded to [min_val, max_val]; no slope at the bounds themselves."""
+
+    def forward(m, input, *, min_val=-1.0, max_val=1.0):
+        # the bounds in input's own type, so that integers stay integers
+        return m.xp.clip(input, input.dtype.type(min_val), input.dtype.type(max_val))
+
+    def vjp(m, g, input, min_val, max_val):
+        inside = m.logical_and(m.gt(input, min_val), m.lt(input, max_val))
+        return m.where(inside, g, m.zeros_like(g))
+
+
+@op(onnx="HardSigmoid", samples=[((3, 4),), (Sample((3, 5), "distinct"),)])
+class hardsigmoid(Float):
+    """min(max(input + 3, 0), 6) / 6 (Howard et al. 2019, arXiv:1905.02244)."""
+
+    def forward(m, input):
+        return m.xp.clip(input + 3, 0, 6) / 6
+
+    def vjp(m, g, input):
+        inside = m.logical_and(m.gt(input, -3), m.lt(input, 3))
+        return m.where(inside, g * (1 / 6), m.zeros_like(g))
+
+
+@op(onnx="HardSwish", samples=[((3, 4),), (Sample((3, 5), "distinct"),)])
+class hardswish(Float):
+    """input * min(max(input + 3, 0), 6) / 6 (Howard et al. 2019, arXiv:1905.02244)."""
+
+    def forward(m, input):
+        return input * m.xp.clip(input + 3, 0, 6) / 6
+
+    def vjp(m, g, input):
+        middle = g * (input / 3 + 0.5)
+        return m.where(m.le(input, -3), m.zeros_like(g), m.where(m.lt(input, 3), middle, g))
+
+
+@op(onnx="Softsign", samples=ONE)
+class softsign(Float):
+    """input / (1 + |input|)."""
+
+    def forward(m, input):
+        return input / (1 + m.abs(input))
+
+    def vjp(m, g, input):
+        return g / m.square(1 + m.abs(input))
+
+
+@op(onnx="Shrink", samples=[((3, 4),), ((3, 4), {"lambd": 0.1})])
+class softshrink(Elementwise):
+    """input brought lambd nearer to zero; 0 where |input| <= lambd."""
+
+    def forward(m, input, *, lambd=0.5):
+        return m.where(input > lambd, input - lambd, m.where(input < -lambd, input + lambd, m.xp.zeros_like(input)))
+
+    def vjp(m, g, input, lambd):
+        return m.where(m.gt(m.abs(input), lambd), g, m.zeros_like(g))
+
+
+@op(onnx="Shrink", samples=[((3, 4),), ((3, 4), {"lambd": 0.1})])
+class hardshrink(Elementwise):
+    """input, but 0 where |input| <= lambd."""
+
+    def forward(m, input, *, lambd=0.5):
+        return m.where(m.abs(input) <= lambd, m.xp.zeros_like(input), input)
+
+    def vjp(m, g, input, lambd):
+        return m.where(m.le(m.abs(input), lambd), m.zeros_like(g), g)
+
+
+@op(onnx="ThresholdedRelu", samples=[((3, 4), {"threshold": 0.2, "value": -1.0})])
+class threshold(Elementwise):
+    """input where it is above ``threshold``, else ``value``."""
+
+    def forward(m, input, *, threshold=0.0, value=0.0):
+        return m.where(input > threshold, input, m.xp.full_like(input, value))
+
+    def vjp(m, g, input, threshold):
+        return m.where(m.gt(input, threshold), g, m.zeros_like(g))
