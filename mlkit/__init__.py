@@ -450,6 +450,7 @@ _LAZY = {
         ).split()
     },
     "Trainer": ("mlkit.train", "Trainer"),
+    "align_tensors": ("mlkit.core.names", "align_tensors"),
     "save": ("mlkit.io.torch_file", "save"),
     "load": ("mlkit.io.torch_file", "load"),
 }
