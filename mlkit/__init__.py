@@ -422,7 +422,7 @@ del _d, _word, _name, _alias, _pair
 #: loaded on first use: name here -> module, and the attribute in it (None: the module itself)
 _LAZY = {
     **{name: (f"mlkit.{name}", None) for name in "nn optim autograd data train observe display plot io utils".split()},
-    **{name: (f"mlkit.{name}", None) for name in "cuda backends widgets compiler array_api".split()},
+    **{name: (f"mlkit.{name}", None) for name in "cuda backends widgets compiler array_api func".split()},
     **{name: (f"mlkit.{name}", None) for name in "linalg fft special distributions".split()},
     **{
         name: ("mlkit.functional.linear_algebra", name)
@@ -436,6 +436,8 @@ _LAZY = {
         name: ("mlkit.functional.special", name)
         for name in "digamma erfinv i0 igamma igammac lgamma logit mvlgamma polygamma xlogy".split()
     },
+    "vmap": ("mlkit.func", "vmap"),
+    "detect_anomaly": ("mlkit.autograd", "detect_anomaly"),
     "softmax": ("mlkit.functional.neural", "softmax"),
     "log_softmax": ("mlkit.functional.neural", "log_softmax"),
     "dropout": ("mlkit.functional.neural", "dropout"),
@@ -451,6 +453,12 @@ _LAZY = {
     },
     "Trainer": ("mlkit.train", "Trainer"),
     "align_tensors": ("mlkit.core.names", "align_tensors"),
+    "amp": ("mlkit.amp", None),
+    **{
+        name: ("mlkit.amp.autocast_mode", name)
+        for name in "autocast is_autocast_enabled set_autocast_enabled get_autocast_dtype set_autocast_dtype "
+        "is_autocast_cache_enabled set_autocast_cache_enabled clear_autocast_cache".split()
+    },
     "save": ("mlkit.io.torch_file", "save"),
     "load": ("mlkit.io.torch_file", "load"),
 }

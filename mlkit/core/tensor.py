@@ -580,11 +580,11 @@ class Tensor(Value):
 
     def new_zeros(self, *size, dtype=None, device=None, requires_grad=False):
         how = {"dtype": dtype or self.dtype, "device": device or self.device}
-        return creation.zeros(*size, requires_grad=requires_grad, **how)
+        return creation.of_level(self, creation.zeros(*size, requires_grad=requires_grad, **how))
 
     def new_ones(self, *size, dtype=None, device=None, requires_grad=False):
         how = {"dtype": dtype or self.dtype, "device": device or self.device}
-        return creation.ones(*size, requires_grad=requires_grad, **how)
+        return creation.of_level(self, creation.ones(*size, requires_grad=requires_grad, **how))
 
     def new_empty(self, *size, dtype=None, device=None, requires_grad=False):
         return self.new_zeros(*size, dtype=dtype, device=device, requires_grad=requires_grad)
@@ -595,7 +595,7 @@ class Tensor(Value):
 
     def new_full(self, size, fill_value, *, dtype=None, device=None, requires_grad=False):
         how = {"dtype": dtype or self.dtype, "device": device or self.device}
-        return creation.full(size, fill_value, requires_grad=requires_grad, **how)
+        return creation.of_level(self, creation.full(size, fill_value, requires_grad=requires_grad, **how))
 
     # --- Python's protocols ------------------------------------------------------------------------------------------------
 

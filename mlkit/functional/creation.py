@@ -13,7 +13,7 @@ from mlkit.core.device import CPU, device
 from mlkit.core.dispatch import ops
 from mlkit.core.errors import ArgumentError, DeviceError, DtypeError, ShapeError, ValueRangeError
 from mlkit.core.rng import Generator, default_generator
-from mlkit.core.value import Leaf, MetaArray, Value, wrap
+from mlkit.core.value import Leaf, LevelArray, MetaArray, Value, wrap
 
 _default_device = CPU
 
@@ -112,6 +112,8 @@ def to_numpy_array(x: Value) -> np.ndarray:
     """The numbers of a tensor as a NumPy array (a copy when it lives on another device)."""
     if x._array.__class__ is MetaArray:
         raise DeviceError("A meta tensor has no data.", f"shape: {tuple(x._array.shape)}")
+    if isinstance(x._array, LevelArray):
+        return to_numpy_array(x._array.settle())
     return backends.for_array(x._array).to_numpy(x._array)
 
 
@@ -313,7 +315,13 @@ def _like(input, fill, dtype, place, requires_grad):
         where = device("meta") if array.__class__ is MetaArray else backends.for_array(array).device_of(array)
     else:
         where = device(place)
-    return wants_grad(wrap(full_array(tuple(array.shape), fill, d, where)), requires_grad)
+    out = of_level(input, wrap(full_array(tuple(array.shape), fill, d, where)))
+    return wants_grad(out, requires_grad)
+
+
+def of_level(like: Value, out: Value) -> Value:
+    """A new tensor as the transform sees it that ``like`` is in: under vmap one for each example."""
+    return like._array.like(out) if isinstance(like._array, LevelArray) else out
 
 
 def zeros_like(input, *, dtype=None, device=None, requires_grad=False, layout=None, memory_format=None):  # noqa: A002
