@@ -457,6 +457,7 @@ _LAZY = {
         ).split()
     },
     "Trainer": ("mlkit.train", "Trainer"),
+    "align_tensors": ("mlkit.core.names", "align_tensors"),
     "amp": ("mlkit.amp", None),
     **{
         name: ("mlkit.amp.autocast_mode", name)

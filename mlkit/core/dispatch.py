@@ -103,6 +103,8 @@ def execute(op: Op, tensors: tuple, attributes: dict):
     operands = list(tensors[0]) if op.variadic else list(tensors)
     for i, t in enumerate(operands):
         if t is not None and t.__class__ not in tensor_types:
+            if t.__class__ in value.own_ways:
+                return value.own_ways[t.__class__](op, operands, attributes)
             operands[i] = operand(op, i, t)
     if op.promotion is not None:
         promote(op, operands)

@@ -123,6 +123,11 @@ def _fitted(target: Value, source: Value) -> Value:
     return source
 
 
+def _is(kept, target: Value) -> bool:
+    """Whether what a node kept is that tensor, or its like without names."""
+    return kept is target or isinstance(kept, Value) and kept._array is target._array
+
+
 def update(target: Value, result: Value, name: str) -> Value:
     """The end of an in-place op: ``result`` was computed out of place and goes into ``target``."""
     if result._array.dtype != target._array.dtype:
@@ -138,7 +143,7 @@ def update(target: Value, result: Value, name: str) -> Value:
             f"{list(result._array.shape)}."
         )
     node = result._node
-    if node is not None and node.saved and any(kept is target for kept in node.saved):
+    if node is not None and node.saved and any(_is(kept, target) for kept in node.saved):
         before = wrap(target._array.copy(), target._node)  # backward needs the values from before the change
-        node.saved = tuple(before if kept is target else kept for kept in node.saved)
+        node.saved = tuple(before if _is(kept, target) else kept for kept in node.saved)
     return assign(target, result, name)

@@ -150,6 +150,8 @@ def tensor_text(x: Value, name: str = "tensor") -> str:
     usual = (dtypes.get_default_dtype(), dtypes.int64, dtypes.bool_, dtypes.get_default_dtype().to_complex())
     if d not in usual or (array.size == 0 and d is not dtypes.get_default_dtype()):
         suffix.append(f"dtype={d}")
+    if x._names is not None:
+        suffix.append(f"names={x._names}")
     node = x._node
     if node is not None:
         if isinstance(node, Leaf):

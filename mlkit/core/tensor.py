@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import builtins
 import copy
 import importlib
 import math
@@ -62,6 +63,10 @@ class TypedConstructor:
 
     def __repr__(self) -> str:
         return f"<class 'mlkit.{self.__name__}'>"
+
+
+def _names():
+    return importlib.import_module("mlkit.core.names")
 
 
 def _reflected(op: Callable) -> Callable:
@@ -264,6 +269,48 @@ class Tensor(Value):
         """The address of the first element."""
         array = self._array
         return array.ctypes.data if isinstance(array, np.ndarray) else int(array.data.ptr)
+
+    # --- axis names: the work is in names.py, which is loaded when the first tensor is named -------------------------
+
+    @property
+    def names(self) -> tuple:
+        """The names of the axes, None for those without."""
+        return (None,) * self._array.ndim
+
+    @names.setter
+    def names(self, names) -> None:
+        if names is not None:
+            _names().set_names(self, _names().checked(names, self, "names"))
+
+    def has_names(self) -> builtins.bool:
+        """Whether some axis has a name."""
+        return self._names is not None
+
+    def rename(self, *names, **rename_map):
+        """The same memory with other axis names: all of them, pairs old="new", or None for none.
+
+        >>> import mlkit
+        >>> x = mlkit.ones(2, 3).rename("batch", "in")
+        >>> x.sum("in")
+        tensor([3., 3.], names=('batch',))
+        """
+        return _names().rename(self, names, rename_map)
+
+    def rename_(self, *names, **rename_map):
+        """Name this tensor's axes in place."""
+        return _names().rename(self, names, rename_map, in_place=True)
+
+    def refine_names(self, *names):
+        """Name the axes that have no name yet; ``...`` stands for names that stay."""
+        return _names().refine_names(self, names)
+
+    def align_to(self, *names):
+        """The axes in the order of ``names``, new ones of size 1 where a name is not there."""
+        return _names().align_to(self, names)
+
+    def align_as(self, other):
+        """The axes in the order of those of ``other``."""
+        return _names().align_to(self, other.names)
 
     # --- gradients ----------------------------------------------------------------------------------------------------
 

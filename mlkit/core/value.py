@@ -254,6 +254,8 @@ class Value:
 #: The class of new tensors and its subclasses (Parameter, ...). tensor.py fills them when it defines the class.
 tensor_class: type = Value
 tensor_types: set[type] = set()
+#: Classes of tensors outside ``tensor_types`` (named tensors) whose operations a function (op, operands, attributes) does.
+own_ways: dict[type, Callable] = {}
 _new = object.__new__
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import math
 
 import numpy as np
@@ -116,7 +117,7 @@ def to_numpy_array(x: Value) -> np.ndarray:
     return backends.for_array(x._array).to_numpy(x._array)
 
 
-def tensor(data, *, dtype=None, device=None, requires_grad: bool = False, pin_memory: bool = False):  # noqa: A002
+def tensor(data, *, dtype=None, device=None, requires_grad: bool = False, pin_memory: bool = False, names=None):  # noqa: A002
     """A new tensor with a copy of ``data``: numbers, nested lists, NumPy arrays.
 
     Args:
@@ -125,6 +126,7 @@ def tensor(data, *, dtype=None, device=None, requires_grad: bool = False, pin_me
         device: where to put it ("cpu", "cuda", ...); by default the default device.
         requires_grad: record what happens to it for backward().
         pin_memory: accepted for PyTorch's sake; host memory needs no pinning here.
+        names: names of the axes, such as ("batch", None).
 
     Raises:
         ValueRangeError: rows of different length.
@@ -151,7 +153,13 @@ def tensor(data, *, dtype=None, device=None, requires_grad: bool = False, pin_me
     place = _place(device)
     if isinstance(data, Value) and device is None:
         place = backends.for_array(data._array).device_of(data._array)
-    return wants_grad(wrap(on_device(np.array(array, dtype=wanted, order="C"), place)), requires_grad)
+    out = wants_grad(wrap(on_device(np.array(array, dtype=wanted, order="C"), place)), requires_grad)
+    return out if names is None else with_names(out, names)
+
+
+def with_names(out: Value, names):
+    """A tensor just made, with names for its axes."""
+    return importlib.import_module("mlkit.core.names").named(out, names)
 
 
 def as_tensor(data, dtype=None, device=None):  # noqa: A002
@@ -237,26 +245,31 @@ def _dtype(dtype) -> dtypes.dtype:
     return dtypes.get_default_dtype() if dtype is None else dtypes.as_dtype(dtype)
 
 
-def _filled(size, fill, dtype, place, requires_grad, out=None):
+def _filled(size, fill, dtype, place, requires_grad, out=None, names=None):
     shape = _shape((tuple(size),))
     if out is not None:
         return into(out, wrap(full_array(shape, fill, dtypes.from_numpy_dtype(out._array.dtype), CPU)))
-    return wants_grad(wrap(full_array(shape, fill, _dtype(dtype), _place(place))), requires_grad)
+    made = wants_grad(wrap(full_array(shape, fill, _dtype(dtype), _place(place))), requires_grad)
+    return made if names is None else with_names(made, names)
 
 
-def zeros(*args, size=None, out=None, dtype=None, layout=None, device=None, pin_memory=False, requires_grad=False):  # noqa: A002
+def zeros(  # noqa: A002
+    *args, size=None, out=None, dtype=None, layout=None, device=None, pin_memory=False, requires_grad=False, names=None
+):
     """Zeros of that shape. ``size`` is ints or one tuple.
 
     >>> import mlkit
     >>> mlkit.zeros(2, 3).shape
     mlkit.Size([2, 3])
     """
-    return _filled(_shape(args, size), 0, dtype, device, requires_grad, out)
+    return _filled(_shape(args, size), 0, dtype, device, requires_grad, out, names)
 
 
-def ones(*args, size=None, out=None, dtype=None, layout=None, device=None, pin_memory=False, requires_grad=False):  # noqa: A002
+def ones(  # noqa: A002
+    *args, size=None, out=None, dtype=None, layout=None, device=None, pin_memory=False, requires_grad=False, names=None
+):
     """Ones of that shape. ``size`` is ints or one tuple."""
-    return _filled(_shape(args, size), 1, dtype, device, requires_grad, out)
+    return _filled(_shape(args, size), 1, dtype, device, requires_grad, out, names)
 
 
 def empty(  # noqa: A002
@@ -269,20 +282,30 @@ def empty(  # noqa: A002
     requires_grad=False,
     pin_memory=False,
     memory_format=None,
+    names=None,
 ):
     """A tensor whose content means nothing yet (zeros here, so that runs repeat)."""
-    return _filled(_shape(args, size), 0, dtype, device, requires_grad, out)
+    return _filled(_shape(args, size), 0, dtype, device, requires_grad, out, names)
 
 
 def full(  # noqa: A002
-    size, fill_value, *, out=None, dtype=None, layout=None, device=None, requires_grad=False, pin_memory=False
+    size,
+    fill_value,
+    *,
+    out=None,
+    dtype=None,
+    layout=None,
+    device=None,
+    requires_grad=False,
+    pin_memory=False,
+    names=None,
 ):
     """A tensor of that shape with ``fill_value`` everywhere; its dtype follows the value unless given."""
     fill = fill_value.item() if isinstance(fill_value, Value) else fill_value
     if dtype is None:
         dtype = dtypes.scalar_dtype(dtypes.scalar_category(fill))
     shape = (size,) if isinstance(size, int) else tuple(size)
-    return _filled(shape, fill, dtype, device, requires_grad, out)
+    return _filled(shape, fill, dtype, device, requires_grad, out, names)
 
 
 def _like(input, fill, dtype, place, requires_grad):
@@ -656,7 +679,8 @@ def rand(  # noqa: A002
     names=None,
 ):
     """Numbers uniform on [0, 1)."""
-    return into(out, _draw("uniform", _shape(args, size), dtype, device, requires_grad, generator))
+    made = into(out, _draw("uniform", _shape(args, size), dtype, device, requires_grad, generator))
+    return made if names is None else with_names(made, names)
 
 
 def randn(  # noqa: A002
@@ -672,7 +696,8 @@ def randn(  # noqa: A002
     names=None,
 ):
     """Numbers from the standard normal distribution."""
-    return into(out, _draw("normal", _shape(args, size), dtype, device, requires_grad, generator))
+    made = into(out, _draw("normal", _shape(args, size), dtype, device, requires_grad, generator))
+    return made if names is None else with_names(made, names)
 
 
 def randint(  # noqa: A002

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from mlkit.core import dtype as dtypes
 from mlkit.core import inplace
 from mlkit.core.errors import ArgumentError, DtypeError, GradientError
-from mlkit.core.value import Value, tensor_types
+from mlkit.core.value import Value, own_ways, tensor_types
 from mlkit.functional.creation import resize
 
 #: NumPy's name -> PyTorch's name
@@ -87,6 +87,8 @@ def public(fn: Callable, out: bool = True) -> Callable:
                         f"{name}(): argument {i + 1} must be Tensor, not {type(x).__name__}.",
                         hint="Make one with mlkit.tensor(...).",
                     )
+            if x.__class__ in own_ways and i == 0 and "out" not in kwargs and hasattr(x, name):
+                return getattr(x, name)(*args[1:], **kwargs)  # a named tensor: its methods take names of axes
         if name in NUMBER_FIRST and len(args) == 2 and not (isinstance(args[0], Value) or isinstance(args[1], Value)):
             raise ArgumentError(f"{name}(): one of the arguments must be Tensor, not {type(args[0]).__name__}.")
         if not kwargs:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import importlib
 from collections import OrderedDict, namedtuple
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -657,6 +658,21 @@ class Module:
                 hook(module, result)
         return result
 
+    def name_axes(self, input=None, output=None):
+        """Give the module axis names; returns it.
+
+        Args:
+            input: names of the input's axes (``...`` for any): an input with other names is an error that says so, axes
+                without a name get theirs.
+            output: names that the output's axes get.
+
+        >>> import mlkit
+        >>> layer = mlkit.nn.Linear(784, 10).name_axes(("batch", "in"), ("batch", "class"))
+        >>> layer(mlkit.ones(2, 784)).names
+        ('batch', 'class')
+        """
+        return importlib.import_module("mlkit.core.names").name_axes(self, input, output)
+
     # --- text ---------------------------------------------------------------------------------------------------------------------------------
 
     def extra_repr(self) -> str:
@@ -667,7 +683,7 @@ class Module:
         return type(self).__name__
 
     def __repr__(self) -> str:
-        extra = self.extra_repr()
+        extra = ", ".join(part for part in (self.extra_repr(), self.__dict__.get("_axis_names", "")) if part)
         if not self._modules:
             return (
                 f"{self._get_name()}("
