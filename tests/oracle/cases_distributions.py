@@ -32,7 +32,7 @@ FAMILIES = {
     "InverseGamma(s + 2, r)": ("u * 3", "mean mode variance entropy"),
     "Pareto(s, r)": ("s.detach() + u * 3", "mean mode variance entropy cdf icdf"),
     "Weibull(s, r + 1)": ("u * 3", "mean mode variance entropy cdf icdf"),
-    "Kumaraswamy(s + 1, r + 1)": ("u", "mean mode variance entropy cdf icdf"),
+    "Kumaraswamy(s + 1, r + 1)": ("u", "mean variance entropy cdf icdf"),
     "Bernoulli(p)": ("b", "mean mode variance entropy logits enumerate_support"),
     "Bernoulli(logits=l)": ("b", "mean variance entropy probs"),
     "Geometric(p)": ("k", "mean mode variance entropy"),
@@ -51,11 +51,20 @@ FAMILIES = {
     "MultivariateNormal(l[0], scale_tril=m.tril())": ("x", "variance entropy precision_matrix"),
     "Independent({D}.Normal(l, s), 1)": ("x", "mean mode variance entropy"),
     "MixtureSameFamily({D}.Categorical(logits=l), {D}.Normal(l, s))": ("x[:, :, 0]", "mean variance cdf"),
-    "MixtureSameFamily({D}.Categorical(p[0]), {D}.Independent({D}.Normal(m[0], s[0]), 1))": ("x[:, 0]", "mean variance"),
+    "MixtureSameFamily({D}.Categorical(p[0]), {D}.Independent({D}.Normal(m[0], s[0]), 1))": (
+        "x[:, 0]",
+        "mean variance",
+    ),
     "RelaxedBernoulli(T.tensor(0.7).double(), p)": ("u", "probs logits"),
     "RelaxedOneHotCategorical(T.tensor(0.7).double(), logits=l)": ("w", "probs"),
-    "LogisticNormal(l, s)": ("T.cat([w[..., :2] * 0.5, w[..., 2:] * 0.5 , 1 - w[..., :2].sum(-1, True) * 0.5 - w[..., 2:] * 0.5], -1)", ""),
-    "TransformedDistribution({D}.Normal(l, s), [{D}.SigmoidTransform(), {D}.AffineTransform(1.0, 2.0)])": ("1 + 2 * u", "cdf icdf"),
+    "LogisticNormal(l, s)": (
+        "T.cat([w[..., :2] * 0.5, w[..., 2:] * 0.5 , 1 - w[..., :2].sum(-1, True) * 0.5 - w[..., 2:] * 0.5], -1)",
+        "",
+    ),
+    "TransformedDistribution({D}.Normal(l, s), [{D}.SigmoidTransform(), {D}.AffineTransform(1.0, 2.0)])": (
+        "1 + 2 * u",
+        "cdf icdf",
+    ),
     "TransformedDistribution({D}.Normal(l, s), {D}.TanhTransform())": ("2 * u - 1", ""),
     "TransformedDistribution({D}.Normal(l, s), [{D}.AffineTransform(l, s, event_dim=1)])": ("x", ""),
 }
@@ -69,7 +78,9 @@ for _make, (_value, _rest) in FAMILIES.items():
         if _what == "icdf" and _make.startswith("TransformedDistribution"):
             _argument = "(u)"
         CASES[f"{_make}/{_what}"] = f"{_call}.{_what}{_argument}"
-    CASES[f"{_make}/expand"] = f"{_call}.expand((5, 2, 3) if len({_call}.event_shape) == 0 and len({_call}.batch_shape) == 2 else (5, *{_call}.batch_shape)).log_prob(({_value})[0])"
+    CASES[f"{_make}/expand"] = (
+        f"{_call}.expand((5, 2, 3) if len({_call}.event_shape) == 0 and len({_call}.batch_shape) == 2 else (5, *{_call}.batch_shape)).log_prob(({_value})[0])"
+    )
 _NO_EXPAND = [n for n in CASES if n.endswith("/expand") and n.startswith(("OneHot", "Multinomial"))]
 for _name in _NO_EXPAND:
     del CASES[_name]
