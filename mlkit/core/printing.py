@@ -9,7 +9,7 @@ import numpy as np
 
 from mlkit.core import backend as backends
 from mlkit.core import dtype as dtypes
-from mlkit.core.value import Leaf, MetaArray, Value
+from mlkit.core.value import Leaf, LevelArray, MetaArray, Value
 
 
 @dataclass
@@ -39,6 +39,11 @@ def set_printoptions(
     given = {"precision": precision, "threshold": threshold, "edgeitems": edgeitems, "linewidth": linewidth}
     options.__dict__.update({k: v for k, v in given.items() if v is not None})
     options.sci_mode = sci_mode if sci_mode is not None or profile else options.sci_mode
+
+
+def get_printoptions() -> dict:
+    """How tensors print, as a dictionary."""
+    return dict(options.__dict__)
 
 
 def _formatter(values: np.ndarray):
@@ -117,6 +122,8 @@ def _rows(array, write, indent: int, shorten: bool) -> str:
 def tensor_text(x: Value, name: str = "tensor") -> str:
     """``tensor([...], dtype=..., grad_fn=<...>)``."""
     array = x._array
+    if isinstance(array, LevelArray):
+        return array.text(lambda t: tensor_text(t, name))
     d = dtypes.from_numpy_dtype(array.dtype)
     suffix = []
     if array.__class__ is MetaArray:

@@ -153,7 +153,7 @@ def images(
     if array.ndim == 3:  # three matrices are one colour image, unless there are three labels
         one = array.shape[0] in (1, 3) and array.shape[1] > 3 and (names is None or len(names) == 1)
         array = array[None] if one else array[..., None]
-    if array.ndim == 4 and array.shape[-1] not in (1, 3):
+    if array.ndim == 4 and array.shape[1] in (1, 3):  # channels first, PyTorch's order, where both readings fit
         array = array.transpose(0, 2, 3, 1)
     if array.ndim != 4 or array.shape[-1] not in (1, 3) or 0 in array.shape:
         raise ValueError(

@@ -26,8 +26,11 @@ def find() -> str | None:
         if not _starts(chosen):
             raise SystemExit(f"MLKIT_BROWSER={chosen} does not start. Unset it, or name a Chromium or Chrome.")
         return chosen
-    candidates = [shutil.which(name) for name in NAMES] + list(MAC_APPS) + [_playwrights_own()]
-    return next((path for path in candidates if path and _starts(path)), None)
+    for path in [shutil.which(name) for name in NAMES] + list(MAC_APPS):
+        if path and _starts(path):
+            return path
+    own = _playwrights_own()
+    return own if own and _starts(own) else None
 
 
 def _starts(path: str) -> bool:
@@ -39,12 +42,13 @@ def _starts(path: str) -> bool:
 
 
 def _playwrights_own() -> str | None:
+    # In a process of its own: Playwright runs once in a process, and the tests may have it running.
+    code = "from playwright.sync_api import sync_playwright as p\nwith p() as w: print(w.chromium.executable_path)"
     try:
-        from playwright.sync_api import sync_playwright
-    except ImportError:
+        done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
+    except (OSError, subprocess.SubprocessError):
         return None
-    with sync_playwright() as playwright:
-        return playwright.chromium.executable_path
+    return done.stdout.strip() or None
 
 
 def install() -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -165,6 +164,7 @@ class Curves:
 
 def axe(page: Page, selector: str) -> list[str]:
     """What axe-core finds wrong inside `selector`, in words."""
+    assert AXE.is_file(), "axe-core is not installed: run `npm ci` in widgets/ (make front-end-test does)"
     if not page.evaluate("() => 'axe' in window"):
         page.evaluate(AXE.read_text("utf-8"))
     found = page.evaluate(
@@ -173,7 +173,3 @@ def axe(page: Page, selector: str) -> list[str]:
         [selector, RULES],
     )
     return list(found)
-
-
-def dumps(value: Any) -> str:
-    return json.dumps(value, ensure_ascii=False)

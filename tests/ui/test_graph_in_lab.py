@@ -61,7 +61,7 @@ def test_a_click_shows_the_tensor_its_numbers_and_where_it_comes_from(graph: Loc
     weight = graph.get_by_role("button", name="0.0.weight")
     expect(weight).to_contain_text("4×1×3×3 float32")
     weight.click()
-    expect(graph.locator(".tensor[data-ready='true'] h5")).to_contain_text("0.0.weight")
+    expect(graph.locator(".tensor[data-ready='true'] .subtitle")).to_contain_text("0.0.weight")
     expect(graph.locator(".source")).to_contain_text("line")
 
 
@@ -76,7 +76,7 @@ def test_by_keyboard_alone(page: Page, graph: Locator) -> None:
     page.keyboard.press("Enter")
     page.keyboard.press("ArrowDown")
     expect(node(graph, "1, MaxPool2d")).to_be_focused()
-    expect(graph.locator(".details h4")).to_contain_text("MaxPool2d")
+    expect(graph.locator(".details .chosen")).to_contain_text("MaxPool2d")
     graph.get_by_label("Search modules and operations").focus()
     page.keyboard.type("batchnorm")
     page.keyboard.press("Enter")

@@ -67,10 +67,10 @@ def test_a_second_run_takes_the_place_of_the_first(dashboard: Page) -> None:
     page = dashboard
     curves = start(page, "small", "3")
     curves.wait_state("finished")
-    first = curves.root.locator("h3").inner_text()
+    first = curves.root.locator(".heading").inner_text()
     expect(page.get_by_role("button", name="Start training")).to_be_enabled()
     curves = start(page, "small", "5")
-    wait(page, lambda: Curves(page).root.locator("h3").inner_text() != first, "the second run")
+    wait(page, lambda: Curves(page).root.locator(".heading").inner_text() != first, "the second run")
     Curves(page).wait_state("finished")
     expect(page.locator(".mlkit-curves")).to_have_count(1)
 
@@ -90,7 +90,7 @@ def test_two_dashboards_at_once_do_not_disturb_each_other(
         second.wait_state("stopped")
         before = curves.step
         wait(dashboard, lambda: curves.step > before, "the first dashboard to go on")
-        assert curves.root.locator("h3").inner_text() != second.root.locator("h3").inner_text()
+        assert curves.root.locator(".heading").inner_text() != second.root.locator(".heading").inner_text()
         curves.press("Stop")
         curves.wait_state("stopped")
     finally:
@@ -104,6 +104,6 @@ def test_nothing_to_complain_of_for_axe(page: Page, voila: Any, scheme: str) -> 
     curves = start(page, "small", "3")
     curves.wait_state("finished")
     expect(page.get_by_text("test accuracy")).to_be_visible()
-    assert page.locator(f".mlkit[data-theme='{scheme}']").count() == 2
+    expect(page.locator(f".mlkit[data-theme='{scheme}']")).to_have_count(2)
     assert axe(page, ".mlkit-curves") == []
     assert axe(page, ".mlkit-graph") == []

@@ -85,14 +85,15 @@ def unpack(tree: Any, buffers: list[Any]) -> Any:
         return {key: unpack(item, buffers) for key, item in tree.items()}
     import numpy as np
 
-    index, name, shape = tree["$array"], tree.get("dtype"), tree.get("shape")
+    index, name = tree["$array"], tree.get("dtype")
+    shape = tuple(int(size) for size in tree.get("shape") or ())
     if name not in DTYPES:
         raise ValueError(f"a message names the dtype {name!r}, which is none of {', '.join(sorted(DTYPES))}")
     if not isinstance(index, int) or not 0 <= index < len(buffers):
         raise ValueError(f"a message names buffer {index!r} but carries {len(buffers)}")
     dtype = np.dtype(name).newbyteorder("<")
     raw = bytes(buffers[index])
-    expected = int(np.prod(shape, dtype=np.int64)) * dtype.itemsize
+    expected = int(math.prod(shape)) * dtype.itemsize
     if len(raw) != expected:
-        raise ValueError(f"an array of shape {tuple(shape)} and dtype {name} has {expected} bytes; {len(raw)} came")
+        raise ValueError(f"an array of shape {shape} and dtype {name} has {expected} bytes; {len(raw)} came")
     return np.frombuffer(raw, dtype=dtype).reshape(shape).astype(np.dtype(name))

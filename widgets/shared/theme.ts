@@ -31,6 +31,9 @@ export function watchTheme(callback: (theme: Theme) => void): () => void {
 
 export function useTheme(): Theme {
   const [theme, setTheme] = useState(currentTheme);
-  useEffect(() => watchTheme(setTheme), []);
+  useEffect(() => {
+    setTheme(currentTheme()); // it may have changed between drawing and watching
+    return watchTheme(setTheme);
+  }, []);
   return theme;
 }

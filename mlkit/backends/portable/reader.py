@@ -25,6 +25,10 @@ class DivisionError(MlkitError, RuntimeError, ZeroDivisionError):
     """An integer divided by zero."""
 
 
+class PlaceError(DimensionError, RuntimeError):
+    """A place named by gather's or scatter's index that the tensor does not have."""
+
+
 def whole_numbers(x) -> bool:
     """Whether an array or a Python number is of an integer kind."""
     return x.dtype.kind in "iu" if hasattr(x, "dtype") else isinstance(x, int)
@@ -103,6 +107,9 @@ class Reader:
     def device_of(self, x):
         return backends.for_array(x).device_of(x)
 
+    def contiguous(self, x):
+        return self.xp.ascontiguousarray(x).reshape(x.shape)
+
     # --- only for forward rules ----------------------------------------------------------------------------------------
 
     def errstate(self):
@@ -129,6 +136,13 @@ class Reader:
         return out
 
     def power_(self, x, exponent):
+        if whole_numbers(x) and whole_numbers(exponent) and hasattr(exponent, "dtype") and exponent.dtype.kind == "i":
+            if (exponent < 0).any():  # 1 / x**|exponent|, rounded to zero
+                x = self.xp.asarray(x)
+                odd = exponent % 2 != 0
+                small = self.xp.where(x == 1, 1, self.xp.where(x == -1, self.xp.where(odd, -1, 1), 0))
+                whole = self.xp.power(x, self.xp.maximum(exponent, 0))
+                return self.xp.where(exponent < 0, small, whole).astype(np.result_type(x, exponent))
         return self.xp.power(x, exponent)
 
     def _nonzero(self, name, x, other):
@@ -221,7 +235,8 @@ class Reader:
     def check_index(self, name, index, size):
         if index.size and (int(index.min()) < 0 or int(index.max()) >= size):
             bad = int(index.max()) if int(index.max()) >= size else int(index.min())
-            raise DimensionError(f"{name}: index {bad} is out of bounds: it must be in 0 .. {size - 1}.")
+            kind = DimensionError if name in ("index_select", "index_add") else PlaceError
+            raise kind(f"{name}: index {bad} is out of bounds: it must be in 0 .. {size - 1}.")
 
     def checked_pattern(self, shape, pattern, indices):
         """The NumPy index of a pattern; raises DimensionError naming the index that is out of range."""
@@ -262,6 +277,87 @@ class Reader:
     def running_(self, ufunc, x, axis):
         """The running result of a ufunc along an axis."""
         return getattr(self.xp, ufunc).accumulate(x, axis=axis)
+
+    def memory_size(self, x) -> int:
+        """How many elements of x's type its whole memory holds, from the start."""
+        base = x
+        while isinstance(getattr(base, "base", None), type(base)):
+            base = base.base
+        return base.nbytes // x.itemsize
+
+    def logaddexp_(self, x, y):
+        if getattr(x, "dtype", np.dtype(float)).kind != "c" and getattr(y, "dtype", np.dtype(float)).kind != "c":
+            return self.xp.logaddexp(x, y)
+        x, y = self.xp.asarray(x), self.xp.asarray(y)
+        first = x.real >= y.real
+        top, low = self.xp.where(first, x, y), self.xp.where(first, y, x)
+        with self.errstate():
+            return self.xp.where(x == y, x + np.log(2), top + self.xp.log1p(self.xp.exp(low - top))).astype(x.dtype)
+
+    def logcumsumexp_(self, x, dim):
+        if x.dtype.kind == "c":
+            out = x.copy()
+            rows = self.xp.moveaxis(out, dim, 0)
+            for i in range(1, rows.shape[0]):
+                rows[i] = self.logaddexp_(rows[i - 1], rows[i])
+            return out
+        return self.running_("logaddexp", x, dim)
+
+    def pairs_(self, x):
+        return self.xp.expand_dims(x, -1).view(f"f{x.itemsize // 2}")
+
+    def scatter_reduce_(self, x, index, src, dim, reduce, include_self):
+        """x with the values that go to one place combined there."""
+        xp = self.xp
+        place = self.places(index, dim)
+        start = {"sum": 0, "mean": 0, "prod": 1}.get(reduce)
+        if start is None:  # the neutral element of max and min
+            if x.dtype.kind == "f" or x.dtype.kind == "V":
+                start = -np.inf if reduce == "amax" else np.inf
+            elif x.dtype.kind == "b":
+                start = reduce == "amin"
+            else:
+                start = np.iinfo(x.dtype).min if reduce == "amax" else np.iinfo(x.dtype).max
+        out = x.copy()
+        if not include_self:
+            out[place] = start
+        if reduce in ("sum", "mean"):
+            self.add_at_(out, place, src)
+        else:
+            name = {"prod": "multiply", "amax": "maximum", "amin": "minimum"}[reduce]
+            self.ufunc_at_(name, out, place, src)
+        if reduce == "mean":
+            counts = xp.zeros(x.shape, np.int64) if not include_self else xp.ones(x.shape, np.int64)
+            self.add_at_(counts, place, xp.ones(index.shape, np.int64))
+            counts = xp.maximum(counts, 1)
+            out = (out // counts if x.dtype.kind in "iu" else out / counts).astype(x.dtype)
+        return out
+
+    def ufunc_at_(self, ufunc, out, place, values):
+        getattr(self.xp, ufunc).at(out, place, values)
+
+    def numpy_random_(self, name, *parameters, key):
+        """A distribution that NumPy's generator has, drawn on the host.
+
+        It draws by rejection, as often as it likes: so from a stream of its own for this key.
+        """
+        seed, offset = key
+        generator = np.random.Generator(np.random.Philox(key=seed + (1 << 64), counter=offset << 64))
+        library = backends.for_array(parameters[0])
+        drawn = getattr(generator, name)(*(library.to_numpy(p) for p in parameters))
+        place = None if library.name == "numpy" else parameters[0].device.id
+        return library.asarray(np.asarray(drawn, parameters[0].dtype), place)
+
+    def searchsorted_(self, edges, values, right):
+        """Places in each row of edges (..., n) for each of the values of the same row."""
+        xp, side = self.xp, "right" if right else "left"
+        if edges.ndim == 1:
+            return xp.asarray(xp.searchsorted(edges, values, side=side), dtype=np.int64)
+        out = xp.empty(values.shape, np.int64)
+        rows, wanted, found = (a.reshape((-1, a.shape[-1])) for a in (edges, values, out))
+        for row, value, place in zip(rows, wanted, found, strict=True):
+            place[...] = xp.searchsorted(row, value, side=side)
+        return found.reshape(values.shape)
 
     def trim(self, x, shape, dim):
         """x cut to ``shape`` along all dims but ``dim``."""
@@ -431,6 +527,9 @@ class Reader:
     def matrix_exp_(self, a):
         return matrices.matrix_exp(self.xp, a)
 
+    def ldl_parts_(self, ld, pivots, hermitian):
+        return matrices.ldl_parts(ld, pivots, hermitian)
+
     def ldl_factor_(self, a, hermitian):
         hermitian = hermitian and a.dtype.kind == "c"
         return tuple(self.xp.asarray(x) for x in matrices.ldl_factor(self.to_numpy_(a), hermitian))
@@ -463,24 +562,10 @@ class Reader:
     def narrowed_(self, out, *arguments):
         return out.astype(next(a.dtype for a in arguments if hasattr(a, "dtype")), copy=False)
 
-    def _rejection(self, key):
-        """NumPy's generator on a Philox stream of its own for this key: rejection may draw as often as it likes."""
-        seed, offset = key
-        return np.random.Generator(np.random.Philox(key=seed + (1 << 64), counter=offset << 64))
-
-    def standard_gamma_(self, shape_parameter, key):
-        a = self.to_numpy_(shape_parameter)
-        draws = self._rejection(key).standard_gamma(a.astype(np.float64))
-        d = a.dtype
-        smallest = np.finfo(np.float64 if d == np.float64 else np.float32).tiny
-        return self.xp.asarray(np.maximum(draws, smallest).astype(d))
-
-    def draws_(self, name, key, *parameters):
-        d = next(p.dtype for p in parameters if hasattr(p, "dtype"))
-        arrays = [self.to_numpy_(p).astype(np.float64) if hasattr(p, "dtype") else p for p in parameters]
-        if name == "binomial":
-            arrays[0] = arrays[0].astype(np.int64)
-        return self.xp.asarray(np.asarray(getattr(self._rejection(key), name)(*arrays)).astype(d))
+    def standard_gamma_(self, concentration, key):
+        draws = self.numpy_random_("standard_gamma", concentration.astype(np.float64), key=key)
+        smallest = np.finfo(np.float64 if concentration.dtype == np.float64 else np.float32).tiny
+        return self.xp.maximum(draws, smallest).astype(concentration.dtype)
 
     # --- windows ------------------------------------------------------------------------------------------------------------
 

@@ -124,10 +124,17 @@ test("a selected operation shows where it comes from, and its tensor when the ke
   await act(async () => vi.advanceTimersByTime(100));
   expect(model.sent.at(-1)).toMatchObject({ kind: "tensor", value: "y" });
   await act(async () =>
-    model.receive({ kind: "tensor", value: "y", html: "<b>picture</b>", statistics: { min: -1.5 }, missing: null }),
+    model.receive({
+      kind: "tensor",
+      value: "y",
+      html: "<b>picture</b>",
+      statistics: { min: -1.5, zeros: "25.0%" },
+      missing: null,
+    }),
   );
   expect(document.querySelector(".tensor .html b")?.textContent).toBe("picture");
-  expect(screen.getByText("-1.5")).toBeTruthy();
+  expect(screen.getByText("25.0%")).toBeTruthy();
+  expect(screen.queryByText("-1.5")).toBeNull(); // the picture says it
   vi.useRealTimers();
 });
 

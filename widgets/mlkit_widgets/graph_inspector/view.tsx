@@ -109,7 +109,7 @@ export function GraphInspector({ model, channel }: { model: Model; channel: Chan
       aria-label={`Graph of ${document.name}`}
     >
       <div className="top">
-        <h3>{document.name}</h3>
+        <div className="heading">{document.name}</div>
         <span className="quiet">
           {plural(graph.nodes.size, "operation")}
           {modules > 0 ? ` in ${plural(modules, "module")}` : ""}
@@ -610,7 +610,7 @@ function Values({ graph, label, ids, shown, show }: ValuesProps) {
   if (ids.length === 0) return null;
   return (
     <>
-      <h5>{label}</h5>
+      <div className="subtitle">{label}</div>
       <ul className="values">
         {ids.map((id) => {
           const value = graph.values.get(id);
@@ -647,7 +647,7 @@ function OpDetails({
   const attrs = Object.entries(node.attrs ?? {});
   return (
     <>
-      <h4>{node.op}</h4>
+      <div className="chosen">{node.op}</div>
       {node.module ? (
         <p className="quiet">
           in{" "}
@@ -670,7 +670,7 @@ function OpDetails({
       <Values graph={graph} label="Inputs" ids={node.inputs} shown={shown} show={show} />
       {attrs.length ? (
         <>
-          <h5>Attributes</h5>
+          <div className="subtitle">Attributes</div>
           <dl className="facts">
             {attrs.map(([name, value]) => (
               <div key={name}>
@@ -704,10 +704,10 @@ function ModuleDetails({
   const seconds = module.all.reduce((sum, node) => sum + (node.seconds ?? 0), 0);
   return (
     <>
-      <h4>
+      <div className="chosen">
         {module.type || module.name}
         {module.extra ? <span className="extra">({module.extra})</span> : null}
-      </h4>
+      </div>
       <p className="quiet">
         {module.path}{" "}
         <button type="button" className="link" onClick={() => toggle(module.path)}>
@@ -793,14 +793,16 @@ function TensorView({ channel, id, value }: { channel: Channel; id: string; valu
       stop();
     };
   }, [channel, id]);
-  const facts = Object.entries(answer?.statistics ?? {});
+  // The tensor's own display says its range and mean already.
+  const said = answer?.html ? ["min", "max", "mean", "std"] : [];
+  const facts = Object.entries(answer?.statistics ?? {}).filter(([name]) => !said.includes(name));
   return (
     <section className="tensor" aria-label="Tensor" data-value={id} data-ready={answer !== null}>
-      <h5>
+      <div className="subtitle">
         {value?.name || "Tensor"}{" "}
         <span className="shape-text">{value ? `${shapeText(value.shape)} ${value.dtype}` : ""}</span>
-        {value?.bytes ? <span className="quiet"> {bytes(value.bytes)}</span> : null}
-      </h5>
+        {value?.bytes && answer && !answer.html ? <span className="quiet"> {bytes(value.bytes)}</span> : null}
+      </div>
       {answer?.html ? (
         // The kernel made this from a tensor, with every text in it escaped.
         // biome-ignore lint/security/noDangerouslySetInnerHtml: see above

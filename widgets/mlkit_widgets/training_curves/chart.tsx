@@ -235,21 +235,21 @@ export function Chart({ run, version, family, names, axis, smoothing, logY, them
   return (
     <section className="panel" data-family={family} data-points={curves.reduce((sum, c) => sum + c.series.count, 0)}>
       <header>
-        <h4>
+        <div className="title">
           {title}
           {log ? <span className="quiet"> (log)</span> : null}
-        </h4>
-        <dl className="readout">
+        </div>
+        <div className="readout">
           {shown.map((item) => (
             <div key={item.name} data-part={item.part}>
-              <dt>
+              <span>
                 <i aria-hidden="true" />
                 {item.part || (at === null ? "now" : "value")}
-              </dt>
-              <dd title={item.raw === null ? undefined : `as recorded: ${number(item.raw)}`}>{number(item.value)}</dd>
+              </span>
+              <b title={item.raw === null ? undefined : `as recorded: ${number(item.raw)}`}>{number(item.value)}</b>
             </div>
           ))}
-        </dl>
+        </div>
       </header>
       <div
         className="plot"

@@ -98,7 +98,8 @@ def progress_line(status: dict[str, Any]) -> str:
     state, step, steps = str(status.get("state") or "ready"), status.get("step") or 0, status.get("steps")
     parts = [state]
     if status.get("epochs"):
-        parts.append(f"epoch {status.get('epoch') or 0} of {status['epochs']}")
+        under_way = status.get("state") in ("running", "paused", "stopping")  # the status counts those that are done
+        parts.append(f"epoch {min((status.get('epoch') or 0) + under_way, status['epochs'])} of {status['epochs']}")
     parts.append(f"step {step:,} of {steps:,}" if steps else f"step {step:,}")
     if status.get("lr"):
         parts.append(f"learning rate {number(status['lr'])}")
@@ -132,10 +133,10 @@ def _panel(
     end = max(float(along.max()) for _, along, _ in curves if len(along))
     begin, end = (begin, end) if end > begin else (begin - 0.5, begin + 0.5)
 
-    def px(value: np.ndarray) -> np.ndarray:
+    def px(value: Any) -> Any:
         return x0 + (value - begin) / (end - begin) * (x1 - x0)
 
-    def py(value: np.ndarray) -> np.ndarray:
+    def py(value: Any) -> Any:
         return y1 - ((np.log10(value) if log else value) - low) / (high - low) * (y1 - y0)
 
     for tick in _log_ticks(low, high) if log else nice_ticks(low, high):
@@ -145,7 +146,7 @@ def _panel(
     for tick in nice_ticks(begin, end):
         if x == "step" and tick != int(tick):
             continue
-        out.append(text(float(px(np.float64(tick))), y1 + 15, number(tick), 10, "var(--quiet)", text_anchor="middle"))
+        out.append(text(px(tick), y1 + 15, number(tick), 10, "var(--quiet)", text_anchor="middle"))
     out.append(text(x1, y1 + 27, {"time": "seconds"}.get(x, x), 10, "var(--quiet)", text_anchor="end"))
     legend = left + width - 10
     for name, along, values in reversed(curves):

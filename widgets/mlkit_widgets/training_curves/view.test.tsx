@@ -160,7 +160,7 @@ test("one panel for each metric, in a fixed order; options are shared through th
   const { model } = await show({
     series: { lr: [0, [1]], "valid/loss": [0, [2]], "train/loss": [0, [3]], "train/accuracy": [0, [0.5]] },
   });
-  expect([...document.querySelectorAll("h4")].map((title) => title.textContent)).toEqual([
+  expect([...document.querySelectorAll(".panel .title")].map((title) => title.textContent)).toEqual([
     "loss",
     "accuracy",
     "learning rate",

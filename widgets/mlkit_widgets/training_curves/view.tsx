@@ -42,7 +42,7 @@ export function TrainingCurves({ run, model }: { run: Run; model: Model }) {
       aria-label={`Training curves${run.title ? ` of ${run.title}` : ""}`}
     >
       <div className="top">
-        <h3>{run.title || "Training"}</h3>
+        <div className="heading">{run.title || "Training"}</div>
         <span className="badge" role="status" data-state={status?.state ?? "waiting"}>
           {status ? (STATES[status.state] ?? status.state) : "Waiting for the kernel"}
         </span>
@@ -107,7 +107,9 @@ function Progress({ status }: { status: Status | null }) {
   const { step, steps, epoch, epochs, eta, elapsed, examples_per_second: speed, memory_bytes: memory, state } = status;
   const share = step && steps ? Math.min(1, step / steps) : null;
   const parts: string[] = [];
-  if (epochs) parts.push(`epoch ${count(epoch ?? 0)} of ${count(epochs)}`);
+  // The status counts epochs that are done; a reader wants the one that is under way.
+  const underWay = state === "running" || state === "paused" || state === "stopping" ? 1 : 0;
+  if (epochs) parts.push(`epoch ${count(Math.min((epoch ?? 0) + underWay, epochs))} of ${count(epochs)}`);
   parts.push(steps ? `step ${count(step ?? 0)} of ${count(steps)}` : plural(step ?? 0, "step"));
   if (share !== null) parts.push(`${Math.floor(share * 100)} %`);
   if (state === "running" && eta !== null && eta !== undefined) parts.push(`${duration(eta)} left`);
@@ -115,7 +117,7 @@ function Progress({ status }: { status: Status | null }) {
   if (state === "running" && speed) parts.push(`${number(speed, 3)} examples/s`);
   if (memory) parts.push(bytes(memory));
   return (
-    <div className="progress">
+    <div className="place">
       <progress max={1} value={share ?? 0} aria-label="Share of the steps done" />
       <p className="quiet">
         {parts.map((part) => (
