@@ -182,7 +182,8 @@ class xlogy(Float):
     """input * log(other), 0 where input is 0 (NaN where other is NaN)."""
 
     def forward(m, input, other):
-        out = m.xp.where(input == 0, 0 * m.xp.asarray(input), input * m.xp.log(other))
+        with m.errstate():
+            out = m.xp.where(input == 0, 0 * m.xp.asarray(input), input * m.xp.log(other))
         return m.narrowed_(m.xp.where(m.xp.isnan(other), m.xp.asarray(other), out), input, other)
 
     def vjp_input(m, g, input, other):
@@ -198,7 +199,8 @@ class xlog1py(Float):
     """input * log1p(other), 0 where input is 0 (NaN where other is NaN)."""
 
     def forward(m, input, other):
-        out = m.xp.where(input == 0, 0 * m.xp.asarray(input), input * m.xp.log1p(other))
+        with m.errstate():
+            out = m.xp.where(input == 0, 0 * m.xp.asarray(input), input * m.xp.log1p(other))
         return m.narrowed_(m.xp.where(m.xp.isnan(other), m.xp.asarray(other), out), input, other)
 
     def vjp_input(m, g, input, other):
