@@ -1000,8 +1000,8 @@ class Tensor(Value):
     digamma = ops.digamma
     erfinv = ops.erfinv
     i0 = ops.i0
-    igamma = ops.gammainc
-    igammac = ops.gammaincc
+    igamma = special.gammainc
+    igammac = special.gammaincc
     logit = special.logit
     xlogy = special.xlogy
     polygamma = special.polygamma

@@ -300,7 +300,8 @@ class _Named(TransformedDistribution):
 
     @staticmethod
     def _transforms(self):
-        return self.transforms
+        """The transforms, from the parameters ``self`` has."""
+        raise NotImplementedError
 
 
 class LogNormal(_Named):
@@ -636,7 +637,11 @@ class InverseGamma(_Named):
     def __init__(self, concentration, rate, validate_args=None):
         self.concentration, self.rate = broadcast_all(concentration, rate)
         base = Gamma(self.concentration, self.rate, validate_args=validate_args)
-        super().__init__(base, PowerTransform(-1.0), validate_args=validate_args)
+        super().__init__(base, self._transforms(self), validate_args=validate_args)
+
+    @staticmethod
+    def _transforms(self):
+        return [PowerTransform(-1.0)]
 
     @property
     def mean(self):

@@ -17,7 +17,7 @@ from mlkit.distributions.distribution import (
     uniform_like,
 )
 from mlkit.functional import draws
-from mlkit.functional.creation import arange
+from mlkit.functional.creation import arange, binomial, poisson
 
 
 def cross_entropy_of_bits(logits, value):
@@ -163,7 +163,7 @@ class Binomial(ProbsOrLogits, Distribution):
     def sample(self, sample_shape=()):
         shape = tuple(self._extended_shape(sample_shape))
         count, p = (ops.expand(x.detach(), shape=shape) for x in (self.total_count, self.probs))
-        return draws.binomial(count, p)
+        return binomial(count, p)
 
     def log_prob(self, value):
         value = self._checked(value)
@@ -225,7 +225,7 @@ class NegativeBinomial(ProbsOrLogits, Distribution):
     def sample(self, sample_shape=()):
         shape = tuple(self._extended_shape(sample_shape))
         count, logits = (ops.expand(x.detach(), shape=shape) for x in (self.total_count, self.logits))
-        return draws.poisson(draws.standard_gamma(count) * ops.exp(logits))
+        return poisson(draws.standard_gamma(count) * ops.exp(logits))
 
     def log_prob(self, value):
         value = self._checked(value)
@@ -258,7 +258,7 @@ class Poisson(ExponentialFamily):
         return self.rate
 
     def sample(self, sample_shape=()):
-        return draws.poisson(ops.expand(self.rate.detach(), shape=tuple(self._extended_shape(sample_shape))))
+        return poisson(ops.expand(self.rate.detach(), shape=tuple(self._extended_shape(sample_shape))))
 
     def log_prob(self, value):
         value = self._checked(value)

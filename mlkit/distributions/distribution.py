@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from mlkit.autograd.grad_mode import no_grad
 from mlkit.core import dtype as dtypes
 from mlkit.core.dispatch import ops
 from mlkit.core.errors import ArgumentError, MissingFeature, ValueRangeError
 from mlkit.core.size import Size, broadcast_shapes
-from mlkit.core.value import MetaArray, Value
+from mlkit.core.value import MetaArray, Value, is_tensor
 from mlkit.distributions import constraints
 from mlkit.functional import creation
 
@@ -74,7 +76,7 @@ class Distribution:
     has_rsample = False
     has_enumerate_support = False
     arg_constraints: dict = {}
-    support: object = None
+    support: Any = None
     #: parameters and how many of their trailing dims are no batch dims, for ``expand``
     _event_dims: dict[str, int] = {}
     _validate_args = __debug__
@@ -202,8 +204,8 @@ class Distribution:
         """exp of the entropy."""
         return ops.exp(self.entropy())
 
-    def _validate_sample(self, value) -> None:
-        if not isinstance(value, Value):
+    def _validate_sample(self, value: Any) -> None:
+        if not is_tensor(value):
             raise ValueRangeError(f"The value argument to log_prob must be a Tensor, got {type(value).__name__}.")
         events = value.ndim - len(self._event_shape)
         if tuple(value.shape)[max(events, 0) :] != tuple(self._event_shape):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import math
 from collections.abc import Callable
+from typing import Any
 
 from mlkit.core.dispatch import ops
 from mlkit.core.errors import MissingFeature, ValueRangeError
@@ -51,8 +52,8 @@ class ArgumentKind(ValueRangeError, TypeError):
     """Not a distribution type."""
 
 
-@functools.cache
-def _find(type_p: type, type_q: type) -> Callable | None:
+@functools.cache  # keyed by the two types
+def _find(type_p, type_q) -> Callable | None:
     """The function registered for the nearest ancestors of both types."""
     best, best_distance = None, math.inf
     for (p, q), fn in _REGISTRY.items():
@@ -65,7 +66,8 @@ def _find(type_p: type, type_q: type) -> Callable | None:
 
 def kl_divergence(p: Distribution, q: Distribution):
     """KL(p || q), the mean under p of log p - log q: shape (*batch_shape)."""
-    fn = _find(type(p), type(q))  # type: ignore[arg-type]
+    types: tuple[Any, Any] = (type(p), type(q))
+    fn = _find(*types)
     if fn is None:
         raise MissingFeature(
             f"No KL(p || q) is implemented for p type {type(p).__name__} and q type {type(q).__name__}",

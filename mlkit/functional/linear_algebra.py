@@ -348,11 +348,7 @@ def cholesky_solve(B, L, upper: bool = False):
     for label, x in (("b", B), ("u", L)):
         if x._array.ndim < 2:
             raise ShapeError(f"{label} should have at least 2 dimensions, but has {x._array.ndim} dimensions instead.")
-    if upper:
-        first = ops.triangular_solution(_mH(L), B, upper=False)
-        return ops.triangular_solution(L, first, upper=True)
-    first = ops.triangular_solution(L, B, upper=False)
-    return ops.triangular_solution(_mH(L), first, upper=True)
+    return ops.cholesky_solution(B, L, upper=upper)
 
 
 @takes_out
@@ -564,6 +560,9 @@ def orgqr(input, tau):
 @takes_out
 def ormqr(input, tau, other, left: bool = True, transpose: bool = False):
     """Q @ other (``left=False``: other @ Q) for the Q that ``geqrf`` stored; ``transpose`` uses Q.mH."""
+    for label, x in (("input", input), ("other", other)):
+        if x._array.ndim < 2:
+            raise ShapeError(f"ormqr: {label} must have at least 2 dimensions.")
     if not left:
         return _mH(ormqr(input, tau, _mH(other), True, not transpose))
     pairs = _reflectors(input, tau)
@@ -996,7 +995,7 @@ def vander(x, N: int | None = None):  # noqa: N803
     """Rows 1, x, x^2, ... x^(N-1): (*, n) -> (*, n, N)."""
     _tensor("vander", x=x)
     if x._array.ndim == 0:
-        raise ShapeError("linalg.vander: The input tensor x must have at least one dimension.")
+        x = ops.reshape(x, shape=(1,))
     N = _shape(x)[-1] if N is None else N
     if N <= 1 and N != 1:
         raise ShapeError(f"linalg.vander: N must be greater than 1, got {N}.")

@@ -87,6 +87,13 @@ def _numbers(input, other):
     return input, other
 
 
+def _tensors(name: str, input, other):
+    for label, x in (("input", input), ("other", other)):
+        if not isinstance(x, Value):
+            raise ArgumentError(f"special_{name}(): argument '{label}' must be Tensor, not {type(x).__name__}.")
+    return input, other
+
+
 def _scalar(number, like):
     d = dtypes.from_numpy_dtype(like._array.dtype)
     d = dtypes.result_dtype(d, None, dtypes.scalar_category(number))
@@ -124,13 +131,13 @@ def gammainc(input, other):
     >>> mlkit.special.gammainc(mlkit.tensor(1.0), mlkit.tensor(1.0))
     tensor(0.6321)
     """
-    return ops.gammainc(input, other)
+    return ops.gammainc(*_tensors("gammainc", input, other))
 
 
 @takes_out
 def gammaincc(input, other):
     """The regularized upper incomplete gamma function 1 - P(input, other), exact where P is near 1."""
-    return ops.gammaincc(input, other)
+    return ops.gammaincc(*_tensors("gammaincc", input, other))
 
 
 igamma, igammac = gammainc, gammaincc

@@ -393,6 +393,50 @@ class cholesky(Matrix):
         return mH(m, m.triangular_solution(turned, mH(m, inner), upper=True))
 
 
+@op(
+    samples=[
+        ((3, 2), Sample((3, 3), "lower")),
+        ((2, 3, 1), Sample((3, 3), "upper"), {"upper": True}),
+        (Sample((2, 2), "normal", "complex128"), Sample((2, 2), "lower", "complex128")),
+    ]
+)
+class cholesky_solution(Op):
+    """X with L L^H X = B (``upper``: L^H L X = B); of L one triangle is read.
+
+    The gradient is that of a full L, as in PyTorch: what belongs to the other triangle is for the caller to drop.
+    """
+
+    promotion = "equal"
+
+    def infer(B, L, *, upper):
+        return MetaArray((*batch_of("cholesky_solve", L, B), *B.shape[-2:]), B.dtype)
+
+    def prepare(B, L, *, upper):
+        check_matrix("cholesky_solve", B, label="B")
+        check_matrix("cholesky_solve", L, square=True, label="L")
+        if L.shape[-1] != B.shape[-2]:
+            raise ShapeError(
+                f"cholesky_solve: Incompatible matrix sizes: each L is {L.shape[-2]} by {L.shape[-1]}, each B has "
+                f"{B.shape[-2]} rows.",
+                f"B: {tuple(B.shape)}\nL: {tuple(L.shape)}",
+            )
+        return {"upper": bool(upper)}
+
+    def forward(m, B, L, *, upper=False):
+        star = m.conj(m.mT(L))
+        first = m.solve_triangular_(star if upper else L, B, False, False)
+        return m.solve_triangular_(L if upper else star, first, True, False)
+
+    def vjp(m, g, L, out, B_shape, L_shape, upper, needs):
+        of_b = m.cholesky_solution(g, L, upper=upper)
+        of_l = None
+        if needs[1]:
+            product = m.matmul(of_b, mH(m, out))
+            both = product + mH(m, product)
+            of_l = m.unbroadcast(-m.matmul(L, both) if upper else -m.matmul(both, L), tuple(L_shape))
+        return m.unbroadcast(of_b, tuple(B_shape)) if needs[0] else None, of_l
+
+
 @op(samples=[(Sample((3, 3), "dominant"),), ((4, 2),), ((2, 2, 4),), (Sample((2, 2), "dominant", "complex128"),)])
 class lu_factor(Matrix):
     """(LU, pivots, info): L (unit diagonal, not stored) and U of the row-pivoted A (*, m, n) in one matrix."""

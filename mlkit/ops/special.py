@@ -182,7 +182,8 @@ class xlogy(Float):
     """input * log(other), 0 where input is 0 (NaN where other is NaN)."""
 
     def forward(m, input, other):
-        out = m.xp.where(input == 0, 0 * m.xp.asarray(input), input * m.xp.log(other))
+        with m.errstate():
+            out = m.xp.where(input == 0, 0 * m.xp.asarray(input), input * m.xp.log(other))
         return m.narrowed_(m.xp.where(m.xp.isnan(other), m.xp.asarray(other), out), input, other)
 
     def vjp_input(m, g, input, other):
@@ -198,7 +199,8 @@ class xlog1py(Float):
     """input * log1p(other), 0 where input is 0 (NaN where other is NaN)."""
 
     def forward(m, input, other):
-        out = m.xp.where(input == 0, 0 * m.xp.asarray(input), input * m.xp.log1p(other))
+        with m.errstate():
+            out = m.xp.where(input == 0, 0 * m.xp.asarray(input), input * m.xp.log1p(other))
         return m.narrowed_(m.xp.where(m.xp.isnan(other), m.xp.asarray(other), out), input, other)
 
     def vjp_input(m, g, input, other):
@@ -377,27 +379,13 @@ class standard_gamma(Elementwise):
         return g * m.gamma_sample_slope(input, out)
 
 
-def _draw(name: str, doc: str, arguments: int):
-    class Draw(Elementwise):
-        random = True
-        differentiable = False
-        promotion = "float"
+@op(samples=[(COUNTS, Sample((4,), "unit_positive"), {"key": (3, 0)})])
+class von_mises(Elementwise):
+    """Angles around ``input`` from von Mises' distribution with concentration ``other``."""
 
-        if arguments == 1:
+    random = True
+    differentiable = False
+    promotion = "float"
 
-            def forward(m, input, *, key=REQUIRED):
-                return m.draws_(name, key, input)
-        else:
-
-            def forward(m, input, other, *, key=REQUIRED):  # type: ignore[misc]
-                return m.draws_(name, key, input, other)
-
-    Draw.__doc__ = doc
-    key = {"key": (3, 0)}
-    samples = [(COUNTS, key)] if arguments == 1 else [(COUNTS, Sample((4,), "unit_positive"), key)]
-    return op(samples=samples, name=f"{name}_draw")(Draw)
-
-
-poisson_draw = _draw("poisson", "Counts from the Poisson distribution with rate ``input``.", 1)
-binomial_draw = _draw("binomial", "Counts from ``input`` trials that succeed with probability ``other``.", 2)
-vonmises_draw = _draw("vonmises", "Angles around ``input`` from von Mises' distribution, concentration ``other``.", 2)
+    def forward(m, input, other, *, key=REQUIRED):
+        return m.numpy_random_("vonmises", *m.xp.broadcast_arrays(input, other), key=key)

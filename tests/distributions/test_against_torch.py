@@ -7,10 +7,13 @@ import pytest
 import mlkit
 from tests.oracle import cases_distributions, deep
 
+#: PyTorch computes these with float32 numbers, or von Mises' with a rough Bessel function
+ROUGH = ("VonMises", "Multinomial(5, p)/entropy", "PowerTransform(2.5)/inverse")
+
 
 @pytest.mark.parametrize("name", cases_distributions.CASES)
 def test_case(name):
-    deep.compare(name, cases_distributions, mlkit)
+    deep.compare(name, cases_distributions, mlkit, rtol=1e-6 if name.startswith(ROUGH) else 1e-8)
 
 
 @pytest.mark.parametrize("name", cases_distributions.ERRORS)

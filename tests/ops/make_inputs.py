@@ -7,7 +7,7 @@ import numpy as np
 from mlkit.ops.registry import Op, Sample
 
 #: square matrices of a kind; "symmetric" and "definite" ones stay so along a test's direction
-MATRICES = ("dominant", "symmetric", "definite")
+MATRICES = ("dominant", "symmetric", "definite", "lower", "upper")
 
 
 def symmetric(a: np.ndarray) -> np.ndarray:
@@ -24,8 +24,12 @@ def matrix_for(spec: Sample, out: np.ndarray, rng: np.random.Generator) -> np.nd
     elif spec.values == "definite":
         out = symmetric(out @ out.swapaxes(-1, -2).conj()) + np.eye(n)
     else:
-        out = out + 3 * np.eye(n)
+        out = triangle(spec, out + 3 * np.eye(n))
     return out.astype(spec.dtype)
+
+
+def triangle(spec: Sample, a: np.ndarray) -> np.ndarray:
+    return np.tril(a) if spec.values == "lower" else np.triu(a) if spec.values == "upper" else a
 
 
 def direction_for(spec, array: np.ndarray, rng: np.random.Generator) -> np.ndarray:
@@ -33,7 +37,9 @@ def direction_for(spec, array: np.ndarray, rng: np.random.Generator) -> np.ndarr
     d = np.asarray(rng.normal(size=array.shape))
     if array.dtype.kind == "c":
         d = d + 1j * rng.normal(size=array.shape)
-    return symmetric(d) if isinstance(spec, Sample) and spec.values in ("symmetric", "definite") else np.asarray(d)
+    if not isinstance(spec, Sample):
+        return np.asarray(d)
+    return symmetric(d) if spec.values in ("symmetric", "definite") else np.asarray(triangle(spec, d))
 
 
 def array_for(spec, rng: np.random.Generator) -> np.ndarray:

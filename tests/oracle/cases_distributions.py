@@ -32,7 +32,7 @@ FAMILIES = {
     "InverseGamma(s + 2, r)": ("u * 3", "mean mode variance entropy"),
     "Pareto(s, r)": ("s.detach() + u * 3", "mean mode variance entropy cdf icdf"),
     "Weibull(s, r + 1)": ("u * 3", "mean mode variance entropy cdf icdf"),
-    "Kumaraswamy(s + 1, r + 1)": ("u", "mean mode variance entropy cdf icdf"),
+    "Kumaraswamy(s + 1, r + 1)": ("u", "mean variance entropy cdf icdf"),
     "Bernoulli(p)": ("b", "mean mode variance entropy logits enumerate_support"),
     "Bernoulli(logits=l)": ("b", "mean variance entropy probs"),
     "Geometric(p)": ("k", "mean mode variance entropy"),

@@ -11,6 +11,11 @@ import math
 import numpy as np
 
 
+def _size(xp, x):
+    """What pivots are chosen by: |x|, for complex numbers LAPACK's |real| + |imag|."""
+    return xp.abs(x.real) + xp.abs(x.imag) if x.dtype.kind == "c" else xp.abs(x)
+
+
 def lu_factor(xp, a):
     """Row-pivoted LU: (L below and U on and above the diagonal, pivots from 1, info), for matrices (*, m, n).
 
@@ -24,7 +29,7 @@ def lu_factor(xp, a):
     info = xp.zeros(count, np.int32)
     rows = xp.arange(count)
     for j in range(k):
-        chosen = j + xp.argmax(xp.abs(a[:, j:, j]), axis=1) if count else rows
+        chosen = j + xp.argmax(_size(xp, a[:, j:, j]), axis=1) if count else rows
         pivots[:, j] = chosen + 1
         if count:
             lower, upper = a[rows, chosen].copy(), a[:, j].copy()

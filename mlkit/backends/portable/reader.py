@@ -337,9 +337,12 @@ class Reader:
         getattr(self.xp, ufunc).at(out, place, values)
 
     def numpy_random_(self, name, *parameters, key):
-        """A distribution that NumPy's generator has, from the stream's words at ``key``; made on the host."""
+        """A distribution that NumPy's generator has, drawn on the host.
+
+        It draws by rejection, as often as it likes: so from a stream of its own for this key.
+        """
         seed, offset = key
-        generator = np.random.Generator(np.random.Philox(key=seed, counter=offset))
+        generator = np.random.Generator(np.random.Philox(key=seed + (1 << 64), counter=offset << 64))
         library = backends.for_array(parameters[0])
         drawn = getattr(generator, name)(*(library.to_numpy(p) for p in parameters))
         place = None if library.name == "numpy" else parameters[0].device.id
@@ -559,24 +562,10 @@ class Reader:
     def narrowed_(self, out, *arguments):
         return out.astype(next(a.dtype for a in arguments if hasattr(a, "dtype")), copy=False)
 
-    def _rejection(self, key):
-        """NumPy's generator on a Philox stream of its own for this key: rejection may draw as often as it likes."""
-        seed, offset = key
-        return np.random.Generator(np.random.Philox(key=seed + (1 << 64), counter=offset << 64))
-
-    def standard_gamma_(self, shape_parameter, key):
-        a = self.to_numpy_(shape_parameter)
-        draws = self._rejection(key).standard_gamma(a.astype(np.float64))
-        d = a.dtype
-        smallest = np.finfo(np.float64 if d == np.float64 else np.float32).tiny
-        return self.xp.asarray(np.maximum(draws, smallest).astype(d))
-
-    def draws_(self, name, key, *parameters):
-        d = next(p.dtype for p in parameters if hasattr(p, "dtype"))
-        arrays = [self.to_numpy_(p).astype(np.float64) if hasattr(p, "dtype") else p for p in parameters]
-        if name == "binomial":
-            arrays[0] = arrays[0].astype(np.int64)
-        return self.xp.asarray(np.asarray(getattr(self._rejection(key), name)(*arrays)).astype(d))
+    def standard_gamma_(self, concentration, key):
+        draws = self.numpy_random_("standard_gamma", concentration.astype(np.float64), key=key)
+        smallest = np.finfo(np.float64 if concentration.dtype == np.float64 else np.float32).tiny
+        return self.xp.maximum(draws, smallest).astype(concentration.dtype)
 
     # --- windows ------------------------------------------------------------------------------------------------------------
 
