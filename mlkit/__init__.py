@@ -3,6 +3,7 @@
 This file is a table of contents in PyTorch's names. What it names below ``_LAZY`` is loaded on first use.
 """
 
+import builtins as _builtins
 import warnings as _warnings
 
 # NumPy warns where PyTorch does not: log(0), 0/0 and overflow give inf and NaN silently.
@@ -47,22 +48,51 @@ from mlkit.autograd.grad_mode import (  # noqa: E402
 from mlkit.core.printing import set_printoptions  # noqa: E402
 from mlkit.core.rng import Generator, default_generator  # noqa: E402
 from mlkit.core.size import Size  # noqa: E402
+from mlkit.core.layout import (  # noqa: E402
+    channels_last,
+    channels_last_3d,
+    contiguous_format,
+    layout,
+    memory_format,
+    preserve_format,
+    strided,
+)
+from mlkit.core.printing import get_printoptions  # noqa: E402
+from mlkit.core.storage import TypedStorage, UntypedStorage  # noqa: E402
+from mlkit.core.tensor import TypedConstructor as _TypedConstructor  # noqa: E402
 from mlkit.functional.arithmetic import (  # noqa: E402
     add,
     addcdiv,
     addcmul,
     allclose,
+    can_cast,
     clamp,
     clamp_max,
     clamp_min,
+    complex,
+    conj_physical,
     deg2rad,
     div,
     equal,
+    float_power,
+    frexp,
+    heaviside,
     is_complex,
     is_floating_point,
+    is_nonzero,
+    is_same_size,
+    is_signed,
     isclose,
+    isneginf,
+    isposinf,
+    isreal,
+    ldexp,
+    logaddexp2,
+    polar,
+    positive,
     pow,
     rad2deg,
+    resolve_conj,
     result_type,
     round,
     rsub,
@@ -70,19 +100,29 @@ from mlkit.functional.arithmetic import (  # noqa: E402
     sub,
     where,
 )
+from mlkit.functional.copies import COPIES as _COPIES  # noqa: E402
 from mlkit.functional.creation import (  # noqa: E402
     arange,
     as_tensor,
+    bartlett_window,
     bernoulli,
+    binomial,
+    blackman_window,
     empty,
     empty_like,
+    empty_permuted,
+    empty_strided,
     eye,
+    from_file,
     from_numpy,
     full,
     full_like,
     get_default_device,
     get_rng_state,
+    hamming_window,
+    hann_window,
     initial_seed,
+    kaiser_window,
     linspace,
     logspace,
     manual_seed,
@@ -90,6 +130,7 @@ from mlkit.functional.creation import (  # noqa: E402
     normal,
     ones,
     ones_like,
+    poisson,
     rand,
     rand_like,
     randint,
@@ -97,26 +138,63 @@ from mlkit.functional.creation import (  # noqa: E402
     randn,
     randn_like,
     randperm,
+    scalar_tensor,
     seed,
     set_default_device,
     set_rng_state,
     tensor,
+    tril_indices,
+    triu_indices,
     zeros,
     zeros_like,
 )
+from mlkit.functional.creation import range_ as range  # noqa: E402
+from mlkit.functional.einsum import einsum  # noqa: E402
 from mlkit.functional.indexing import (  # noqa: E402
+    argwhere,
+    as_strided_scatter,
+    diagonal_scatter,
     gather,
     index_add,
+    index_copy,
+    index_fill,
     index_put,
+    index_reduce,
     index_select,
     masked_fill,
+    masked_scatter,
     masked_select,
     nonzero,
+    nonzero_static,
+    put,
     scatter,
     scatter_add,
+    scatter_reduce,
+    select_scatter,
+    slice_scatter,
     take,
     take_along_dim,
 )
+from mlkit.functional.interop import asarray, from_dlpack, frombuffer  # noqa: E402
+from mlkit.functional.products import (  # noqa: E402
+    addbmm,
+    addmm,
+    addmv,
+    addr,
+    baddbmm,
+    bmm,
+    cdist,
+    dist,
+    dot,
+    inner,
+    kron,
+    mm,
+    mv,
+    outer,
+    tensordot,
+    vdot,
+)
+from mlkit.functional.public import public as _public  # noqa: E402
 from mlkit.functional.reductions import (  # noqa: E402
     aminmax,
     argsort,
@@ -126,6 +204,7 @@ from mlkit.functional.reductions import (  # noqa: E402
     cumprod,
     cumsum,
     kthvalue,
+    logcumsumexp,
     max,
     mean,
     median,
@@ -142,31 +221,73 @@ from mlkit.functional.reductions import (  # noqa: E402
     var,
     var_mean,
 )
+from mlkit.functional.settings import (  # noqa: E402
+    are_deterministic_algorithms_enabled,
+    get_deterministic_debug_mode,
+    get_float32_matmul_precision,
+    get_num_interop_threads,
+    get_num_threads,
+    is_deterministic_algorithms_warn_only_enabled,
+    is_warn_always_enabled,
+    set_default_tensor_type,
+    set_deterministic_debug_mode,
+    set_float32_matmul_precision,
+    set_flush_denormal,
+    set_num_interop_threads,
+    set_num_threads,
+    set_warn_always,
+    typename,
+    use_deterministic_algorithms,
+)
+from mlkit.functional.sets import (  # noqa: E402
+    bucketize,
+    cartesian_prod,
+    combinations,
+    isin,
+    searchsorted,
+    unique,
+    unique_consecutive,
+    unravel_index,
+)
 from mlkit.functional.shaping import (  # noqa: E402
+    adjoint,
+    as_strided,
     atleast_1d,
     atleast_2d,
+    atleast_3d,
+    block_diag,
     broadcast_shapes,
     broadcast_tensors,
     broadcast_to,
     cat,
     chunk,
+    column_stack,
     diag,
     diag_embed,
+    diagflat,
     diagonal,
+    dsplit,
+    dstack,
     flatten,
     flip,
+    fliplr,
+    flipud,
+    hsplit,
     hstack,
     meshgrid,
     movedim,
     narrow,
+    narrow_copy,
     numel,
     permute,
+    ravel,
     repeat_interleave,
     reshape,
     roll,
     rot90,
     select,
     split,
+    split_with_sizes,
     squeeze,
     stack,
     t,
@@ -177,8 +298,32 @@ from mlkit.functional.shaping import (  # noqa: E402
     triu,
     unbind,
     unflatten,
+    unsafe_chunk,
+    unsafe_split,
     unsqueeze,
+    view_as_complex,
+    view_as_real,
+    vsplit,
     vstack,
+)
+from mlkit.functional.statistics import (  # noqa: E402
+    bincount,
+    corrcoef,
+    cov,
+    cumulative_trapezoid,
+    diff,
+    gradient,
+    histc,
+    histogram,
+    histogramdd,
+    mode,
+    msort,
+    nanmedian,
+    nanquantile,
+    quantile,
+    renorm,
+    trapezoid,
+    vander,
 )
 
 __version__ = "0.1.0"
@@ -186,36 +331,111 @@ __version__ = "0.1.0"
 half, float, double = float16, float32, float64
 short, int, long = int16, int32, int64
 cfloat, cdouble = complex64, complex128
-concat = concatenate = cat
-clip, fix, moveaxis, swapaxes, swapdims = clamp, _ops.trunc, movedim, transpose, transpose
-multiply, divide, true_divide, subtract, negative, absolute = _ops.mul, div, div, sub, _ops.neg, _ops.abs
-arcsin, arccos, arctan, arctan2 = _ops.asin, _ops.acos, _ops.atan, _ops.atan2
-arcsinh, arccosh, arctanh = _ops.asinh, _ops.acosh, _ops.atanh
-greater, greater_equal, less, less_equal, not_equal = _ops.gt, _ops.ge, _ops.lt, _ops.le, _ops.ne
 inf, nan, pi, e = (
     float64.numpy.type("inf").item(),
     float64.numpy.type("nan").item(),
     3.141592653589793,
     2.718281828459045,
 )
-strided, contiguous_format, channels_last, preserve_format = "strided", "contiguous", "channels_last", "preserve"
+newaxis = None
 
 # Ops whose PyTorch signature is the op's own.
 for _name in (
     "abs acos acosh all amax amin angle any argmax argmin asin asinh atan atan2 atanh bitwise_and bitwise_left_shift "
-    "bitwise_not bitwise_or bitwise_right_shift bitwise_xor ceil clone complex conj copysign cos cosh eq erf erfc exp exp2 "
+    "bitwise_not bitwise_or bitwise_right_shift bitwise_xor ceil clone conj copysign cos cosh eq erf erfc exp exp2 "
     "expm1 floor floor_divide fmax fmin fmod frac gcd ge gt hypot imag isfinite isinf isnan lcm le lerp log log10 log1p "
     "log2 logaddexp logical_and logical_not logical_or logical_xor logsumexp lt matmul maximum minimum mul nan_to_num ne "
     "neg nextafter real reciprocal relu remainder rsqrt sgn sigmoid sign signbit sin sinc sinh sqrt tan tanh trunc"
 ).split():
     globals()[_name] = getattr(_ops, _name)
-del _name
-mm, bmm, mv, dot = Tensor.mm, Tensor.bmm, Tensor.mv, Tensor.dot
+globals().update({name: copied for name, copied in _COPIES.items() if name != "narrow_copy"})
+
+# Functions that take ``out=`` and NumPy's argument names as well.
+for _name in (
+    "abs acos acosh add addbmm addcdiv addcmul addmm addmv addr all amax amin aminmax angle any argmax argmin argsort asin "
+    "asinh atan atan2 atanh baddbmm bitwise_and bitwise_left_shift bitwise_not bitwise_or bitwise_right_shift bitwise_xor "
+    "bmm bucketize cat ceil chain_matmul clamp clamp_max clamp_min column_stack complex conj_physical copysign cos cosh "
+    "count_nonzero cross cummax cummin cumprod cumsum deg2rad diag diff div dot dstack eq erf erfc exp exp2 expm1 flip "
+    "float_power floor floor_divide fmax fmin fmod frac frexp gather gcd ge gt heaviside histc histogram hstack hypot "
+    "index_add index_copy index_reduce index_select inner isin isneginf isposinf kron kthvalue lcm ldexp le lerp log log10 "
+    "log1p log2 logaddexp logaddexp2 logcumsumexp logical_and logical_not logical_or logical_xor logit logsumexp lt "
+    "masked_select matmul max maximum mean median min minimum mm mode msort mul mv nan_to_num nanmean nanmedian "
+    "nanquantile nansum ne neg nextafter nonzero nonzero_static norm outer polar pow prod quantile rad2deg reciprocal "
+    "remainder renorm round rsqrt scatter scatter_add scatter_reduce searchsorted sgn sigmoid sign signbit sin sinc sinh "
+    "sort sqrt square squeeze stack std std_mean sub sum take take_along_dim tan tanh tensordot topk tril triu trunc "
+    "unsqueeze var var_mean vdot vstack where xlogy"
+).split():
+    if _name in globals():
+        globals()[_name] = _public(globals()[_name])
+
+isclose, allclose, equal = (_public(f, out=False) for f in (isclose, allclose, equal))
+# PyTorch's second names.
+for _pair in (
+    "concat=cat concatenate=cat clip=clamp fix=trunc moveaxis=movedim swapaxes=transpose swapdims=transpose multiply=mul "
+    "divide=div true_divide=div subtract=sub negative=neg absolute=abs arcsin=asin arccos=acos arctan=atan arctan2=atan2 "
+    "arcsinh=asinh arccosh=acosh arctanh=atanh greater=gt greater_equal=ge less=lt less_equal=le not_equal=ne "
+    "row_stack=vstack ger=outer trapz=trapezoid unsafe_split_with_sizes=unsafe_split resolve_neg=resolve_conj"
+).split():
+    _alias, _, _name = _pair.partition("=")
+    globals()[_alias] = globals()[_name]
+
+# In-place forms that PyTorch has as functions too.
+for _name in (
+    "abs acos acosh addmv arccos arccosh arcsin arcsinh arctan arctanh as_strided asin asinh atan atanh ceil clamp clamp_max "
+    "clamp_min clip conj_physical cos cosh deg2rad detach erf erfc exp exp2 expm1 fill fix floor frac gcd index_put lcm ldexp "
+    "log log10 log1p log2 nan_to_num neg negative rad2deg reciprocal relu resize_as round rsqrt sigmoid sin sinc sinh "
+    "sqrt square tan tanh trunc zero"
+).split():
+    globals()[_name + "_"] = getattr(Tensor, _name + "_")
+detach = Tensor.detach
+
+
+def fill(input, value):
+    """A tensor like ``input`` with ``value`` everywhere."""
+    return full_like(input, value) + 0 * value if isinstance(value, Tensor) else full_like(input, value)
+
+
+def is_conj(input) -> _builtins.bool:
+    """Whether the tensor is conjugated lazily: never here."""
+    return False
+
+
+is_neg = is_inference = is_distributed = is_conj
+get_device = Tensor.get_device
+
+# The older constructors.
+for _d, _word in (
+    (float16, "Half"),
+    (bfloat16, "BFloat16"),
+    (float32, "Float"),
+    (float64, "Double"),
+    (uint8, "Byte"),
+    (int8, "Char"),
+    (int16, "Short"),
+    (int32, "Int"),
+    (int64, "Long"),
+    (bool, "Bool"),
+):
+    globals()[_word + "Tensor"] = _TypedConstructor(_d)
+del _d, _word, _name, _alias, _pair
 
 #: loaded on first use: name here -> module, and the attribute in it (None: the module itself)
 _LAZY = {
     **{name: (f"mlkit.{name}", None) for name in "nn optim autograd data train observe display plot io utils".split()},
-    **{name: (f"mlkit.{name}", None) for name in "cuda backends widgets compiler func".split()},
+    **{name: (f"mlkit.{name}", None) for name in "cuda backends widgets compiler array_api func".split()},
+    **{name: (f"mlkit.{name}", None) for name in "linalg fft special distributions".split()},
+    **{
+        name: ("mlkit.functional.linear_algebra", name)
+        for name in "chain_matmul cholesky_inverse cholesky_solve det geqrf householder_product inverse logdet lu_unpack "
+        "matrix_exp matrix_power orgqr ormqr pca_lowrank pinverse slogdet svd_lowrank trace triangular_solve".split()
+    },
+    **{
+        name: ("mlkit.functional.linear_algebra", f"old_{name}") for name in "cholesky cross lu lu_solve qr svd".split()
+    },
+    **{
+        name: ("mlkit.functional.special", name)
+        for name in "digamma erfinv i0 igamma igammac lgamma logit mvlgamma polygamma xlogy".split()
+    },
     "vmap": ("mlkit.func", "vmap"),
     "detect_anomaly": ("mlkit.autograd", "detect_anomaly"),
     **{
@@ -226,7 +446,24 @@ _LAZY = {
     "log_softmax": ("mlkit.functional.neural", "log_softmax"),
     "dropout": ("mlkit.functional.neural", "dropout"),
     "summary": ("mlkit.display.summary", "summary"),
+    **{
+        name: ("mlkit.nn.functional", name)
+        for name in (
+            "adaptive_avg_pool1d adaptive_max_pool1d alpha_dropout avg_pool1d bilinear celu channel_shuffle conv1d conv2d "
+            "conv3d conv_transpose1d conv_transpose2d conv_transpose3d cosine_similarity feature_alpha_dropout group_norm "
+            "hardshrink layer_norm max_pool1d max_pool2d max_pool3d pairwise_distance pdist pixel_shuffle pixel_unshuffle "
+            "prelu relu6 rms_norm rrelu selu threshold"
+        ).split()
+    },
     "Trainer": ("mlkit.train", "Trainer"),
+    "amp": ("mlkit.amp", None),
+    **{
+        name: ("mlkit.amp.autocast_mode", name)
+        for name in "autocast is_autocast_enabled set_autocast_enabled get_autocast_dtype set_autocast_dtype "
+        "is_autocast_cache_enabled set_autocast_cache_enabled clear_autocast_cache".split()
+    },
+    "save": ("mlkit.io.torch_file", "save"),
+    "load": ("mlkit.io.torch_file", "load"),
 }
 
 
@@ -238,6 +475,12 @@ def is_tensor(obj):
 def __getattr__(name: str):
     if name not in _LAZY:
         import difflib
+
+        from mlkit.core.absent import missing_name
+
+        known = missing_name("mlkit", name)
+        if known is not None:
+            raise known
 
         near = difflib.get_close_matches(name, [*globals(), *_LAZY], n=1)
         hint = f" Did you mean {near[0]!r}?" if near else ""
@@ -259,3 +502,8 @@ def __dir__():
 from mlkit.core import rich as _rich  # noqa: E402
 
 _rich.install_error_cards()
+
+# einops works on tensors, whichever of the two is imported first.
+from mlkit.core import einops_backend as _einops  # noqa: E402
+
+_einops.watch()

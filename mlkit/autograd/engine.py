@@ -255,6 +255,11 @@ def run(
     listening = "backward_node" in events.listeners
     before, outer = state.grad, visiting.now
     state.grad, visiting.now = create_graph, (order, useful)
+    # the tables' own dictionaries: asking a WeakKeyDictionary whether it is empty is a Python call
+    tensor_hooks, node_hooks, prehooks = (
+        table.data for table in (value.tensor_hooks, value.node_hooks, value.node_prehooks)
+    )
+    kind: Any = None
     try:
         for node in order:
             g = pending.pop(node, None)
@@ -262,7 +267,7 @@ def run(
                 continue
             if useful is not None and node not in useful:
                 continue
-            if value.tensor_hooks and node in value.tensor_hooks:
+            if tensor_hooks and node in value.tensor_hooks:
                 g = run_tensor_hooks(node, g, tensors)
             if targets is not None and node in targets:
                 found[targets[node]] = g
@@ -281,7 +286,7 @@ def run(
                 continue
             if node.saved is None:
                 raise freed(node)
-            if value.node_prehooks and node in value.node_prehooks:
+            if prehooks and node in value.node_prehooks:
                 g = run_prehooks(node, g, tensors)
             op = node.op
             m: Any
@@ -289,7 +294,10 @@ def run(
                 m = ops
             else:
                 first = g if g.__class__ is not list else next(x for x in g if x is not None)
-                m = ops if first.__class__ is MetaArray else backends.for_array(first).m
+                if first.__class__ is not kind:
+                    kind = first.__class__
+                    library = ops if kind is MetaArray else backends.for_array(first).m
+                m = library
             if m is ops and not tensors:
                 results = on_meta(op, node, g)
             else:
@@ -300,7 +308,7 @@ def run(
                     raise
             shapes = node.shapes
             inputs = node.inputs
-            if value.node_hooks and node in value.node_hooks:
+            if node_hooks and node in value.node_hooks:
                 results = run_node_hooks(node, results, g, tensors)
             if listening:
                 events.emit("backward_node", node, results)
@@ -354,6 +362,8 @@ def accumulate(leaf: Leaf, g, tensors: bool) -> None:
     if tensor is None:
         return
     old = tensor._grad
+    if not tensors and g.dtype != tensor._array.dtype:
+        g = g.astype(tensor._array.dtype)  # of low precision: rules may have computed in a wider one
     if tensors:
         tensor._grad = g if old is None else old + g
     elif old is None:
@@ -544,6 +554,8 @@ def targeted(nodes: list, gradients: list, inputs, keep: bool, create_graph: boo
     out = []
     for tensor in inputs:
         g = found.get(places[tensor._node])
+        if g is not None and not tensors and g.dtype != tensor._array.dtype:
+            g = g.astype(tensor._array.dtype)
         out.append(None if g is None else as_tensor(g, tensors))
     return out
 

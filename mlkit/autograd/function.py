@@ -180,7 +180,8 @@ class FunctionCtx(Node):
         parts = [p if p is None or tensors else wrap(p) for p in parts]
         if self.materialize_grads:
             parts = [
-                _zeros(*self.made[i]) if p is None and self.made[i] is not None else p for i, p in enumerate(parts)
+                _zeros(*self.made[i]) if p is None and self.made[i] is not None else p  # type: ignore[misc]
+                for i, p in enumerate(parts)  # type: ignore[misc]
             ]
         function = self.function
         backward = function.backward

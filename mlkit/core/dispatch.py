@@ -154,16 +154,18 @@ def operand(op: Op, position: int, x):
 
 def complete(op: Op, arrays: list, attributes: dict) -> dict:
     """All attributes in canonical form; raises TypeError for unknown and missing ones, as Python does."""
-    full = dict(op.attributes)
-    for key, given in attributes.items():
-        if key not in full:
+    full = op.attributes
+    if full:
+        full = {**full, **attributes}
+        if len(full) > len(op.attributes):
+            key = next(k for k in attributes if k not in op.attributes)
             raise ArgumentError(f"{op.name}() got an unexpected keyword argument '{key}'.")
-        if given is not REQUIRED:
-            full[key] = given
-    for key, given in full.items():
-        if given is REQUIRED:
-            raise ArgumentError(f"{op.name}() missing required argument: '{key}'.")
-    prepare = getattr(op, "prepare", None)
+        for key, given in full.items():
+            if given is REQUIRED:
+                raise ArgumentError(f"{op.name}() missing required argument: '{key}'.")
+    elif attributes:
+        raise ArgumentError(f"{op.name}() got an unexpected keyword argument '{next(iter(attributes))}'.")
+    prepare = op.prepare
     if prepare is None:
         return full
     for x in arrays:
@@ -375,13 +377,14 @@ def make_node(op: Op, inputs: tuple, operands: list, arrays: list, attributes: d
 def save(node: Node, op: Op, operands: list, arrays: list, attributes: dict, outputs) -> None:
     """Keep what the gradient rules name, where an input that wants its gradient needs it."""
     kept: list = []
-    for (kind, key), users in zip(op.rules.slots, op.rules.users, strict=True):
-        if op.variadic:
-            wanted = True
-        else:
-            wanted = False
+    inputs = node.inputs
+    count = len(inputs)
+    always = op.variadic or count == 1  # otherwise only what the gradient of an input that wants one reads
+    for (kind, key), users in op.rules.kept:
+        wanted = always
+        if not wanted:
             for u in users:
-                if u < len(node.inputs) and node.inputs[u] is not None:
+                if u < count and inputs[u] is not None:
                     wanted = True
                     break
         if not wanted:
@@ -537,6 +540,41 @@ def _binary(op: Op, kernel: Callable) -> Callable | None:
     return entry
 
 
+def _product(op: Op, kernel: Callable) -> Callable | None:
+    """The callable of matmul: two plain matrices of one floating type go straight to the kernel."""
+    slots = [("input", 1), ("shape", 0), ("input", 0), ("shape", 1)]
+    if op.rules.joint is not None or op.rules.slots != slots:
+        return None
+
+    def entry(input, other):
+        if _busy or input.__class__ not in tensor_types or other.__class__ not in tensor_types:
+            return apply(op, (input, other), _EMPTY)
+        x, y = input._array, other._array
+        if x.__class__ is not _ndarray or y.__class__ is not _ndarray or x.dtype is not y.dtype:
+            return apply(op, (input, other), _EMPTY)
+        rows, columns = x.shape, y.shape
+        if len(rows) != 2 or len(columns) != 2 or rows[1] != columns[0] or not (x.dtype is _F32 or x.dtype is _F64):
+            return apply(op, (input, other), _EMPTY)
+        out = _new(value.tensor_class)
+        out._array = kernel(x, y)
+        a, b = input._node, other._node
+        if (a is None and b is None) or not state.grad:
+            out._node = None
+            return out
+        node = _new(Node)
+        node.op = op
+        node.inputs = (a, b)
+        node.attributes = _EMPTY
+        node.seq = tick()
+        node.where = None
+        node.shapes = (rows, columns)
+        node.saved = (other if a is not None else None, rows, input if b is not None else None, columns)
+        out._node = node
+        return out
+
+    return entry
+
+
 # --- one callable per op ------------------------------------------------------------------------------------------------------
 
 
@@ -569,6 +607,8 @@ def make_entry(op: Op) -> Callable:
             entry = _unary(op, kernel)
         elif len(op.inputs) == 2 and op.promotion != "after_first":
             entry = _binary(op, kernel)
+    elif op.name == "matmul":
+        entry = _product(op, library.kernel(op))
     if entry is None:
         entry = _full_entry(op)
     entry.__name__ = entry.__qualname__ = op.name
@@ -646,6 +686,10 @@ class TensorReader:
     def mT(self, x):  # noqa: N802 - PyTorch's name
         n = x._array.ndim
         return self.permute(x, dims=(*range(n - 2), n - 1, n - 2))
+
+    def contiguous(self, x):
+        array = x._array
+        return x if array.__class__ is MetaArray or array.flags.c_contiguous else self.clone(x)
 
     def unbroadcast(self, g, shape):
         return unbroadcast(self, g, shape)

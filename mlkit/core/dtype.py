@@ -105,6 +105,22 @@ _BY_NUMPY = {d._numpy: d for d in ALL if d._numpy is not None}
 ALIASES = {"half": float16, "float": float32, "double": float64, "short": int16, "int": int32, "long": int64}
 ALIASES |= {"bool": bool_, "cfloat": complex64, "cdouble": complex128}
 
+#: the words of PyTorch's older type names: ``FloatTensor``
+TYPE_NAMES = {
+    "float32": "Float",
+    "float64": "Double",
+    "float16": "Half",
+    "bfloat16": "BFloat16",
+    "int64": "Long",
+    "int32": "Int",
+    "int16": "Short",
+    "int8": "Char",
+    "uint8": "Byte",
+    "bool": "Bool",
+    "complex64": "ComplexFloat",
+    "complex128": "ComplexDouble",
+}
+
 _default = float32
 
 

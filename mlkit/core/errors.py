@@ -74,5 +74,9 @@ class CheckpointError(MlkitError, RuntimeError):
     """A checkpoint that cannot be written, read, or does not fit the model."""
 
 
+class LinAlgError(MlkitError, RuntimeError):
+    """A matrix for which the result does not exist: singular, not positive-definite, or one that did not converge."""
+
+
 class MissingFeature(MlkitError, NotImplementedError):
     """A part of PyTorch that mlkit does not have, said by name."""

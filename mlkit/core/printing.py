@@ -41,6 +41,11 @@ def set_printoptions(
     options.sci_mode = sci_mode if sci_mode is not None or profile else options.sci_mode
 
 
+def get_printoptions() -> dict:
+    """How tensors print, as a dictionary."""
+    return dict(options.__dict__)
+
+
 def _formatter(values: np.ndarray):
     """A function value -> text of one width for all ``values``."""
     kind = values.dtype.kind

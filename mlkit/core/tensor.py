@@ -3,21 +3,65 @@
 from __future__ import annotations
 
 import copy
+import importlib
+import math
 from collections.abc import Callable
 
 import numpy as np
 
 from mlkit.autograd import engine
+from mlkit.core import absent, inplace, rich, value
 from mlkit.core import backend as backends
 from mlkit.core import dtype as dtypes
-from mlkit.core import inplace, rich, value
 from mlkit.core.device import META, device
 from mlkit.core.dispatch import Output, ops, state
-from mlkit.core.errors import ArgumentError, DeviceError, GradientError, ShapeError
+from mlkit.core.errors import ArgumentError, DeviceError, DtypeError, GradientError, ShapeError, ValueRangeError
+from mlkit.core.layout import layout, strided
 from mlkit.core.printing import tensor_text
 from mlkit.core.size import Size
+from mlkit.core.storage import TypedStorage, UntypedStorage
 from mlkit.core.value import Hook, Leaf, MetaArray, Value, add_hook, wrap
-from mlkit.functional import arithmetic, creation, indexing, neural, reductions, shaping
+from mlkit.functional import (
+    arithmetic,
+    creation,
+    indexing,
+    interop,
+    linear_algebra,
+    neural,
+    products,
+    reductions,
+    sets,
+    shaping,
+    special,
+    statistics,
+)
+from mlkit.functional.public import numpy_names
+
+
+class TypedConstructor:
+    """PyTorch's older constructors, such as ``LongTensor([1, 2])`` and ``FloatTensor(2, 3)``.
+
+    ``isinstance(x, mlkit.LongTensor)`` asks for the dtype.
+
+    >>> import mlkit
+    >>> mlkit.LongTensor([1, 2])
+    tensor([1, 2])
+    """
+
+    def __init__(self, d: dtypes.dtype):
+        self.dtype = d
+        self.__name__ = dtypes.TYPE_NAMES[d.name] + "Tensor"
+
+    def __call__(self, *args):
+        if args and all(isinstance(a, int) for a in args) or args and isinstance(args[0], Size):
+            return creation.zeros(*args, dtype=self.dtype)
+        return creation.tensor(args[0] if args else [], dtype=self.dtype)
+
+    def __instancecheck__(self, x):
+        return isinstance(x, Value) and x._array.dtype == self.dtype.numpy
+
+    def __repr__(self) -> str:
+        return f"<class 'mlkit.{self.__name__}'>"
 
 
 def _reflected(op: Callable) -> Callable:
@@ -103,8 +147,8 @@ class Tensor(Value):
         return self._array.nbytes
 
     @property
-    def layout(self) -> str:
-        return "strided"
+    def layout(self) -> layout:
+        return strided
 
     @property
     def is_cuda(self) -> bool:
@@ -114,7 +158,77 @@ class Tensor(Value):
     def is_meta(self) -> bool:
         return self._array.__class__ is MetaArray
 
-    is_sparse = is_quantized = is_nested = False
+    is_sparse = is_quantized = is_nested = is_sparse_csr = is_mkldnn = False
+    is_mps = is_xpu = is_xla = is_ipu = is_maia = is_mtia = is_vulkan = False
+
+    def __getattr__(self, name: str):
+        raise absent.missing_name("Tensor", name) or AttributeError(
+            f"{type(self).__name__!r} object has no attribute {name!r}"
+        )
+
+    @property
+    def is_cpu(self) -> bool:
+        return self.device.type == "cpu"
+
+    def get_device(self) -> int:
+        """The device's number; -1 for the CPU."""
+        return self.device.index or 0 if self.is_cuda else -1
+
+    def ndimension(self) -> int:
+        return self._array.ndim
+
+    def dim_order(self) -> tuple[int, ...]:
+        """The dims from the one with the largest step in memory to the smallest."""
+        steps = self.stride()
+        return tuple(sorted(range(len(steps)), key=lambda d: -steps[d]))
+
+    def is_conj(self) -> bool:
+        return False
+
+    def is_neg(self) -> bool:
+        return False
+
+    def is_inference(self) -> bool:
+        return False
+
+    def is_pinned(self, device=None) -> bool:
+        return False
+
+    def is_shared(self) -> bool:
+        return False
+
+    def pin_memory(self, device=None):
+        """The tensor itself: host memory needs no pinning here."""
+        return self
+
+    def share_memory_(self):
+        """The tensor itself, for programs that share tensors between threads."""
+        return self
+
+    def is_set_to(self, tensor) -> bool:
+        """Whether both are the same memory with the same shape and strides."""
+        same = self.data_ptr() == tensor.data_ptr() and self.shape == tensor.shape
+        return same and self.stride() == tensor.stride()
+
+    def untyped_storage(self):
+        """The bytes of the memory that this tensor and its views share."""
+        return UntypedStorage(self)
+
+    def storage(self):
+        """The elements of the memory that this tensor and its views share, in memory order."""
+        return TypedStorage(self)
+
+    @property
+    def output_nr(self) -> int:
+        """Which output of ``grad_fn`` this is."""
+        return self._node.number if self._node.__class__ is Output else 0
+
+    def as_subclass(self, cls):
+        """The same memory and history as a tensor of class ``cls``."""
+        out = object.__new__(cls)
+        out._array, out._node = self._array, self._node
+        out.__dict__.update(self.__dict__)
+        return out
 
     def is_floating_point(self) -> bool:
         return self.dtype.is_floating_point
@@ -292,7 +406,37 @@ class Tensor(Value):
 
     def __array__(self, dtype=None, copy=None) -> np.ndarray:
         array = self.numpy()
-        return array if dtype is None else array.astype(dtype, copy=bool(copy))
+        if dtype is not None and array.dtype != dtype:
+            if copy is False:
+                raise ValueRangeError(f"{self.dtype} as {np.dtype(dtype)} needs a copy, and copy=False.")
+            return array.astype(dtype)
+        return array.copy() if copy else array
+
+    def __array_wrap__(self, array, context=None, return_scalar=False):
+        return creation.from_numpy(np.asarray(array))
+
+    def __dlpack__(self, *, stream=None, max_version=None, dl_device=None, copy=None):
+        """A DLPack capsule of this tensor's memory, made by its array library."""
+        wishes = {"stream": stream, "max_version": max_version, "dl_device": dl_device, "copy": copy}
+        return interop.dlpack_of(self, wishes)
+
+    def __array_namespace__(self, *, api_version=None):
+        """``mlkit.array_api``: the Array API standard for this tensor."""
+        return importlib.import_module("mlkit.array_api").Array.__array_namespace__(self, api_version=api_version)
+
+    def __dlpack_device__(self):
+        """DLPack's (device type, index)."""
+        return interop.dlpack_device_of(self)
+
+    @property
+    def __cuda_array_interface__(self):
+        if not hasattr(self._array, "__cuda_array_interface__"):
+            raise AttributeError(f"Can't get __cuda_array_interface__ on a tensor on {self.device}.")
+        if self._node is not None:
+            raise GradientError(
+                "Can't get __cuda_array_interface__ on Tensor that requires grad.", hint="Use tensor.detach() first."
+            )
+        return self._array.__cuda_array_interface__
 
     def item(self):
         """The one value as a Python number."""
@@ -335,8 +479,12 @@ class Tensor(Value):
     def type(self, dtype=None):
         """Without argument PyTorch's type name; else the tensor as that dtype."""
         if dtype is None:
-            names = {"float32": "Float", "float64": "Double", "int64": "Long", "int32": "Int", "bool": "Bool"}
-            return f"mlkit.{names.get(self.dtype.name, self.dtype.name.capitalize())}Tensor"
+            return f"mlkit.{dtypes.TYPE_NAMES.get(self.dtype.name, self.dtype.name.capitalize())}Tensor"
+        if isinstance(dtype, str) and dtype.endswith("Tensor"):
+            word = dtype.rpartition(".")[2].removesuffix("Tensor")
+            dtype = next((d for d, n in dtypes.TYPE_NAMES.items() if n == word), dtype)
+        if isinstance(dtype, TypedConstructor):
+            dtype = dtype.dtype
         return self.to(dtypes.as_dtype(dtype))
 
     def type_as(self, other):
@@ -359,6 +507,12 @@ class Tensor(Value):
 
     def byte(self):
         return self.to(dtypes.uint8)
+
+    def cfloat(self):
+        return self.to(dtypes.complex64)
+
+    def cdouble(self):
+        return self.to(dtypes.complex128)
 
     def half(self):
         return self.to(dtypes.float16)
@@ -387,6 +541,10 @@ class Tensor(Value):
 
     def new_empty(self, *size, dtype=None, device=None, requires_grad=False):
         return self.new_zeros(*size, dtype=dtype, device=device, requires_grad=requires_grad)
+
+    def new_empty_strided(self, size, stride, *, dtype=None, device=None, requires_grad=False):
+        how = {"dtype": dtype or self.dtype, "device": device or self.device}
+        return creation.empty_strided(size, stride, requires_grad=requires_grad, **how)
 
     def new_full(self, size, fill_value, *, dtype=None, device=None, requires_grad=False):
         how = {"dtype": dtype or self.dtype, "device": device or self.device}
@@ -460,7 +618,7 @@ class Tensor(Value):
             return memo[id(self)]
         new = object.__new__(type(self))
         array = self._array
-        new._array = array if array.__class__ is MetaArray else array.copy()
+        new._array = array if array.__class__ is MetaArray else array.copy(order="K")
         new._node = Leaf(new) if self._node is not None else None
         memo[id(self)] = new
         for key, entry in self.__dict__.items():
@@ -526,6 +684,11 @@ class Tensor(Value):
         return ops.mT(self)
 
     @property
+    def mH(self):  # noqa: N802 - PyTorch's name
+        """The conjugate transpose of the last two dims."""
+        return ops.conj(ops.mT(self))
+
+    @property
     def H(self):  # noqa: N802 - PyTorch's name
         """The conjugate transpose of a matrix."""
         return ops.conj(shaping.t(self))
@@ -570,8 +733,25 @@ class Tensor(Value):
     diag = shaping.diag
     diag_embed = shaping.diag_embed
     contiguous = shaping.contiguous
-    unfold = ops.unfold
-    as_strided = ops.as_strided
+    unfold = shaping.unfold
+    as_strided = shaping.as_strided
+    hsplit = shaping.hsplit
+    vsplit = shaping.vsplit
+    dsplit = shaping.dsplit
+    split_with_sizes = shaping.split_with_sizes
+    unsafe_split = shaping.unsafe_split
+    unsafe_split_with_sizes = shaping.unsafe_split
+    unsafe_chunk = shaping.unsafe_chunk
+    fliplr = shaping.fliplr
+    flipud = shaping.flipud
+    adjoint = shaping.adjoint
+    diagflat = shaping.diagflat
+    narrow_copy = shaping.narrow_copy
+    sum_to_size = shaping.sum_to_size
+    diagonal_scatter = indexing.diagonal_scatter
+    select_scatter = indexing.select_scatter
+    slice_scatter = indexing.slice_scatter
+    as_strided_scatter = indexing.as_strided_scatter
 
     def view_as(self, other):
         return shaping.view(self, tuple(other._array.shape))
@@ -655,21 +835,36 @@ class Tensor(Value):
     angle = ops.angle
     matmul = ops.matmul
 
-    def mm(self, mat2):
-        """The product of two matrices."""
-        return _ranked("mm", 2, self, mat2)
-
-    def bmm(self, mat2):
-        """The products of two batches of matrices."""
-        return _ranked("bmm", 3, self, mat2)
-
-    def mv(self, vec):
-        """Matrix times vector."""
-        return ops.matmul(self, vec)
-
-    def dot(self, tensor):
-        """The sum of products of two vectors."""
-        return _ranked("dot", 1, self, tensor)
+    mm = products.mm
+    bmm = products.bmm
+    mv = products.mv
+    dot = products.dot
+    vdot = products.vdot
+    addmm = products.addmm
+    addmv = products.addmv
+    addr = products.addr
+    baddbmm = products.baddbmm
+    addbmm = products.addbmm
+    outer = ger = products.outer
+    inner = products.inner
+    kron = products.kron
+    dist = products.dist
+    heaviside = arithmetic.heaviside
+    ldexp = arithmetic.ldexp
+    frexp = arithmetic.frexp
+    float_power = arithmetic.float_power
+    logaddexp2 = arithmetic.logaddexp2
+    deg2rad = arithmetic.deg2rad
+    rad2deg = arithmetic.rad2deg
+    positive = arithmetic.positive
+    conj_physical = arithmetic.conj_physical
+    resolve_conj = resolve_neg = arithmetic.resolve_conj
+    nextafter = ops.nextafter
+    gcd = ops.gcd
+    lcm = ops.lcm
+    signbit = ops.signbit
+    bitwise_left_shift = ops.bitwise_left_shift
+    bitwise_right_shift = ops.bitwise_right_shift
 
     # --- comparison and logic ----------------------------------------------------------------------------------------------------------
 
@@ -693,6 +888,12 @@ class Tensor(Value):
     isclose = arithmetic.isclose
     allclose = arithmetic.allclose
     equal = arithmetic.equal
+
+    isposinf = arithmetic.isposinf
+    isneginf = arithmetic.isneginf
+    isreal = arithmetic.isreal
+    is_nonzero = arithmetic.is_nonzero
+    is_same_size = arithmetic.is_same_size
 
     def where(self, condition, other):
         """This tensor where condition is true, else other."""
@@ -727,8 +928,60 @@ class Tensor(Value):
     argsort = reductions.argsort
     topk = reductions.topk
     count_nonzero = reductions.count_nonzero
+    aminmax = reductions.aminmax
+    logcumsumexp = reductions.logcumsumexp
+    nanmedian = statistics.nanmedian
+    mode = statistics.mode
+    msort = statistics.msort
+    quantile = statistics.quantile
+    nanquantile = statistics.nanquantile
+    cov = statistics.cov
+    corrcoef = statistics.corrcoef
+    histc = statistics.histc
+    histogram = statistics.histogram
+    bincount = statistics.bincount
+    diff = statistics.diff
+    renorm = statistics.renorm
+    unique = sets.unique
+    unique_consecutive = sets.unique_consecutive
     softmax = neural.softmax
     log_softmax = neural.log_softmax
+
+    # --- special functions ---------------------------------------------------------------------------------------------------------------------
+
+    lgamma = ops.lgamma
+    digamma = ops.digamma
+    erfinv = ops.erfinv
+    i0 = ops.i0
+    igamma = ops.gammainc
+    igammac = ops.gammaincc
+    logit = special.logit
+    xlogy = special.xlogy
+    polygamma = special.polygamma
+    mvlgamma = special.multigammaln
+
+    # --- linear algebra -----------------------------------------------------------------------------------------------------------------------
+
+    det = linear_algebra.det
+    logdet = linear_algebra.logdet
+    slogdet = linear_algebra.slogdet
+    trace = linear_algebra.trace
+    inverse = linear_algebra.inverse
+    pinverse = linear_algebra.pinverse
+    cholesky = linear_algebra.old_cholesky
+    cholesky_inverse = linear_algebra.cholesky_inverse
+    cholesky_solve = linear_algebra.cholesky_solve
+    triangular_solve = linear_algebra.triangular_solve
+    lu = linear_algebra.old_lu
+    lu_solve = linear_algebra.old_lu_solve
+    qr = linear_algebra.old_qr
+    geqrf = linear_algebra.geqrf
+    orgqr = linear_algebra.orgqr
+    ormqr = linear_algebra.ormqr
+    svd = linear_algebra.old_svd
+    cross = linear_algebra.old_cross
+    matrix_exp = linear_algebra.matrix_exp
+    matrix_power = linear_algebra.matrix_power
 
     # --- indexing -----------------------------------------------------------------------------------------------------------------------------
 
@@ -743,6 +996,16 @@ class Tensor(Value):
     nonzero = indexing.nonzero
     take = indexing.take
     take_along_dim = indexing.take_along_dim
+    argwhere = indexing.argwhere
+    nonzero_static = indexing.nonzero_static
+    scatter_reduce = indexing.scatter_reduce
+    index_copy = indexing.index_copy
+    index_fill = indexing.index_fill
+    index_reduce = indexing.index_reduce
+    masked_scatter = indexing.masked_scatter
+    put = indexing.put
+    bernoulli = creation.bernoulli
+    multinomial = creation.multinomial
 
     # --- in place -------------------------------------------------------------------------------------------------------------------------------
 
@@ -788,6 +1051,108 @@ class Tensor(Value):
         u = creation.rand(*self.shape, generator=generator, dtype=self.dtype, device=self.device)
         return inplace.assign(self, ops.log1p(-u) / -lambd, "exponential_")
 
+    def cauchy_(self, median=0, sigma=1, *, generator=None):
+        """Fill with numbers from a Cauchy distribution."""
+        if sigma <= 0:
+            raise DtypeError(f"cauchy_ expects sigma > 0.0, but found sigma={sigma}.")
+        u = _fresh_uniform(self, "cauchy_", generator)
+        return inplace.assign(self, ops.tan((u - 0.5) * 3.141592653589793) * sigma + median, "cauchy_")
+
+    def log_normal_(self, mean=1, std=2, *, generator=None):
+        """Fill with numbers whose logarithm is normal with that mean and standard deviation."""
+        if std <= 0:
+            raise DtypeError(f"log_normal_ expects std > 0.0, but found std={std}.")
+        _floating(self, "log_normal_")
+        fresh = creation.randn(tuple(self.shape), generator=generator, dtype=self.dtype, device=self.device)
+        return inplace.assign(self, ops.exp(fresh * std + mean), "log_normal_")
+
+    def geometric_(self, p, *, generator=None):
+        """Fill with the number of trials until the first success, each with probability p: 1, 2, ..."""
+        if not 0 < p < 1:
+            raise DtypeError(f"geometric_ expects p to be in (0, 1), but got p={p}.")
+        u = creation.rand(tuple(self.shape), generator=generator, dtype=dtypes.float64, device=self.device)
+        fresh = ops.ceil(ops.log1p(-u) / math.log1p(-p))
+        return inplace.assign(self, ops.clamp(fresh, min=1), "geometric_")
+
+    def fill_diagonal_(self, fill_value, wrap=False):
+        """Set the main diagonal (of a matrix, or of a cube of equal sides); ``wrap`` goes on in tall matrices."""
+        rank, shape = self._array.ndim, self.shape
+        if rank < 2:
+            raise DtypeError("dimensions must larger than 1.")
+        if rank > 2 and len(set(shape)) > 1:
+            raise DtypeError("all dimensions of input must be of equal length.")
+        steps = self.stride()
+        height, width = shape[0], shape[1]
+        count = min(shape)
+        inplace.assign(
+            shaping.as_strided(self, (count,), (sum(steps),), self.storage_offset()), _scalar(self, fill_value), "fill_"
+        )
+        if wrap and rank == 2 and height > width + 1:
+            start, rows = width + 1, height - width - 1
+            while rows > 0:
+                block = shaping.narrow(self, 0, start, rows)
+                inplace.assign(shaping.diagonal(block), _scalar(self, fill_value), "fill_")
+                start, rows = start + width + 1, rows - width - 1
+        return self
+
+    def map_(self, tensor, callable):
+        """Set every value to ``callable(own, other's)``; on the CPU, one by one."""
+        own, other = creation.to_numpy_array(self), creation.to_numpy_array(tensor)
+        pairs = np.broadcast_arrays(own, other)
+        values = [callable(a, b) for a, b in zip(*(p.reshape(-1).tolist() for p in pairs), strict=True)]
+        return inplace.assign(self, wrap(np.array(values, own.dtype).reshape(own.shape)), "map_")
+
+    def apply_(self, callable):
+        """Set every value to ``callable(value)``; on the CPU, one by one."""
+        if not self.is_cpu:
+            raise ArgumentError("apply_ is only implemented on CPU tensors.")
+        own = creation.to_numpy_array(self)
+        values = np.array([callable(a) for a in own.reshape(-1).tolist()], own.dtype)
+        return inplace.assign(self, wrap(values.reshape(own.shape)), "apply_")
+
+    def resize_(self, *sizes, memory_format=None):
+        """Another shape over the same memory, which grows when it has to; what is new means nothing."""
+        if self._node is not None:
+            raise GradientError("cannot resize variables that require grad.")
+        creation.resize(self, shaping.sizes(sizes))
+        value.mark_mutated(self)
+        return self
+
+    def resize_as_(self, other, memory_format=None):
+        """``resize_`` to another tensor's shape."""
+        return self.resize_(tuple(other.shape))
+
+    def set_(self, source=None, storage_offset=0, size=None, stride=None):
+        """Look at another tensor's memory from now on (with its shape, or the given one)."""
+        if self._node is not None and state.grad:
+            raise GradientError("set_ is not allowed on a tensor that requires grad.")
+        if source is None:
+            self._array = creation.zeros(0, dtype=self.dtype)._array
+            return self
+        if isinstance(source, TypedStorage):
+            source = wrap(source._flat())
+            size = (source._array.size,) if size is None else size
+        if size is not None:
+            steps, total = [], 1
+            for n in reversed(tuple(size)):
+                steps.append(total)
+                total *= n
+            stride = tuple(reversed(steps)) if stride is None else tuple(stride)
+            source = shaping.as_strided(source, tuple(size), stride, storage_offset)
+        if source._array.dtype != self._array.dtype:
+            raise DtypeError(f"set_: expected a source of dtype {self.dtype}, got {source.dtype}.")
+        self._array = source._array
+        self._storage = value.storage_of(source)
+        return self
+
+    def swapaxes_(self, dim0, dim1):
+        return _reshape_in_place(self, shaping.transpose(self, dim0, dim1))
+
+    swapdims_ = swapaxes_
+
+    def as_strided_(self, size, stride, storage_offset=None):
+        return _reshape_in_place(self, shaping.as_strided(self, size, stride, storage_offset))
+
     def transpose_(self, dim0, dim1):
         return _reshape_in_place(self, shaping.transpose(self, dim0, dim1))
 
@@ -809,20 +1174,20 @@ class AmbiguousTruth(ArgumentErrorOrRuntime, ValueError):
     """A tensor of several values used as one truth value."""
 
 
-def _ranked(name: str, rank: int, a, b):
-    """matmul for operands of exactly that rank."""
-    for label, x in (("input", a), ("other", b)):
-        if x._array.ndim != rank:
-            raise ShapeError(
-                f"{name}: expected {rank}-D tensors, {label} has {x._array.ndim} dims.",
-                f"input: {tuple(a._array.shape)}\nother: {tuple(b._array.shape)}",
-                "Use matmul for other ranks.",
-            )
-    if rank == 3 and a._array.shape[0] != b._array.shape[0]:
-        raise ShapeError(
-            f"{name}: the batch sizes differ.", f"input: {tuple(a._array.shape)}\nother: {tuple(b._array.shape)}"
-        )
-    return ops.matmul(a, b)
+def _floating(x, name: str) -> None:
+    if not (x.is_floating_point() or x.is_complex()):
+        raise DtypeError(f"{name}: expected a floating point tensor, got {x.dtype}.")
+
+
+def _fresh_uniform(x, name: str, generator):
+    """Uniform numbers in (0, 1) with the tensor's shape."""
+    _floating(x, name)
+    u = creation.rand(tuple(x.shape), generator=generator, dtype=dtypes.float64, device=x.device)
+    return ops.clamp(u, min=1e-16)
+
+
+def _scalar(x, number):
+    return number if isinstance(number, Value) else creation.tensor(number, dtype=x.dtype, device=x.device)
 
 
 def _reshape_in_place(tensor, view):
@@ -861,8 +1226,19 @@ for _name in (
     "reciprocal sin cos tan asin acos atan sinh cosh tanh asinh acosh atanh erf erfc sigmoid relu floor ceil round trunc "
     "frac clamp clamp_min clamp_max lerp addcmul addcdiv nan_to_num scatter scatter_add index_add index_put masked_fill "
     "tril triu cumsum cumprod eq ne lt le gt ge logical_and logical_or logical_xor logical_not bitwise_and bitwise_or "
-    "bitwise_xor bitwise_not"
+    "bitwise_xor bitwise_not absolute addbmm addmm addmv addr arccos arccosh arcsin arcsinh arctan arctan2 arctanh atan2 "
+    "baddbmm bitwise_left_shift bitwise_right_shift conj_physical copysign deg2rad fix float_power gcd greater "
+    "greater_equal heaviside hypot index_copy index_fill index_reduce lcm ldexp less less_equal masked_scatter "
+    "negative nextafter not_equal put rad2deg renorm scatter_reduce sgn sinc true_divide"
 ).split():
+    setattr(Tensor, _name + "_", _in_place(_name + "_", getattr(Tensor, _name)))
+for _name in (
+    "sum mean prod nansum nanmean max min amax amin argmax argmin any all var std norm median kthvalue logsumexp cumsum "
+    "cumprod cummax cummin sort argsort topk softmax log_softmax squeeze unsqueeze count_nonzero quantile nanmedian "
+    "aminmax mode gather index_select flip roll unbind split chunk diff logcumsumexp take_along_dim"
+).split():
+    setattr(Tensor, _name, numpy_names(getattr(Tensor, _name)))
+for _name in "lgamma digamma erfinv i0 igamma igammac logit xlogy polygamma mvlgamma".split():
     setattr(Tensor, _name + "_", _in_place(_name + "_", getattr(Tensor, _name)))
 Tensor.clip_ = Tensor.clamp_
 Tensor.multiply_, Tensor.divide_, Tensor.subtract_ = Tensor.mul_, Tensor.div_, Tensor.sub_

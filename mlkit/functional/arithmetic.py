@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import builtins
+from collections import namedtuple
+
 from mlkit.core import dtype as dtypes
 from mlkit.core.dispatch import ops
-from mlkit.core.errors import ArgumentError, ValueRangeError
+from mlkit.core.errors import ArgumentError, DtypeError, ValueRangeError
 from mlkit.core.value import Value
+
+frexp_result = namedtuple("frexp", ("mantissa", "exponent"))
 
 
 def add(input, other, *, alpha=1):
@@ -99,6 +104,10 @@ def where(condition, input=None, other=None):
         from mlkit.functional.indexing import nonzero
 
         return nonzero(condition, as_tuple=True)
+    if condition._array.dtype.name not in ("bool", "uint8"):
+        raise DtypeError(
+            f"where expected condition to be a boolean tensor, but got a tensor with dtype {condition.dtype}."
+        )
     if not isinstance(input, Value) and not isinstance(other, Value):
         d = dtypes.promote_types(*(dtypes.scalar_dtype(dtypes.scalar_category(x)) for x in (input, other)))
         blank = ops.cast(ops.zeros_like(condition), dtype=d)
@@ -126,6 +135,14 @@ def addcdiv(input, tensor1, tensor2, *, value=1):
 
 def isclose(input, other, rtol: float = 1e-05, atol: float = 1e-08, equal_nan: bool = False):
     """True where |input - other| <= atol + rtol * |other|."""
+    if rtol < 0 or atol < 0:
+        raise DtypeError(f"rtol and atol must be greater than or equal to zero, but got {rtol} and {atol}.")
+    if input._array.dtype != other._array.dtype:
+        raise DtypeError(f"{input.dtype} did not match {other.dtype}.")
+    if input._array.dtype == bool:
+        return ops.eq(input, other)
+    if _whole(input):
+        input, other = (ops.cast(x, dtype=dtypes.float64) for x in (input, other))
     close = ops.le(ops.abs(ops.sub(input, other)), ops.add(ops.mul(ops.abs(other), rtol), atol))
     close = ops.logical_and(close, ops.logical_and(ops.isfinite(input), ops.isfinite(other)))
     close = ops.logical_or(close, ops.eq(input, other))
@@ -187,3 +204,152 @@ def result_type(tensor1, tensor2):
         else:
             merged.append(max(a, b) if isinstance(a, int) else dtypes.promote_types(a, b))
     return dtypes.result_dtype(*merged)
+
+
+def can_cast(from_, to) -> bool:
+    """Whether values of one dtype may be written into the other (complex -> float, float -> int, x -> bool: no)."""
+    a, b = dtypes.as_dtype(from_), dtypes.as_dtype(to)
+    if a.category == 1 and b.category == 1:
+        return a.is_signed <= b.is_signed
+    return a.category <= b.category
+
+
+def is_nonzero(input) -> bool:
+    """Whether the one element is not zero."""
+    if input._array.size != 1:
+        raise DtypeError(
+            "Boolean value of Tensor with "
+            + ("no values" if not input._array.size else "more than one value")
+            + " is ambiguous.",
+            f"shape: {tuple(input._array.shape)}",
+        )
+    return bool(input._array.reshape(())[()] != 0)
+
+
+def is_same_size(input, other) -> bool:
+    """Whether both have the same shape."""
+    return tuple(input._array.shape) == tuple(other._array.shape)
+
+
+def is_signed(input) -> bool:
+    """Whether the element type has negative numbers."""
+    return dtypes.from_numpy_dtype(input._array.dtype).is_signed
+
+
+def _whole(input) -> bool:
+    return dtypes.from_numpy_dtype(input._array.dtype).category < 2
+
+
+def isposinf(input):
+    """True where input is positive infinity."""
+    if is_complex(input):
+        raise DtypeError("isposinf does not support complex inputs.")
+    return ops.eq(input, float("inf")) if not _whole(input) else ops.ne(input, input)
+
+
+def isneginf(input):
+    """True where input is negative infinity."""
+    if is_complex(input):
+        raise DtypeError("isneginf does not support complex inputs.")
+    return ops.eq(input, -float("inf")) if not _whole(input) else ops.ne(input, input)
+
+
+def isreal(input):
+    """True where the imaginary part is zero."""
+    if is_complex(input):
+        return ops.eq(ops.imag(input), 0)
+    return ops.cast(ops.ones_like(input), dtype=dtypes.bool_)
+
+
+def positive(input):
+    """The tensor itself."""
+    if input._array.dtype == bool:
+        raise DtypeError("The `+` operator, on a bool tensor is not supported.")
+    return input
+
+
+def heaviside(input, values):
+    """0 where input is negative, 1 where it is positive, ``values`` where it is 0."""
+    if is_complex(input) or is_complex(values):
+        raise DtypeError("heaviside is not yet implemented for complex tensors.")
+    if input._array.dtype != values._array.dtype:
+        raise DtypeError(
+            "heaviside is not yet implemented for tensors with different dtypes.", f"{input.dtype} and {values.dtype}"
+        )
+    input, values = input.detach(), values.detach()
+    step = ops.cast_like(ops.gt(input, 0), input)
+    out = ops.where(ops.eq(input, 0), values, step)
+    return out if _whole(input) else ops.where(ops.isnan(input), ops.zeros_like(input), out)
+
+
+def ldexp(input, other):
+    """input * 2**other.
+
+    >>> import mlkit
+    >>> mlkit.ldexp(mlkit.tensor([1.0]), mlkit.tensor([3]))
+    tensor([8.])
+    """
+    return ops.mul(input, pow(2.0, other))
+
+
+def frexp(input):
+    """(mantissa, exponent) with input = mantissa * 2**exponent and the mantissa in [0.5, 1)."""
+    if not is_floating_point(input):
+        raise DtypeError("torch.frexp() only supports floating-point dtypes.", f"got {input.dtype}")
+    return frexp_result(*ops.frexp(input))
+
+
+def float_power(input, exponent):
+    """input ** exponent, computed in float64 (complex128 when one of them is complex)."""
+    wide = dtypes.float64
+    for x in (input, exponent):
+        if isinstance(x, builtins.complex) or isinstance(x, Value) and is_complex(x):
+            wide = dtypes.complex128
+    if isinstance(input, Value):
+        input = ops.cast(input, dtype=wide)
+    if isinstance(exponent, Value):
+        exponent = ops.cast(exponent, dtype=wide)
+    elif isinstance(exponent, int):
+        exponent = float(exponent)
+    if not isinstance(input, Value):
+        input = ops.ones_like(exponent) * input
+    return pow(input, exponent)
+
+
+def logaddexp2(input, other):
+    """log2(2**input + 2**other), stable."""
+    ln2 = 0.6931471805599453
+    return ops.div(ops.logaddexp(ops.mul(input, ln2), ops.mul(other, ln2)), ln2)
+
+
+def polar(abs, angle):  # noqa: A002
+    """The complex tensor with that magnitude and angle (radians)."""
+    if not (is_floating_point(abs) and is_floating_point(angle)):
+        raise DtypeError(
+            f"Expected both inputs to be Half, Float or Double tensors but got {abs.dtype}, {angle.dtype}."
+        )
+    if abs._array.dtype != angle._array.dtype:
+        raise DtypeError(f"Expected object of dtype {abs.dtype} but got {angle.dtype} for second argument.")
+    return ops.complex(ops.mul(abs, ops.cos(angle)), ops.mul(abs, ops.sin(angle)))
+
+
+def complex(real, imag):  # noqa: A001
+    """real + 1j * imag from two real tensors of one dtype."""
+    for x in (real, imag):
+        if x._array.dtype.name not in ("float16", "float32", "float64"):
+            raise DtypeError(
+                f"Expected both inputs to be Half, Float or Double tensors but got {real.dtype} and {imag.dtype}."
+            )
+    if real._array.dtype != imag._array.dtype:
+        raise DtypeError(f"Expected object of dtype {real.dtype} but got {imag.dtype} for second argument.")
+    return ops.complex(real, imag)
+
+
+def resolve_conj(input):
+    """The tensor itself: conjugation is done at once here."""
+    return input
+
+
+def conj_physical(input):
+    """The complex conjugate."""
+    return ops.conj(input)

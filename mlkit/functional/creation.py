@@ -10,7 +10,7 @@ from mlkit.core import backend as backends
 from mlkit.core import dtype as dtypes
 from mlkit.core.device import CPU, device
 from mlkit.core.dispatch import ops
-from mlkit.core.errors import ArgumentError, DeviceError, ShapeError, ValueRangeError
+from mlkit.core.errors import ArgumentError, DeviceError, DtypeError, ShapeError, ValueRangeError
 from mlkit.core.rng import Generator, default_generator
 from mlkit.core.value import Leaf, LevelArray, MetaArray, Value, wrap
 
@@ -53,7 +53,12 @@ def on_device(array: np.ndarray, place: device):
     return backends.for_device(place).asarray(array, place.index)
 
 
-def _shape(size) -> tuple[int, ...]:
+def _shape(size, named=None) -> tuple[int, ...]:
+    """Sizes given as ints, as one tuple, or as ``size=``."""
+    if named is not None:
+        if size:
+            raise ArgumentError("size is given twice: as positions and by name.")
+        size = (named,)
     if len(size) == 1 and isinstance(size[0], (tuple, list)):
         size = size[0]
     out = []
@@ -159,6 +164,10 @@ def as_tensor(data, dtype=None, device=None):  # noqa: A002
     if isinstance(data, np.ndarray) and _place(device).type == "cpu":
         if dtype is None or dtypes.as_dtype(dtype).numpy == data.dtype:
             return from_numpy(data)
+    if hasattr(data, "__dlpack__") and not isinstance(data, np.ndarray):
+        from mlkit.functional.interop import asarray
+
+        return asarray(data, dtype=dtype, device=device)
     return tensor(data, dtype=dtype, device=device)
 
 
@@ -172,7 +181,41 @@ def from_numpy(array: np.ndarray):
     if not isinstance(array, np.ndarray):
         raise ArgumentError(f"from_numpy: expected a numpy.ndarray, got {type(array).__name__}.")
     dtypes.from_numpy_dtype(array.dtype)
-    return wrap(array)
+    return wrap(np.asarray(array))  # a matrix, a memmap or a recarray as the plain array it is
+
+
+def into(out, fresh: Value) -> Value:
+    """``fresh`` written into ``out`` (which takes its shape), or ``fresh`` itself when there is no ``out``."""
+    if out is None:
+        return fresh
+    if tuple(out._array.shape) != tuple(fresh._array.shape):
+        resize(out, tuple(fresh._array.shape))
+    from mlkit.core import inplace
+
+    return inplace.assign(out, fresh, "out")
+
+
+def resize(x: Value, shape: tuple) -> None:
+    """Give a tensor that shape: in its own memory where that suffices, else in new memory."""
+    array = x._array
+    if array.__class__ is MetaArray:
+        x._array = MetaArray(shape, array.dtype)
+        return
+    wanted = math.prod(shape)
+    memory = array
+    while getattr(memory, "base", None) is not None and hasattr(memory.base, "shape"):
+        memory = memory.base
+    whole = memory.reshape(-1) if memory.flags.c_contiguous else None
+    if whole is not None and whole.dtype == array.dtype and array.flags.c_contiguous and array.size:
+        start = (array.ctypes.data - memory.ctypes.data) // array.itemsize if isinstance(array, np.ndarray) else 0
+        if start + wanted <= whole.size:
+            x._array = whole[start : start + wanted].reshape(shape)
+            return
+    xp = backends.for_array(array).m.xp
+    fresh = xp.zeros(wanted, array.dtype)
+    kept = min(array.size, wanted)
+    fresh[:kept] = array.reshape(-1)[:kept]
+    x._array = fresh.reshape(shape)
 
 
 # --- filled -----------------------------------------------------------------------------------------------------------------
@@ -195,41 +238,51 @@ def _dtype(dtype) -> dtypes.dtype:
 
 
 def _filled(size, fill, dtype, place, requires_grad, out=None):
-    shape = _shape(size)
+    shape = _shape((tuple(size),))
     if out is not None:
-        out._array[...] = full_array(shape, fill, dtypes.from_numpy_dtype(out._array.dtype), CPU)
-        return out
+        return into(out, wrap(full_array(shape, fill, dtypes.from_numpy_dtype(out._array.dtype), CPU)))
     return wants_grad(wrap(full_array(shape, fill, _dtype(dtype), _place(place))), requires_grad)
 
 
-def zeros(*size, dtype=None, device=None, requires_grad=False, out=None, layout=None, pin_memory=False):  # noqa: A002
+def zeros(*args, size=None, out=None, dtype=None, layout=None, device=None, pin_memory=False, requires_grad=False):  # noqa: A002
     """Zeros of that shape. ``size`` is ints or one tuple.
 
     >>> import mlkit
     >>> mlkit.zeros(2, 3).shape
     mlkit.Size([2, 3])
     """
-    return _filled(size, 0, dtype, device, requires_grad, out)
+    return _filled(_shape(args, size), 0, dtype, device, requires_grad, out)
 
 
-def ones(*size, dtype=None, device=None, requires_grad=False, out=None, layout=None, pin_memory=False):  # noqa: A002
+def ones(*args, size=None, out=None, dtype=None, layout=None, device=None, pin_memory=False, requires_grad=False):  # noqa: A002
     """Ones of that shape. ``size`` is ints or one tuple."""
-    return _filled(size, 1, dtype, device, requires_grad, out)
+    return _filled(_shape(args, size), 1, dtype, device, requires_grad, out)
 
 
 def empty(  # noqa: A002
-    *size, dtype=None, device=None, requires_grad=False, out=None, layout=None, pin_memory=False, memory_format=None
+    *args,
+    size=None,
+    out=None,
+    dtype=None,
+    layout=None,
+    device=None,
+    requires_grad=False,
+    pin_memory=False,
+    memory_format=None,
 ):
     """A tensor whose content means nothing yet (zeros here, so that runs repeat)."""
-    return _filled(size, 0, dtype, device, requires_grad, out)
+    return _filled(_shape(args, size), 0, dtype, device, requires_grad, out)
 
 
-def full(size, fill_value, *, dtype=None, device=None, requires_grad=False, out=None, layout=None):  # noqa: A002
+def full(  # noqa: A002
+    size, fill_value, *, out=None, dtype=None, layout=None, device=None, requires_grad=False, pin_memory=False
+):
     """A tensor of that shape with ``fill_value`` everywhere; its dtype follows the value unless given."""
     fill = fill_value.item() if isinstance(fill_value, Value) else fill_value
     if dtype is None:
         dtype = dtypes.scalar_dtype(dtypes.scalar_category(fill))
-    return _filled((tuple(size) if not isinstance(size, int) else (size,),), fill, dtype, device, requires_grad, out)
+    shape = (size,) if isinstance(size, int) else tuple(size)
+    return _filled(shape, fill, dtype, device, requires_grad, out)
 
 
 def _like(input, fill, dtype, place, requires_grad):
@@ -270,10 +323,151 @@ def full_like(  # noqa: A002
     return _like(input, fill_value, dtype, device, requires_grad)
 
 
-def eye(n: int, m: int | None = None, *, dtype=None, device=None, requires_grad=False):  # noqa: A002
+def eye(  # noqa: A002
+    n: int,
+    m: int | None = None,
+    *,
+    out=None,
+    dtype=None,
+    layout=None,
+    device=None,
+    requires_grad=False,
+    pin_memory=False,
+):
     """The identity matrix (n, m): ones on the diagonal."""
+    if n < 0 or (m is not None and m < 0):
+        raise ShapeError(f"n and m must be greater or equal to 0, got {n} and {m}.")
     array = np.eye(n, n if m is None else m, dtype=_dtype(dtype).numpy)
-    return wants_grad(wrap(on_device(array, _place(device))), requires_grad)
+    return into(out, wants_grad(wrap(on_device(array, _place(device))), requires_grad))
+
+
+def scalar_tensor(s, *, dtype=None, layout=None, device=None, requires_grad=False, pin_memory=False):  # noqa: A002
+    """A 0-d tensor of the default dtype (or the given one)."""
+    return tensor(s, dtype=_dtype(dtype), device=device, requires_grad=requires_grad)
+
+
+def empty_strided(  # noqa: A002
+    size, stride, *, dtype=None, layout=None, device=None, requires_grad=False, pin_memory=False
+):
+    """A tensor of that shape whose elements lie ``stride`` apart in memory (zeros here, so that runs repeat)."""
+    size, stride = tuple(size), tuple(stride)
+    if len(size) != len(stride):
+        raise ShapeError(f"empty_strided: size {size} and stride {stride} differ in length.")
+    extent = 1 + sum((n - 1) * s for n, s in zip(size, stride, strict=True)) if 0 not in size else 0
+    memory = zeros(extent, dtype=dtype, device=device)
+    out = wrap(ops.as_strided(memory, size=size, stride=stride)._array)
+    return wants_grad(out, requires_grad)
+
+
+def empty_permuted(  # noqa: A002
+    size, physical_layout, *, dtype=None, layout=None, device=None, requires_grad=False, pin_memory=False
+):
+    """A tensor of that shape whose dims lie in memory in the order ``physical_layout``."""
+    size, order = tuple(size), tuple(physical_layout)
+    if sorted(order) != list(range(len(size))):
+        raise ShapeError(f"empty_permuted: physical_layout {order} must name each dim of size {size} once.")
+    stride, step = [0] * len(size), 1
+    for d in reversed(order):
+        stride[d] = step
+        step *= max(size[d], 1)
+    return empty_strided(size, tuple(stride), dtype=dtype, device=device, requires_grad=requires_grad)
+
+
+def from_file(filename, shared=None, size: int = 0, *, dtype=None, layout=None, device=None, requires_grad=False):  # noqa: A002
+    """A vector of ``size`` elements mapped from a file; ``shared=True`` writes changes back and makes the file."""
+    d = _dtype(dtype)
+    import os
+
+    if shared and (not os.path.exists(filename) or os.path.getsize(filename) < size * d.itemsize):
+        with open(filename, "ab") as f:
+            f.truncate(size * d.itemsize)
+    array = np.memmap(filename, d.numpy, "r+" if shared else "c", shape=(size,))
+    return wants_grad(wrap(np.asarray(array)), requires_grad)
+
+
+def _triangle_indices(name, row, col, offset, dtype, place, layout):
+    d = dtypes.int64 if dtype is None else dtypes.as_dtype(dtype)
+    if row < 0 or col < 0:
+        raise ShapeError(f"{name}: row and col must be non-negative, got {row} and {col}.")
+    make = np.tril_indices if name == "tril_indices" else np.triu_indices
+    return wrap(on_device(np.stack(make(row, offset, col)).astype(d.numpy), _place(place)))
+
+
+def tril_indices(row: int, col: int, offset: int = 0, *, dtype=None, device="cpu", layout=None):  # noqa: A002
+    """The (2, n) row and column indices of the lower triangle of a (row, col) matrix."""
+    return _triangle_indices("tril_indices", row, col, offset, dtype, device, layout)
+
+
+def triu_indices(row: int, col: int, offset: int = 0, *, dtype=None, device="cpu", layout=None):  # noqa: A002
+    """The (2, n) row and column indices of the upper triangle of a (row, col) matrix."""
+    return _triangle_indices("triu_indices", row, col, offset, dtype, device, layout)
+
+
+# --- windows ---------------------------------------------------------------------------------------------------------------
+
+
+def _window(name, length, periodic, dtype, place, requires_grad, make):
+    if length < 0:
+        raise ShapeError(f"{name} requires non-negative window_length, got window_length={length}.")
+    d = _dtype(dtype)
+    if not d.is_floating_point:
+        raise DtypeError(f"{name} expects floating point dtypes, got: {d}.")
+    if length == 1:
+        array = np.ones(1)
+    elif length == 0:
+        array = np.zeros(0)
+    else:
+        array = make(length + 1)[:-1] if periodic else make(length)
+    return wants_grad(wrap(on_device(array.astype(d.numpy), _place(place))), requires_grad)
+
+
+def hann_window(window_length: int, periodic=True, *, dtype=None, layout=None, device=None, requires_grad=False):  # noqa: A002
+    """The Hann window; periodic for spectral analysis, symmetric (False) for filter design."""
+    return _window("hann_window", window_length, periodic, dtype, device, requires_grad, np.hanning)
+
+
+def hamming_window(  # noqa: A002
+    window_length: int,
+    periodic=True,
+    alpha=0.54,
+    beta=0.46,
+    *,
+    dtype=None,
+    layout=None,
+    device=None,
+    requires_grad=False,
+):
+    """The Hamming window, alpha - beta * cos(2 pi n / (N - 1))."""
+
+    def make(n):
+        return alpha - beta * np.cos(2 * np.pi * np.arange(n) / (n - 1))
+
+    return _window("hamming_window", window_length, periodic, dtype, device, requires_grad, make)
+
+
+def bartlett_window(window_length: int, periodic=True, *, dtype=None, layout=None, device=None, requires_grad=False):  # noqa: A002
+    """The triangular Bartlett window."""
+    return _window("bartlett_window", window_length, periodic, dtype, device, requires_grad, np.bartlett)
+
+
+def blackman_window(window_length: int, periodic=True, *, dtype=None, layout=None, device=None, requires_grad=False):  # noqa: A002
+    """The Blackman window."""
+
+    def make(n):
+        return np.maximum(np.blackman(n), 0)
+
+    return _window("blackman_window", window_length, periodic, dtype, device, requires_grad, make)
+
+
+def kaiser_window(  # noqa: A002
+    window_length: int, periodic=True, beta=12.0, *, dtype=None, layout=None, device=None, requires_grad=False
+):
+    """The Kaiser window with shape parameter ``beta``."""
+
+    def make(n):
+        return np.kaiser(n, beta)
+
+    return _window("kaiser_window", window_length, periodic, dtype, device, requires_grad, make)
 
 
 # --- counted ---------------------------------------------------------------------------------------------------------------
@@ -283,7 +477,18 @@ def _number(x):
     return x.item() if isinstance(x, Value) else x
 
 
-def arange(*bounds, dtype=None, device=None, requires_grad=False, start=None, end=None, step=None):  # noqa: A002
+def arange(  # noqa: A002
+    *bounds,
+    start=None,
+    end=None,
+    step=None,
+    out=None,
+    dtype=None,
+    layout=None,
+    device=None,
+    requires_grad=False,
+    pin_memory=False,
+):
     """start, start + step, ... below end: arange(end), arange(start, end) or arange(start, end, step).
 
     >>> import mlkit
@@ -291,7 +496,9 @@ def arange(*bounds, dtype=None, device=None, requires_grad=False, start=None, en
     tensor([1, 4, 7])
     """
     values = [_number(b) for b in bounds]
-    if len(values) == 1:
+    if len(values) == 1 and end is not None:
+        values = [values[0], _number(end)]
+    elif len(values) == 1:
         values = [0 if start is None else start, values[0]]
     elif not values:
         values = [0 if start is None else _number(start), _number(end)]
@@ -301,38 +508,82 @@ def arange(*bounds, dtype=None, device=None, requires_grad=False, start=None, en
         values.append(1 if step is None else _number(step))
     first, last, by = values
     if by == 0:
-        raise ValueRangeError("arange: step must be nonzero.")
+        raise DtypeError("step must be nonzero.")
+    if not (math.isfinite(first) and math.isfinite(last)):
+        raise DtypeError(f"unsupported range: {first} -> {last}.")
     if (last - first) * by < 0:
-        raise ValueRangeError(
+        raise DtypeError(
             f"arange: upper bound and larger bound inconsistent with step sign: from {first} to {last} by {by}."
         )
     if dtype is None:
         floating = any(isinstance(v, float) for v in values)
         dtype = dtypes.get_default_dtype() if floating else dtypes.int64
     d = dtypes.as_dtype(dtype)
-    count = math.ceil((last - first) / by)
+    if d.category < 2:  # an integer range counts with integers, as PyTorch does
+        first, last, by = int(first), int(last), int(by) or 1
+    count = max(math.ceil((last - first) / by), 0)
     if all(isinstance(v, (int, np.integer)) for v in values):
         array = (first + np.arange(count, dtype=np.int64) * by).astype(d.numpy)
     else:
         array = (first + np.arange(count, dtype=np.float64) * by).astype(d.numpy)
-    return wants_grad(wrap(on_device(array, _place(device))), requires_grad)
+    return into(out, wants_grad(wrap(on_device(array, _place(device))), requires_grad))
 
 
-def linspace(start, end, steps: int, *, dtype=None, device=None, requires_grad=False):  # noqa: A002
-    """``steps`` values evenly spaced from start to end, both included."""
+def range_(start=0, end=None, step=1, *, out=None, dtype=None, layout=None, device=None, requires_grad=False):  # noqa: A002
+    """start, start + step, ... up to and including end. Deprecated in PyTorch in favour of arange."""
+    import warnings
+
+    warnings.warn("range is deprecated: arange is Python's, and leaves the end out.", UserWarning, stacklevel=2)
+    if end is None:
+        start, end = 0, start
+    if step == 0:
+        raise DtypeError("step must be nonzero.")
+    if (end - start) * step < 0:
+        raise DtypeError(f"upper bound and lower bound inconsistent with step sign: from {start} to {end} by {step}.")
+    count = math.floor((end - start) / step) + 1
+    array = (start + np.arange(count) * step).astype(_dtype(dtype).numpy)
+    return into(out, wants_grad(wrap(on_device(array, _place(device))), requires_grad))
+
+
+def _spaced(name, start, end, steps, base, out, dtype, place, requires_grad):
     if steps < 0:
-        raise ValueRangeError(f"linspace: number of steps must be non-negative, got {steps}.")
+        raise DtypeError(f"{name}: number of steps must be non-negative, got {steps}.")
+    for bound in (start, end):
+        if isinstance(bound, Value) and bound._array.ndim:
+            raise DtypeError(f"{name} only supports 0-dimensional start and end tensors.")
+    first, last = _number(start), _number(end)
+    if dtype is None and (isinstance(first, complex) or isinstance(last, complex)):
+        dtype = dtypes.get_default_dtype().to_complex()
     d = _dtype(dtype)
-    array = np.linspace(_number(start), _number(end), steps)
+    if (isinstance(first, complex) or isinstance(last, complex)) and not d.is_complex:
+        raise DtypeError(f"{name}: inferred dtype is complex and can't be safely cast to {d}.")
+    if d.category < 2 and base is None:
+        first, last = int(first), int(last)
+    array = np.linspace(first, last, steps)
     if d.category < 2:
-        array = np.trunc(array)
-    return wants_grad(wrap(on_device(array.astype(d.numpy), _place(device))), requires_grad)
+        # as PyTorch: the step is a float32 number, and the upper half is counted back from the end
+        step = np.float32((last - first) / (steps - 1)) if steps > 1 else np.float32(0)
+        place_of = np.arange(steps)
+        lower = place_of < steps // 2 if steps > 1 else np.ones(steps, bool)
+        array = np.where(lower, first + step * place_of, last - step * (steps - 1 - place_of))
+    if base is not None:
+        array = np.power(float(base), array)
+    array = np.trunc(array) if d.category < 2 else array
+    return into(out, wants_grad(wrap(on_device(array.astype(d.numpy), _place(place))), requires_grad))
 
 
-def logspace(start, end, steps: int, base=10.0, *, dtype=None, device=None, requires_grad=False):  # noqa: A002
+def linspace(  # noqa: A002
+    start, end, steps: int, *, out=None, dtype=None, layout=None, device=None, requires_grad=False, pin_memory=False
+):
+    """``steps`` values evenly spaced from start to end, both included."""
+    return _spaced("linspace", start, end, steps, None, out, dtype, device, requires_grad)
+
+
+def logspace(  # noqa: A002
+    start, end, steps: int, base=10.0, *, out=None, dtype=None, layout=None, device=None, requires_grad=False
+):
     """``steps`` values from base**start to base**end, evenly spaced in the exponent."""
-    array = np.logspace(_number(start), _number(end), steps, base=base)
-    return wants_grad(wrap(on_device(array.astype(_dtype(dtype).numpy), _place(device))), requires_grad)
+    return _spaced("logspace", start, end, steps, base, out, dtype, device, requires_grad)
 
 
 # --- random ------------------------------------------------------------------------------------------------------------------
@@ -392,32 +643,81 @@ def _draw(name, shape, dtype, place, requires_grad, generator, **how):
     return wants_grad(out, requires_grad)
 
 
-def rand(*size, generator=None, dtype=None, device=None, requires_grad=False, layout=None, pin_memory=False):  # noqa: A002
+def rand(  # noqa: A002
+    *args,
+    size=None,
+    generator=None,
+    out=None,
+    dtype=None,
+    layout=None,
+    device=None,
+    requires_grad=False,
+    pin_memory=False,
+    names=None,
+):
     """Numbers uniform on [0, 1)."""
-    return _draw("uniform", _shape(size), dtype, device, requires_grad, generator)
+    return into(out, _draw("uniform", _shape(args, size), dtype, device, requires_grad, generator))
 
 
-def randn(*size, generator=None, dtype=None, device=None, requires_grad=False, layout=None, pin_memory=False):  # noqa: A002
+def randn(  # noqa: A002
+    *args,
+    size=None,
+    generator=None,
+    out=None,
+    dtype=None,
+    layout=None,
+    device=None,
+    requires_grad=False,
+    pin_memory=False,
+    names=None,
+):
     """Numbers from the standard normal distribution."""
-    return _draw("normal", _shape(size), dtype, device, requires_grad, generator)
+    return into(out, _draw("normal", _shape(args, size), dtype, device, requires_grad, generator))
 
 
-def randint(low, high=None, size=None, *, generator=None, dtype=None, device=None, requires_grad=False):  # noqa: A002
+def randint(  # noqa: A002
+    low=0,
+    high=None,
+    size=None,
+    *,
+    generator=None,
+    out=None,
+    dtype=None,
+    layout=None,
+    device=None,
+    requires_grad=False,
+    pin_memory=False,
+):
     """Integers uniform on [low, high): randint(high, size) or randint(low, high, size)."""
     if size is None:
         low, high, size = 0, low, high
     if high is None:
         low, high = 0, low
+    low, high = (int(b.item()) if isinstance(b, Value) else b for b in (low, high))
     if high <= low:
-        raise ValueRangeError(f"randint: expected low < high, got {low} and {high}.")
+        raise DtypeError(f"randint: expected low < high, got {low} and {high}.")
     d = dtypes.int64 if dtype is None else dtypes.as_dtype(dtype)
-    return _draw("random_integers", _shape((size,)), d, device, requires_grad, generator, low=int(low), high=int(high))
+    shape = _shape((size,))
+    drawn = _draw("random_integers", shape, d, device, requires_grad, generator, low=int(low), high=int(high))
+    return into(out, drawn)
 
 
-def randperm(n: int, *, generator=None, dtype=None, device=None):  # noqa: A002
+def randperm(  # noqa: A002
+    n: int,
+    *,
+    generator=None,
+    out=None,
+    dtype=None,
+    layout=None,
+    device=None,
+    requires_grad=False,
+    pin_memory=False,
+):
     """0 .. n-1 in random order."""
+    if n < 0:
+        raise DtypeError(f"n must be non-negative, got {n}.")
     d = dtypes.int64 if dtype is None else dtypes.as_dtype(dtype)
-    return _draw("random_permutation", (n,), d, device, False, generator)
+    return into(out, _draw("random_permutation", (n,), d, device, requires_grad, generator))
 
 
 def _place_of(input, place):
@@ -431,57 +731,135 @@ def _dtype_of(input, dtype):
     return dtypes.from_numpy_dtype(input._array.dtype) if dtype is None else dtype
 
 
-def rand_like(input, *, dtype=None, device=None, requires_grad=False):  # noqa: A002
+def rand_like(  # noqa: A002
+    input, *, generator=None, dtype=None, layout=None, device=None, requires_grad=False, memory_format=None
+):
     """Uniform numbers with the shape, dtype and device of ``input``."""
     shape = tuple(input._array.shape)
-    return _draw("uniform", shape, _dtype_of(input, dtype), _place_of(input, device), requires_grad, None)
+    return _draw("uniform", shape, _dtype_of(input, dtype), _place_of(input, device), requires_grad, generator)
 
 
-def randn_like(input, *, dtype=None, device=None, requires_grad=False):  # noqa: A002
+def randn_like(  # noqa: A002
+    input, *, generator=None, dtype=None, layout=None, device=None, requires_grad=False, memory_format=None
+):
     """Normal numbers with the shape, dtype and device of ``input``."""
     shape = tuple(input._array.shape)
-    return _draw("normal", shape, _dtype_of(input, dtype), _place_of(input, device), requires_grad, None)
+    return _draw("normal", shape, _dtype_of(input, dtype), _place_of(input, device), requires_grad, generator)
 
 
-def randint_like(input, low, high=None, *, dtype=None, device=None, requires_grad=False):  # noqa: A002
+def randint_like(  # noqa: A002
+    input,
+    low=0,
+    high=None,
+    *,
+    generator=None,
+    dtype=None,
+    layout=None,
+    device=None,
+    requires_grad=False,
+    memory_format=None,
+):
     """Integers uniform on [low, high) with the shape, dtype and device of ``input``."""
     shape = tuple(input._array.shape)
     low, high = (0, low) if high is None else (low, high)
     place = _place_of(input, device)
-    out = _draw("random_integers", shape, dtypes.int64, place, False, None, low=int(low), high=int(high))
+    low, high = (int(b.item()) if isinstance(b, Value) else int(b) for b in (low, high))
+    if high <= low:
+        raise DtypeError(f"random_ expects 'from' to be less than 'to', but got from={low} >= to={high}.")
+    out = _draw("random_integers", shape, dtypes.int64, place, False, generator, low=low, high=high)
     return wants_grad(ops.cast(out, dtype=dtypes.as_dtype(_dtype_of(input, dtype))), requires_grad)
 
 
-def normal(mean=0.0, std=1.0, size=None, *, generator=None, dtype=None, device=None):  # noqa: A002
+def normal(  # noqa: A002
+    mean=0.0,
+    std=1.0,
+    size=None,
+    *,
+    generator=None,
+    out=None,
+    dtype=None,
+    layout=None,
+    device=None,
+    requires_grad=False,
+    pin_memory=False,
+):
     """Normal numbers with the given means and standard deviations (tensors broadcast, or numbers with ``size``)."""
+    spread_tensor = isinstance(std, Value)
+    if spread_tensor and std.is_complex():
+        raise DtypeError("normal expects standard deviation to be non-complex.")
+    if std < 0 if not spread_tensor else bool(std._array.size and (std._array < 0).any()):
+        raise DtypeError(f"normal expects all elements of std >= 0.0, but found std {'' if spread_tensor else std}.")
+    given = [x for x in (mean, std) if isinstance(x, Value)]
     if size is None:
-        shapes = [tuple(x._array.shape) for x in (mean, std) if isinstance(x, Value)]
-        if not shapes:
+        if not given:
             raise ArgumentError("normal: give a size when mean and std are numbers.")
-        shape = np.broadcast_shapes(*shapes)
+        shape = np.broadcast_shapes(*[tuple(x._array.shape) for x in given])
+        d = given[0].dtype if dtype is None else dtype
+        place = given[0].device if device is None else device
     else:
-        shape = _shape((size,))
-    return randn(*shape, generator=generator, dtype=dtype, device=device) * std + mean
+        shape, d, place = _shape((size,)), dtype, device
+    fresh = randn(tuple(shape), generator=generator, dtype=d, device=place)
+    mean, std = (x.detach() if isinstance(x, Value) else x for x in (mean, std))
+    return into(out, wants_grad(fresh * std + mean, requires_grad))
 
 
-def bernoulli(input, p=None, *, generator=None):
+def _chances(name: str, p) -> None:
+    values = p._array if isinstance(p, Value) else np.asarray(p)
+    if values.__class__ is MetaArray or not values.size:
+        return
+    if not bool(((values >= 0) & (values <= 1)).all()):
+        raise DtypeError(f"{name} expects all elements of p to be in [0, 1].")
+
+
+def bernoulli(input, p=None, *, generator=None, out=None):
     """1 with the probability that ``input`` names at each place (or ``p`` everywhere), else 0."""
     chance = input if p is None else p
-    u = _draw("uniform", tuple(input._array.shape), _dtype_of(input, None), _place_of(input, None), False, generator)
-    return ops.cast(ops.lt(u, chance), dtype=_dtype_of(input, None))
+    if p is None and not input.is_floating_point():
+        raise DtypeError(f"bernoulli: expected a floating point tensor of probabilities, got {input.dtype}.")
+    _chances("bernoulli", chance)
+    place = _place_of(input, None)
+    u = _draw("uniform", tuple(input._array.shape), dtypes.float32, place, False, generator)
+    chance = chance.detach() if isinstance(chance, Value) else chance
+    return into(out, ops.cast(ops.lt(u, chance), dtype=_dtype_of(input, None)))
 
 
-def multinomial(input, num_samples: int, replacement: bool = False, *, generator=None):
+def poisson(input, generator=None):
+    """Counts from Poisson distributions with the rates in ``input``."""
+    if not input.is_floating_point():
+        raise DtypeError(f"poisson: expected floating point rates, got {input.dtype}.")
+    if input._array.__class__ is not MetaArray and input._array.size and bool((input._array < 0).any()):
+        raise DtypeError("invalid Poisson rate, expected rate to be non-negative.")
+    return ops.poisson(input.detach(), key=_key((4 * input._array.size,), generator))
+
+
+def binomial(count, prob, generator=None):
+    """How many of ``count`` trials succeed, each with probability ``prob`` (floating tensors that broadcast)."""
+    from mlkit.functional.shaping import broadcast_tensors
+
+    if count._array.dtype != prob._array.dtype:
+        raise DtypeError(f"Found dtype {count.dtype} but expected {prob.dtype}.")
+    _chances("binomial", prob)
+    count, prob = broadcast_tensors(count.detach(), prob.detach())
+    return ops.binomial(count, prob, key=_key((4 * count._array.size,), generator))
+
+
+def multinomial(input, num_samples: int, replacement: bool = False, *, generator=None, out=None):
     """Indices drawn with probability in proportion to ``input`` (rows of weights (k) or (rows, k)); int64."""
+    if not input.is_floating_point():
+        raise DtypeError(f"multinomial only supports floating-point dtypes for input, got: {input.dtype}.")
+    if num_samples <= 0:
+        raise DtypeError(f"multinomial: cannot sample n_sample <= 0 samples, got {num_samples}.")
     weights = to_numpy_array(input).astype(np.float64)
     if weights.ndim not in (1, 2):
         raise ShapeError(f"multinomial: expected (k) or (rows, k) weights, got {weights.shape}.")
     rows = np.atleast_2d(weights)
     if (rows < 0).any() or not np.isfinite(rows).all() or (rows.sum(1) <= 0).any():
-        raise ValueRangeError("multinomial: weights must be finite, not negative, and not all zero in a row.")
+        raise DtypeError(
+            "multinomial: invalid multinomial distribution: weights must be finite, not negative, and not all zero in a row."
+        )
     if not replacement and num_samples > (rows > 0).sum(1).min():
-        raise ValueRangeError(
-            f"multinomial: cannot draw {num_samples} different indices: a row has fewer non-zero weights.",
+        raise DtypeError(
+            f"multinomial: invalid multinomial distribution: cannot draw {num_samples} different indices: a row has fewer non-zero weights.",
             hint="Set replacement=True.",
         )
     if replacement:
@@ -495,7 +873,10 @@ def multinomial(input, num_samples: int, replacement: bool = False, *, generator
         with np.errstate(divide="ignore"):
             clocks = np.where(rows > 0, -np.log1p(-u) / rows, np.inf)
         drawn = np.argsort(clocks, axis=1)[:, :num_samples]
-    return wrap(on_device(drawn.reshape((*weights.shape[:-1], num_samples)).astype(np.int64), _place_of_device(input)))
+    return into(
+        out,
+        wrap(on_device(drawn.reshape((*weights.shape[:-1], num_samples)).astype(np.int64), _place_of_device(input))),
+    )
 
 
 def _place_of_device(input) -> device:

@@ -8,9 +8,11 @@ from mlkit.core import backend as backends
 from mlkit.core import dtype as dtypes
 from mlkit.core import inplace
 from mlkit.core.dispatch import ops
-from mlkit.core.errors import ArgumentError, DimensionError, ValueRangeError
+from mlkit.core.errors import ArgumentError, DimensionError, DtypeError, ShapeError, ValueRangeError
 from mlkit.core.value import LevelArray, MetaArray, Value, wrap
 from mlkit.functional.creation import on_device, tensor, to_numpy_array
+from mlkit.ops import REGISTRY
+from mlkit.ops.reduce import canonical_dim
 from mlkit.ops.shape import TENSOR
 
 
@@ -191,15 +193,17 @@ def index_put(input, indices, values, accumulate: bool = False):
     return ops.index_put([input, values, *tensors], pattern=pattern, accumulate=accumulate)
 
 
-def gather(input, dim: int, index):
+def gather(input, dim: int, index, *, sparse_grad: bool = False):
     """out[i][j] = input[i][index[i][j]] for dim 1."""
+    if not index._array.ndim and input._array.ndim == 1:
+        return ops.reshape(ops.gather(input, ops.reshape(index, shape=(1,)), dim=dim), shape=())
     return ops.gather(input, index, dim=dim)
 
 
 def _source(input, index, src):
     if isinstance(src, Value):
         return src
-    return ops.cast(ops.zeros_like(index), dtype=dtypes.from_numpy_dtype(input._array.dtype)) + src
+    return ops.cast_like(ops.add(ops.cast_like(ops.zeros_like(index), input), src), input)
 
 
 def scatter(input, dim: int, index, src=None, *, value=None, reduce: str | None = None):
@@ -207,13 +211,19 @@ def scatter(input, dim: int, index, src=None, *, value=None, reduce: str | None 
     src = _source(input, index, value if src is None else src)
     if reduce == "add":
         return ops.scatter_add(input, index, src, dim=dim)
+    if reduce == "multiply":
+        return ops.scatter_reduce(input, index, src, dim=dim, reduce="prod")
     if reduce is not None:
-        raise ArgumentError(f"scatter: reduce must be None or 'add', got {reduce!r}.", hint="Use scatter_reduce.")
+        raise DtypeError(f"scatter: reduce argument must be either add or multiply, got {reduce!r}.")
+    if src._array.dtype != input._array.dtype:
+        raise DtypeError("scatter(): Expected self.dtype to be equal to src.dtype.", f"{input.dtype} and {src.dtype}")
     return ops.scatter(input, index, src, dim=dim)
 
 
 def scatter_add(input, dim: int, index, src):
     """A copy of input with src added at the places index names along ``dim``."""
+    if src._array.dtype != input._array.dtype:
+        raise DtypeError("scatter(): Expected self.dtype to be equal to src.dtype.", f"{input.dtype} and {src.dtype}")
     return ops.scatter_add(input, index, src, dim=dim)
 
 
@@ -224,14 +234,48 @@ def index_select(input, dim: int, index):
 
 def index_add(input, dim: int, index, source, *, alpha=1):
     """A copy of input with alpha * source added at the slices along ``dim`` that index names."""
-    return ops.index_add(input, index, source if alpha == 1 else ops.mul(source, alpha), dim=dim)
+    if source._array.dtype != input._array.dtype:
+        raise DtypeError(f"index_add_(): self ({input.dtype}) and source ({source.dtype}) must have the same dtype.")
+    if index._array.ndim > 1:
+        raise DimensionError(f"index_add_(): Index is supposed to be a vector, but got dim: {index._array.ndim}.")
+    source = source if alpha == 1 else ops.cast_like(ops.mul(source, alpha), source)
+    if not input._array.ndim or not source._array.ndim:
+        if source._array.size != index._array.size:
+            raise ShapeError("index_add_(): Number of indices should be equal to the number of source's slices.")
+        canonical_dim("index_add", dim, input._array.ndim)
+        flat = [ops.reshape(x, shape=(-1,)) for x in (input, index, source)]
+        return ops.reshape(ops.index_add(*flat, dim=0), shape=tuple(input._array.shape))
+    dim = canonical_dim("index_add", dim, input._array.ndim)
+    wanted = tuple(index._array.size if i == dim else n for i, n in enumerate(input._array.shape))
+    if tuple(source._array.shape) != wanted:
+        raise ShapeError(
+            "index_add_(): source tensor shape must match self tensor shape, excluding the specified dimension.",
+            f"expected: {wanted}\nsource:   {tuple(source._array.shape)}",
+        )
+    return ops.index_add(input, index, source, dim=dim)
 
 
 def masked_fill(input, mask, value):
     """A copy of input with ``value`` where mask is true."""
+    if mask._array.dtype != bool:
+        raise DtypeError(f"masked_fill_ only supports boolean masks, but got mask with dtype {mask.dtype}.")
     if isinstance(value, Value):
+        if value._array.ndim:
+            raise DtypeError(
+                "masked_fill only supports a 0-dimensional value tensor, but got tensor with "
+                f"{value._array.ndim} dimension(s)."
+            )
         return ops.where(mask, ops.cast_like(value, input), input)
+    d = dtypes.from_numpy_dtype(input._array.dtype)
+    if isinstance(value, complex) and d.category < 3 or d.category == 1 and not _fits(value, d):
+        raise DtypeError(f"value cannot be converted to type {d.name} without overflow.", f"value: {value}")
     return ops.masked_fill(input, mask, value=value)
+
+
+def _fits(value, d) -> bool:
+    """Whether a number is in the range of an integer type."""
+    limits = dtypes.iinfo(d)
+    return limits.min <= value <= limits.max
 
 
 def masked_select(input, mask):
@@ -265,9 +309,209 @@ def take_along_dim(input, indices, dim=None):
     if dim is None:
         return ops.gather(ops.reshape(input, shape=(-1,)), ops.reshape(indices, shape=(-1,)), dim=0)
     rank = input._array.ndim
-    dim = dim + rank if dim < 0 else dim
+    if indices._array.dtype != np.int64:
+        raise DtypeError(f"torch.take_along_dim(): dtype of indices should be Long but got {indices.dtype}.")
+    if rank != indices._array.ndim:
+        raise ShapeError(
+            "torch.take_along_dim(): input and indices should have the same number of dimensions, "
+            f"but got {rank} dimensions for input, and {indices._array.ndim} dimensions for indices."
+        )
+    dim = canonical_dim("take_along_dim", dim, rank)
+    indices = ops.where(ops.lt(indices, 0), ops.add(indices, input._array.shape[dim]), indices)
     a, b = list(input._array.shape), list(indices._array.shape)
     shape = [max(x, y) for x, y in zip(a, b, strict=True)]
     left = ops.expand(input, shape=[a[i] if i == dim else n for i, n in enumerate(shape)])
     right = ops.expand(indices, shape=[b[i] if i == dim else n for i, n in enumerate(shape)])
     return ops.gather(left, right, dim=dim)
+
+
+def argwhere(input):
+    """The indices of what is not zero: (n, dims)."""
+    return nonzero(input)
+
+
+def nonzero_static(input, *, size: int, fill_value: int = -1):
+    """``nonzero`` with exactly ``size`` rows: cut, or filled up with fill_value."""
+    if size < 0:
+        raise DtypeError("nonzero_static: 'size' must be an non-negative integer.")
+    found = to_numpy_array(nonzero(input))[:size]
+    rest = np.full((size - len(found), found.shape[1]), fill_value, np.int64)
+    return wrap(on_device(np.concatenate([found, rest]), dtypes_device(input)))
+
+
+def scatter_reduce(input, dim: int, index, src, reduce: str, *, include_self: bool = True):
+    """A copy of input with the values of src that go to one place along ``dim`` combined there.
+
+    ``reduce`` is sum, prod, mean, amax or amin; ``include_self=False`` leaves out what was there before.
+
+    >>> import mlkit
+    >>> index = mlkit.tensor([0, 1, 0])
+    >>> mlkit.zeros(2).scatter_reduce(0, index, mlkit.tensor([1.0, 2.0, 3.0]), "sum")
+    tensor([4., 2.])
+    """
+    if src._array.dtype != input._array.dtype:
+        raise DtypeError("scatter(): Expected self.dtype to be equal to src.dtype.", f"{input.dtype} and {src.dtype}")
+    return ops.scatter_reduce(input, index, src, dim=dim, reduce=reduce, include_self=include_self)
+
+
+def _along(name: str, input, dim: int, index) -> tuple[int, tuple]:
+    """(dim, the pattern that puts ``index`` there), after the checks that index_* functions share."""
+    dim = canonical_dim(name, dim, input._array.ndim)
+    if index._array.ndim > 1:
+        raise DimensionError(f"{name}(): Index should have dimension 1 or 0 (got {index._array.ndim}).")
+    return dim, (*(slice(None),) * dim, TENSOR)
+
+
+def index_copy(input, dim: int, index, source):
+    """A copy of input with the slices of source written at the places along ``dim`` that index names."""
+    dim, pattern = _along("index_copy", input, dim, index)
+    if index._array.dtype != np.int64:
+        raise DtypeError(f"index_copy_(): Expected a long tensor for index, but got {index.dtype}.")
+    if source._array.dtype != input._array.dtype:
+        raise DtypeError(
+            f"index_copy_(): self and source expected to have the same dtype, but got {input.dtype} and {source.dtype}."
+        )
+    count = index._array.size
+    if source._array.ndim and input._array.ndim != source._array.ndim and input._array.ndim:
+        raise DimensionError(
+            "index_copy_(): When source and destination are not scalars, their dimensionality must match."
+        )
+    if source._array.ndim and source._array.shape[dim] != count or not source._array.ndim and count != 1:
+        raise DimensionError("index_copy_(): Number of indices should be equal to source.size(dim).")
+    if not input._array.ndim:
+        return ops.reshape(ops.clone(source), shape=())
+    wanted = tuple(count if i == dim else n for i, n in enumerate(input._array.shape))
+    if source._array.ndim and tuple(source._array.shape) != wanted:
+        raise ShapeError(
+            "index_copy_(): Source/destination tensor must have same slice shapes.",
+            f"input: {tuple(input._array.shape)}\nsource: {tuple(source._array.shape)}",
+        )
+    return ops.index_put([input, source, ops.reshape(index, shape=(-1,))], pattern=pattern, accumulate=False)
+
+
+def index_fill(input, dim: int, index, value):
+    """A copy of input with ``value`` in the slices along ``dim`` that index names."""
+    dim, pattern = _along("index_fill", input, dim, index)
+    if index._array.dtype != np.int64:
+        raise DimensionError(f"index_fill_(): Expected dtype int64 for index, but got {index.dtype}.")
+    if isinstance(value, Value):
+        if value._array.ndim:
+            raise DtypeError(
+                f"index_fill_ only supports a 0-dimensional value tensor, but got tensor with {value._array.ndim} dimension(s)."
+            )
+        value = ops.cast_like(value, input)
+    else:
+        if isinstance(value, complex) and not input.is_complex():
+            raise DtypeError("index_fill_(): Converting complex Scalar to non-complex type is not supported.")
+        value = ops.cast_like(tensor(value, device=input.device), input)
+    flat = wrap(backends.for_array(index._array).m.xp.unique(index._array))
+    if not input._array.ndim:
+        filled = ops.index_put([ops.reshape(input, shape=(1,)), value, flat], pattern=(TENSOR,), accumulate=False)
+        return ops.reshape(filled, shape=())
+    return ops.index_put([input, value, flat], pattern=pattern, accumulate=False)
+
+
+def index_reduce(input, dim: int, index, source, reduce: str, *, include_self: bool = True):
+    """A copy of input with the slices of source combined (prod, mean, amax, amin) at the places along ``dim``."""
+    if reduce not in ("prod", "mean", "amax", "amin"):
+        raise DtypeError(f"index_reduce(): Expected reduce to be one of prod, mean, amax or amin but got {reduce}.")
+    dim, _ = _along("index_reduce", input, dim, index)
+    if index._array.dtype.kind not in "iu":
+        raise DtypeError("index_reduce(): Expected dtype int32/int64 for index.")
+    if source._array.dtype != input._array.dtype:
+        raise DtypeError("index_reduce(): self and source expected to have the same dtype.")
+    if not input._array.ndim or not source._array.ndim:
+        source, flat = ops.reshape(source, shape=(-1,)), ops.reshape(index, shape=(-1,))
+        whole = ops.reshape(input, shape=(-1,))
+        out = ops.scatter_reduce(whole, flat, source, dim=0, reduce=reduce, include_self=include_self)
+        return ops.reshape(out, shape=tuple(input._array.shape))
+    shape = tuple(-1 if i == dim else 1 for i in range(input._array.ndim))
+    wide = ops.expand(ops.reshape(index, shape=shape), shape=tuple(source._array.shape))
+    wide = ops.cast(wide, dtype=dtypes.int64)
+    return ops.scatter_reduce(input, wide, source, dim=dim, reduce=reduce, include_self=include_self)
+
+
+def masked_scatter(input, mask, source):
+    """A copy of input with the values of source, in order, where mask is true."""
+    if mask._array.dtype != bool:
+        raise DtypeError(f"masked_scatter_ only supports boolean masks, but got mask with dtype {mask.dtype}.")
+    if source._array.dtype != input._array.dtype:
+        raise DtypeError(
+            f"masked_scatter: expected self and source to have same dtypes but got {input.dtype} and {source.dtype}."
+        )
+    from mlkit.functional.shaping import broadcast_tensors
+
+    input, mask = broadcast_tensors(input, mask)
+    count = int(ops.sum(mask)._array)
+    flat = ops.reshape(source, shape=(-1,))
+    if flat._array.size < count:
+        raise ShapeError(
+            "masked_scatter: expected self and source to have as many elements as true mask entries.",
+            f"source: {flat._array.size}\nmask: {count} true",
+        )
+    values = ops.narrow(flat, dim=0, start=0, length=count)
+    if not input._array.ndim:
+        return ops.reshape(values, shape=()) if count else ops.clone(input)
+    return ops.index_put([input, values, mask], pattern=(TENSOR,), accumulate=False)
+
+
+def put(input, index, source, accumulate: bool = False):
+    """A copy of input with source written (added when ``accumulate``) at positions in the flattened tensor."""
+    if index._array.dtype != np.int64:
+        raise DtypeError(f"put_(): Expected a long tensor for index, but got {index.dtype}.")
+    if source._array.dtype != input._array.dtype:
+        raise DtypeError(
+            f"put_(): self and source expected to have the same dtype, but got {input.dtype} and {source.dtype}."
+        )
+    if index._array.size != source._array.size:
+        raise ShapeError(
+            "put_(): Expected source and index to have the same number of elements, "
+            f"but got source.numel() = {source._array.size}, index.numel() = {index._array.size}."
+        )
+    if not input._array.size and index._array.size:
+        raise DimensionError("put_(): cannot put into an empty tensor.")
+    flat = ops.index_put(
+        [ops.reshape(input, shape=(-1,)), ops.reshape(source, shape=(-1,)), ops.reshape(index, shape=(-1,))],
+        pattern=(TENSOR,),
+        accumulate=accumulate,
+    )
+    return ops.reshape(flat, shape=tuple(input._array.shape))
+
+
+# --- a copy with one view of it replaced ------------------------------------------------------------------------------
+
+
+def _written(name: str, input, src, view_name: str, **attributes):
+    op = REGISTRY[view_name]
+    canonical = op.prepare(input._array, **attributes)
+    shape = tuple(op.infer(input._array, **canonical).shape)
+    if tuple(src._array.shape) != shape:
+        raise ShapeError(
+            f"{name}: expected src to have a size equal to the slice of self.",
+            f"src: {tuple(src._array.shape)}\nslice: {shape}",
+        )
+    return ops.view_write(input, ops.cast_like(src, input), path=((op, canonical),))
+
+
+def select_scatter(input, src, dim: int, index: int):
+    """A copy of input with ``src`` as its slice at ``index`` along ``dim``."""
+    dim = canonical_dim("select_scatter", dim, input._array.ndim)
+    return _written("select_scatter", input, src, "slice", index=(*(slice(None),) * dim, index))
+
+
+def slice_scatter(input, src, dim: int = 0, start=None, end=None, step: int = 1):
+    """A copy of input with ``src`` at start:end:step along ``dim``."""
+    dim = canonical_dim("slice_scatter", dim, input._array.ndim)
+    start, end = (b.item() if isinstance(b, Value) else b for b in (start, end))
+    return _written("slice_scatter", input, src, "slice", index=(*(slice(None),) * dim, slice(start, end, step)))
+
+
+def diagonal_scatter(input, src, offset: int = 0, dim1: int = 0, dim2: int = 1):
+    """A copy of input with ``src`` on a diagonal."""
+    return _written("diagonal_scatter", input, src, "diagonal", offset=offset, dim1=dim1, dim2=dim2)
+
+
+def as_strided_scatter(input, src, size, stride, storage_offset=None):
+    """A copy of input with ``src`` where ``as_strided`` looks."""
+    size, stride = tuple(size), tuple(stride)
+    return _written("as_strided_scatter", input, src, "as_strided", size=size, stride=stride, offset=storage_offset)

@@ -6,8 +6,9 @@ from collections import namedtuple
 
 from mlkit.core import dtype as dtypes
 from mlkit.core.dispatch import ops
-from mlkit.core.errors import DimensionError
+from mlkit.core.errors import DimensionError, DtypeError
 from mlkit.core.value import Value
+from mlkit.ops.reduce import canonical_dim
 
 # PyTorch's named results
 max_result = namedtuple("max", ("values", "indices"))
@@ -18,6 +19,7 @@ sort_result = namedtuple("sort", ("values", "indices"))
 topk_result = namedtuple("topk", ("values", "indices"))
 kthvalue_result = namedtuple("kthvalue", ("values", "indices"))
 cummax_result = namedtuple("cummax", ("values", "indices"))
+aminmax_result = namedtuple("aminmax", ("min", "max"))
 cummin_result = namedtuple("cummin", ("values", "indices"))
 
 
@@ -96,8 +98,9 @@ def min(input, dim=None, keepdim: bool = False, *, other=None):  # noqa: A001
 
 def aminmax(input, *, dim=None, keepdim: bool = False):
     """The smallest and the largest value."""
-    pair = namedtuple("aminmax", ("min", "max"))
-    return pair(ops.amin(input, dim=dim, keepdim=keepdim), ops.amax(input, dim=dim, keepdim=keepdim))
+    if dim is None and not input._array.size:
+        raise DtypeError("aminmax(): cannot compute aminmax over an empty dimension as the operation has no identity.")
+    return aminmax_result(ops.amin(input, dim=dim, keepdim=keepdim), ops.amax(input, dim=dim, keepdim=keepdim))
 
 
 def _correction(unbiased, correction):
@@ -120,11 +123,15 @@ def std(input, dim=None, unbiased=None, keepdim: bool = False, *, correction=Non
 
 def var_mean(input, dim=None, unbiased=None, keepdim: bool = False, *, correction=None):
     """(variance, mean)."""
+    if isinstance(dim, bool):
+        dim, unbiased = None, dim
     return var(input, dim, unbiased, keepdim, correction=correction), mean(input, dim, keepdim)
 
 
 def std_mean(input, dim=None, unbiased=None, keepdim: bool = False, *, correction=None):
     """(standard deviation, mean)."""
+    if isinstance(dim, bool):
+        dim, unbiased = None, dim
     return std(input, dim, unbiased, keepdim, correction=correction), mean(input, dim, keepdim)
 
 
@@ -145,20 +152,53 @@ def topk(input, k: int, dim: int = -1, largest: bool = True, sorted: bool = True
 
 def kthvalue(input, k: int, dim: int = -1, keepdim: bool = False):
     """(the k-th smallest value along ``dim``, where it was)."""
-    values, indices = ops.topk(input, k=k, dim=dim, largest=False)
-    values, indices = (ops.narrow(t, dim=dim, start=k - 1, length=1) for t in (values, indices))
+    if not input._array.ndim:
+        canonical_dim("kthvalue", dim, 0)
+        if k != 1:
+            raise DtypeError(f"kthvalue(): selected number k out of range for dimension {dim}.")
+        return kthvalue_result(ops.clone(input), ops.cast(ops.zeros_like(input), dtype=dtypes.int64))
+    dim = canonical_dim("kthvalue", dim, input._array.ndim)
+    if not 1 <= k <= input._array.shape[dim]:
+        if not input._array.shape[dim]:
+            raise DimensionError(f"kthvalue(): Expected reduction dim {dim} to have non-zero size.")
+        raise DtypeError(f"kthvalue(): selected number k out of range for dimension {dim}.")
+    indices = ops.narrow(ops.sort(input, dim=dim)[1], dim=dim, start=k - 1, length=1)
+    values = ops.gather(input, indices, dim=dim)
     if not keepdim:
         values, indices = ops.squeeze(values, dim), ops.squeeze(indices, dim)
     return kthvalue_result(values, indices)
 
 
 def median(input, dim=None, keepdim: bool = False):
-    """The middle value (the lower one of two); with ``dim`` (values, indices)."""
+    """The middle value (the lower one of two), NaN when one is; with ``dim`` (values, indices).
+
+    >>> import mlkit
+    >>> mlkit.median(mlkit.tensor([5.0, 1.0, 3.0]))
+    tensor(3.)
+    """
     if dim is None:
+        if not input._array.ndim:
+            return ops.clone(input)
         flat = ops.reshape(input, shape=(-1,))
-        return kthvalue(flat, (flat._array.size + 1) // 2, 0).values
-    n = input._array.shape[dim] if input._array.ndim else 1
-    return median_result(*kthvalue(input, (n + 1) // 2, dim, keepdim))
+        if not flat._array.size:
+            return ops.sum(flat) + (float("nan") if flat.is_floating_point() else 0)
+        return median(flat, 0).values
+    if not input._array.ndim:
+        return median_result(*kthvalue(input, 1, dim, keepdim))
+    dim = canonical_dim("median", dim, input._array.ndim)
+    n = input._array.shape[dim]
+    if not n:
+        raise DimensionError(f"median(): Expected reduction dim {dim} to have non-zero size.")
+    order = ops.sort(input, dim=dim)[1]  # NaN comes last
+    middle = ops.narrow(order, dim=dim, start=(n - 1) // 2, length=1)
+    if input._array.dtype.kind == "f":
+        nan = ops.isnan(input)
+        first_nan = ops.argmax(ops.cast(nan, dtype=dtypes.uint8), dim=dim, keepdim=True)
+        middle = ops.where(ops.any(nan, dim=dim, keepdim=True), first_nan, middle)
+    values = ops.gather(input, middle, dim=dim)
+    if not keepdim:
+        values, middle = ops.squeeze(values, dim), ops.squeeze(middle, dim)
+    return median_result(values, middle)
 
 
 def cummax(input, dim: int):
@@ -186,18 +226,17 @@ def count_nonzero(input, dim=None):
     return ops.sum(ops.ne(input, 0), dim=dim)
 
 
+def logcumsumexp(input, dim: int):
+    """log of the running sum of exp along ``dim``, stable."""
+    return ops.logcumsumexp(input, dim=dim)
+
+
 def norm(input, p="fro", dim=None, keepdim: bool = False, dtype=None):
-    """The vector p-norm over ``dim`` (all dims for None); "fro" is the 2-norm."""
+    """The vector p-norm over ``dim`` (all dims for None); "fro" is the 2-norm, "nuc" the nuclear norm of matrices."""
+    from mlkit.functional import linear_algebra
+
     input = _cast(input, dtype)
-    size = ops.abs(input)
-    if p in ("fro", 2, 2.0):
-        return ops.sqrt(ops.sum(ops.mul(size, size), dim=dim, keepdim=keepdim))
-    if p == float("inf"):
-        return ops.amax(size, dim=dim, keepdim=keepdim)
-    if p == -float("inf"):
-        return ops.amin(size, dim=dim, keepdim=keepdim)
-    if p == 0:
-        return ops.cast_like(ops.sum(ops.ne(size, 0), dim=dim, keepdim=keepdim), size)
-    if p == 1:
-        return ops.sum(size, dim=dim, keepdim=keepdim)
-    return ops.pow_scalar(ops.sum(ops.pow_scalar(size, exponent=p), dim=dim, keepdim=keepdim), exponent=1.0 / p)
+    if p == "nuc":
+        dims = tuple(range(input._array.ndim)) if dim is None else dim
+        return linear_algebra.matrix_norm(input, "nuc", dims, keepdim)
+    return linear_algebra.vector_norm(input, 2 if p in ("fro", None) else p, dim, keepdim)

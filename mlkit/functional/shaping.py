@@ -6,7 +6,7 @@ import numpy as np
 
 from mlkit.core import backend as backends
 from mlkit.core.dispatch import ops
-from mlkit.core.errors import ArgumentError, ShapeError, ValueRangeError
+from mlkit.core.errors import ArgumentError, DtypeError, ShapeError, ValueRangeError
 from mlkit.core.size import broadcast_shapes as _broadcast_shapes
 from mlkit.core.value import MetaArray, Value
 from mlkit.ops.reduce import canonical_dim, canonical_dims
@@ -20,24 +20,30 @@ def sizes(args) -> tuple:
     return tuple(a.item() if isinstance(a, Value) else a for a in args)
 
 
-def reshape(input, *shape):
+def reshape(input, *args, shape=None):
     """The same values in order under another shape; one size may be -1.
 
     >>> import mlkit
     >>> mlkit.reshape(mlkit.arange(6), (2, -1)).shape
     mlkit.Size([2, 3])
     """
+    if shape is None:
+        shape = args
+    else:
+        shape = (shape,)
     return ops.reshape(input, shape=sizes(shape))
 
 
-def view(input, *shape):
+def view(input, *shape, size=None, dtype=None):
     """``reshape`` that never copies: raises when the memory does not allow the new shape; a dtype reinterprets bytes."""
     from mlkit.core.dtype import dtype as dtype_class
 
+    if dtype is not None:
+        shape = (dtype,)
+    if size is not None:
+        shape = (size,)
     if len(shape) == 1 and isinstance(shape[0], dtype_class):
-        from mlkit.core.value import wrap
-
-        return wrap(input._array.view(shape[0].numpy))
+        return _reinterpreted(input, shape[0])
     array = input._array
     if array.__class__ is not MetaArray:
         full = resolve_shape("view", sizes(shape), array.size, array.shape)
@@ -49,6 +55,31 @@ def view(input, *shape):
                 "Use .reshape(...) instead.",
             )
     return ops.reshape(input, shape=sizes(shape))
+
+
+def _reinterpreted(input, d):
+    """The same bytes as another dtype; the last dim grows or shrinks with the element size."""
+    from mlkit.core.value import storage_of, wrap
+
+    array = input._array
+    old, new = array.dtype.itemsize, d.itemsize
+    if array.__class__ is MetaArray:
+        shape = tuple(array.shape) if old == new else (*array.shape[:-1], array.shape[-1] * old // new)
+        return wrap(MetaArray(shape, d.numpy))
+    if old != new:
+        if not array.ndim:
+            raise DtypeError(f"self.dim() cannot be 0 to view {input.dtype} as {d} (different element sizes).")
+        if array.shape[-1] * old % new or array.strides[-1] != old and array.shape[-1] != 1:
+            raise DtypeError(
+                f"self.size(-1) must be divisible by {new // old or 1} (and its stride 1) to view {input.dtype} as {d}.",
+                f"input: {tuple(array.shape)}",
+            )
+    try:
+        out = wrap(array.view(d.numpy))
+    except (ValueError, TypeError) as error:
+        raise DtypeError(f"view: the memory does not allow {d}.", str(error)) from None
+    out._storage = storage_of(input)
+    return out
 
 
 def view_possible(array, shape) -> bool:
@@ -117,9 +148,9 @@ def t(input):
     return input if input._array.ndim < 2 else ops.permute(input, dims=(1, 0))
 
 
-def permute(input, *dims):
+def permute(input, *args, dims=None):
     """The dims in another order: output dim i is input dim dims[i]."""
-    return ops.permute(input, dims=sizes(dims))
+    return ops.permute(input, dims=sizes(args if dims is None else (dims,)))
 
 
 def movedim(input, source, destination):
@@ -129,15 +160,15 @@ def movedim(input, source, destination):
     listed = destination if isinstance(destination, (tuple, list)) else [destination]
     dst = [canonical_dim("movedim", d, rank) for d in listed]
     if len(src) != len(dst) or len(set(src)) != len(src) or len(set(dst)) != len(dst):
-        raise ValueRangeError(f"movedim: source {source} and destination {destination} must pair up, each dim once.")
+        raise ShapeError(f"movedim: source {source} and destination {destination} must pair up, each dim once.")
     rest = iter([d for d in range(rank) if d not in src])
     place = dict(zip(dst, src, strict=True))
     return ops.permute(input, dims=tuple(place[i] if i in place else next(rest) for i in range(rank)))
 
 
-def expand(input, *shape):
+def expand(input, *shape, size=None, implicit=False):
     """Dims of size 1 repeated without copying; -1 keeps a size."""
-    return ops.expand(input, shape=sizes(shape))
+    return ops.expand(input, shape=sizes(shape if size is None else (size,)))
 
 
 def broadcast_to(input, size):
@@ -186,13 +217,13 @@ def stack(tensors, dim: int = 0):
 
 def hstack(tensors):
     """Joined along the second dim (the first for 1-d tensors)."""
-    tensors = [ops.reshape(x, shape=(1,)) if x._array.ndim == 0 else x for x in tensors]
+    tensors = _listed("hstack", [ops.reshape(x, shape=(1,)) if x._array.ndim == 0 else x for x in tensors])
     return ops.cat(tensors, dim=0 if tensors[0]._array.ndim == 1 else 1)
 
 
 def vstack(tensors):
     """Joined as rows."""
-    return ops.cat([ops.reshape(x, shape=(1, -1)) if x._array.ndim < 2 else x for x in tensors], dim=0)
+    return ops.cat(_listed("vstack", [atleast_2d(x) for x in tensors]), dim=0)
 
 
 def split(tensor, split_size_or_sections, dim: int = 0):
@@ -234,11 +265,13 @@ def tensor_split(input, indices_or_sections, dim: int = 0):
     dim = canonical_dim("tensor_split", dim, input._array.ndim)
     total = input._array.shape[dim]
     if isinstance(indices_or_sections, Value):
+        if indices_or_sections._array.dtype != np.int64 or indices_or_sections._array.ndim > 1:
+            raise DtypeError("tensor_split expected tensor_indices_or_sections to be a zero or 1-d int64 tensor.")
         indices_or_sections = indices_or_sections._array.tolist()
     if isinstance(indices_or_sections, int):
         n = indices_or_sections
         if n <= 0:
-            raise ValueRangeError(f"number of sections must be larger than 0, got {n}.")
+            raise DtypeError(f"number of sections must be larger than 0, got {n}.")
         small, extra = divmod(total, n)
         cuts = list(np.cumsum([small + (i < extra) for i in range(n)])[:-1])
     else:
@@ -266,19 +299,26 @@ def narrow(input, dim: int, start: int, length: int):
     return ops.narrow(input, dim=dim, start=int(start), length=length)
 
 
-def repeat(input, *repeats):
+def repeat(input, *args, repeats=None):
     """The whole tensor repeated along each dim."""
-    return ops.repeat(input, repeats=sizes(repeats))
+    return ops.repeat(input, repeats=sizes(args if repeats is None else (repeats,)))
 
 
-def tile(input, *dims):
+def tile(input, *args, dims=None):
     """``repeat`` with leading ones where too few repeats are given."""
-    dims = sizes(dims)
+    dims = sizes(args if dims is None else (dims,))
     return ops.repeat(input, repeats=(1,) * (input._array.ndim - len(dims)) + dims)
 
 
-def repeat_interleave(input, repeats, dim=None):
-    """Each slice repeated: ``repeats`` times, or by its own number from a tensor."""
+def repeat_interleave(input, repeats=None, dim=None, *, output_size=None):
+    """Each slice repeated: ``repeats`` times, or by its own number from a tensor.
+
+    With counts alone: each place's index, as often as its count says.
+    """
+    if repeats is None:
+        from mlkit.functional.creation import arange
+
+        repeats, input = input, arange(input._array.shape[0], device=input.device)
     if dim is None:
         input, dim = ops.reshape(input, shape=(-1,)), 0
     if isinstance(repeats, Value):
@@ -290,9 +330,9 @@ def repeat_interleave(input, repeats, dim=None):
     return ops.repeat_interleave(input, repeats=repeats, dim=dim)
 
 
-def flip(input, *dims):
+def flip(input, *args, dims=None):
     """The order along dims reversed."""
-    return ops.flip(input, dims=sizes(dims))
+    return ops.flip(input, dims=sizes(args if dims is None else (dims,)))
 
 
 def roll(input, shifts, dims=None):
@@ -306,6 +346,14 @@ def roll(input, shifts, dims=None):
 
 def rot90(input, k: int = 1, dims=(0, 1)):
     """Turned by k quarter turns in the plane of dims, from the first towards the second."""
+    if len(dims) != 2:
+        raise DtypeError(f"expected total rotation dims == 2, but got dims = {len(dims)}.")
+    if input._array.ndim < 2:
+        raise DtypeError(f"expected total dims >= 2, but got total dims = {input._array.ndim}.")
+    a, b = (d + input._array.ndim if -input._array.ndim <= d < 0 else d for d in dims)
+    if a == b:
+        raise DtypeError(f"expected rotation dims to be different, but got dim0 = {dims[0]} and dim1 = {dims[1]}.")
+    dims = tuple(canonical_dim("rot90", d, input._array.ndim) for d in dims)
     k %= 4
     if k == 0:
         return ops.clone(input)
@@ -364,7 +412,6 @@ def meshgrid(*tensors, indexing: str = "ij"):
         lined = ops.reshape(x, shape=tuple(-1 if j == i else 1 for j in range(len(shape))))
         grids.append(ops.expand(lined, shape=shape))
     if swap:
-        grids = [transpose(g, 0, 1) for g in grids]
         grids[0], grids[1] = grids[1], grids[0]
     return tuple(grids)
 
@@ -377,16 +424,207 @@ def contiguous(input, memory_format=None):
     return ops.clone(input)
 
 
-def atleast_1d(input):
+def _each(fn, tensors):
+    """fn of one tensor, or of each of several given as arguments or in one list."""
+    if len(tensors) == 1 and isinstance(tensors[0], (list, tuple)):
+        tensors = tuple(tensors[0])
+        return tuple(fn(x) for x in tensors)
+    return fn(tensors[0]) if len(tensors) == 1 else tuple(fn(x) for x in tensors)
+
+
+def atleast_1d(*tensors):
     """With at least one dim."""
-    return ops.reshape(input, shape=(1,)) if input._array.ndim == 0 else input
+    return _each(lambda x: ops.reshape(x, shape=(1,)) if x._array.ndim == 0 else x, tensors)
 
 
-def atleast_2d(input):
+def atleast_2d(*tensors):
     """With at least two dims, new ones in front."""
-    return ops.reshape(input, shape=(1, -1)) if input._array.ndim < 2 else input
+    return _each(lambda x: ops.reshape(x, shape=(1, -1)) if x._array.ndim < 2 else x, tensors)
+
+
+def atleast_3d(*tensors):
+    """With at least three dims: (n) becomes (1, n, 1), (n, m) becomes (n, m, 1)."""
+
+    def wide(x):
+        shape = tuple(x._array.shape)
+        if len(shape) < 2:
+            return ops.reshape(x, shape=(1, *(shape or (1,)), 1))
+        return ops.reshape(x, shape=(*shape, 1)) if len(shape) == 2 else x
+
+    return _each(wide, tensors)
 
 
 def numel(input) -> int:
     """How many elements."""
     return input._array.size
+
+
+def dstack(tensors):
+    """Joined along the third dim."""
+    return ops.cat(_listed("dstack", [atleast_3d(x) for x in tensors]), dim=2)
+
+
+def column_stack(tensors):
+    """Joined as columns: vectors become columns, matrices stay."""
+    tensors = list(tensors)
+    wide = [ops.reshape(x, shape=(x._array.size, 1)) if x._array.ndim <= 1 else x for x in tensors]
+    return ops.cat(_listed("column_stack", wide), dim=1)
+
+
+def _listed(name: str, tensors: list) -> list:
+    if not tensors:
+        raise DtypeError(f"{name} expects a non-empty TensorList.")
+    return tensors
+
+
+def _split_along(name: str, input, where, dim: int):
+    if isinstance(where, int) and where <= 0:
+        raise DtypeError(f"number of sections must be larger than 0, got {where}.")
+    if isinstance(where, int) and input._array.shape[dim] % where:
+        raise DtypeError(
+            f"torch.{name} attempted to split along dimension {dim}, but the size of the dimension "
+            f"{input._array.shape[dim]} is not divisible by the split_size {where}!"
+        )
+    return tensor_split(input, where, dim)
+
+
+def hsplit(input, indices_or_sections):
+    """Views split along the second dim (the first of a vector)."""
+    if input._array.ndim < 1:
+        raise DtypeError(f"torch.hsplit requires a tensor with at least 1 dimension, but got {input._array.ndim}.")
+    return _split_along("hsplit", input, indices_or_sections, 0 if input._array.ndim == 1 else 1)
+
+
+def vsplit(input, indices_or_sections):
+    """Views split along the first dim."""
+    if input._array.ndim < 2:
+        raise DtypeError(f"torch.vsplit requires a tensor with at least 2 dimension, but got {input._array.ndim}.")
+    return _split_along("vsplit", input, indices_or_sections, 0)
+
+
+def dsplit(input, indices_or_sections):
+    """Views split along the third dim."""
+    if input._array.ndim < 3:
+        raise DtypeError(f"torch.dsplit requires a tensor with at least 3 dimension, but got {input._array.ndim}.")
+    return _split_along("dsplit", input, indices_or_sections, 2)
+
+
+def split_with_sizes(input, split_sizes, dim: int = 0):
+    """Views of the listed sizes along ``dim``."""
+    return split(input, list(split_sizes), dim)
+
+
+def unsafe_split(tensor, split_size, dim: int = 0):
+    """``split`` into tensors of their own."""
+    return tuple(ops.clone(x) for x in split(tensor, split_size, dim))
+
+
+def unsafe_chunk(input, chunks: int, dim: int = 0):
+    """``chunk`` into tensors of their own."""
+    return tuple(ops.clone(x) for x in chunk(input, chunks, dim))
+
+
+def fliplr(input):
+    """The second dim reversed."""
+    if input._array.ndim < 2:
+        raise DtypeError("Input must be >= 2-d.")
+    return ops.flip(input, dims=(1,))
+
+
+def flipud(input):
+    """The first dim reversed."""
+    if input._array.ndim < 1:
+        raise DtypeError("Input must be >= 1-d.")
+    return ops.flip(input, dims=(0,))
+
+
+def ravel(input):
+    """The values as a vector; a view where memory allows."""
+    return ops.reshape(input, shape=(-1,))
+
+
+def adjoint(input):
+    """The last two dims exchanged, conjugated."""
+    if input._array.ndim < 2:
+        raise DtypeError("tensor.adjoint() is only supported on matrices or batches of matrices.")
+    return ops.conj(ops.mT(input))
+
+
+def diagflat(input, offset: int = 0):
+    """The values on a diagonal of a matrix of zeros."""
+    return diag(ops.reshape(input, shape=(-1,)), offset)
+
+
+def block_diag(*tensors):
+    """Matrices along the diagonal of one matrix of zeros.
+
+    >>> import mlkit
+    >>> mlkit.block_diag(mlkit.ones(1, 2), mlkit.tensor(7.0))
+    tensor([[1., 1., 0.],
+            [0., 0., 7.]])
+    """
+    blocks = []
+    for x in tensors:
+        if x._array.ndim > 2:
+            raise DtypeError(
+                "torch.block_diag: Input tensors must have 2 or fewer dimensions.", f"input: {tuple(x._array.shape)}"
+            )
+        blocks.append(atleast_2d(x))
+    if not blocks:
+        from mlkit.functional.creation import zeros
+
+        return zeros(1, 0)
+    columns = sum(x._array.shape[1] for x in blocks)
+    rows, before = [], 0
+    for x in blocks:
+        n = x._array.shape[1]
+        rows.append(ops.constant_pad(x, widths=((0, 0), (before, columns - before - n)), value=0))
+        before += n
+    return ops.cat(rows, dim=0)
+
+
+def as_strided(input, size, stride, storage_offset=None):
+    """A view of the memory by raw sizes, strides and offset, counted in elements.
+
+    >>> import mlkit
+    >>> mlkit.as_strided(mlkit.arange(6), (2, 2), (1, 2))
+    tensor([[0, 2],
+            [1, 3]])
+    """
+    return ops.as_strided(input, size=tuple(size), stride=tuple(stride), offset=storage_offset)
+
+
+def unfold(input, dimension: int, size: int, step: int):
+    """All windows of ``size`` along ``dimension``, ``step`` apart, as a new last dim; a view."""
+    return ops.unfold(input, dimension=dimension, size=size, step=step)
+
+
+def view_as_real(input):
+    """A complex tensor as a real one with a last dim (real, imaginary); shares memory."""
+    return ops.view_as_real(input)
+
+
+def view_as_complex(input):
+    """A real tensor with a last dim of size 2 as complex numbers; shares memory."""
+    return ops.view_as_complex(input)
+
+
+def narrow_copy(input, dim: int, start: int, length: int):
+    """``narrow`` into memory of its own."""
+    return ops.clone(ops.narrow(input, dim=dim, start=int(start), length=length))
+
+
+def sum_to_size(input, *size):
+    """Summed over the dims along which ``size`` broadcasts to the tensor's shape."""
+    wanted = sizes(size)
+    shape = tuple(input._array.shape)
+    lead = len(shape) - len(wanted)
+    if lead < 0 or any(b not in (1, a) for a, b in zip(shape[lead:], wanted, strict=True)):
+        raise ShapeError(f"size {list(wanted)} is not expandable to size {list(shape)}.")
+    return ops.unbroadcast(input, wanted)
+
+
+def slice_of(input, dim: int = 0, start=None, end=None, step: int = 1):
+    """input[start:end:step] along ``dim``."""
+    dim = canonical_dim("slice", dim, input._array.ndim)
+    return ops.slice(input, index=(*(slice(None),) * dim, slice(start, end, step)))

@@ -2,6 +2,8 @@
 
 import math
 
+import numpy as np
+
 from mlkit.core import dtype as dtypes
 from mlkit.core.value import MetaArray
 from mlkit.ops.registry import REQUIRED, Elementwise, Float, Op, Predicate, Sample, broadcast_or_explain, op
@@ -216,13 +218,31 @@ class hypot(Float):
 class logaddexp(Float):
     """log(exp(input) + exp(other)), stable."""
 
-    ufunc = "logaddexp"
+    def forward(m, input, other):
+        return m.logaddexp_(input, other)
 
     def vjp_input(m, g, input, out):
-        return g * m.exp(input - out)
+        return g * m.conj(m.exp(input - out))
 
     def vjp_other(m, g, other, out):
-        return g * m.exp(other - out)
+        return g * m.conj(m.exp(other - out))
+
+
+@op(samples=POSITIVE)
+class frexp(Op):
+    """input as mantissa * 2**exponent, the mantissa in [0.5, 1): (mantissa, exponent as int32)."""
+
+    outputs = 2
+
+    def infer(input):
+        return MetaArray(input.shape, input.dtype), MetaArray(input.shape, np.dtype(np.int32))
+
+    def forward(m, input):
+        mantissa, exponent = m.xp.frexp(input)
+        return m.xp.asarray(mantissa), m.xp.asarray(exponent, dtype=np.int32)
+
+    def vjp(m, g, out):
+        return None if g[0] is None else g[0] / m.cast_like(m.exp2(out[1]), g[0])
 
 
 @op(samples=PAIR)
@@ -303,13 +323,13 @@ class lerp(Elementwise):
         return input + weight * (end - input)
 
     def vjp_input(m, g, weight):
-        return g * (1 - weight)
+        return g * m.conj(1 - weight)
 
     def vjp_end(m, g, weight):
-        return g * weight
+        return g * m.conj(weight)
 
     def vjp_weight(m, g, input, end):
-        return g * (end - input)
+        return g * m.conj(end - input)
 
 
 # --- powers, exponentials, logarithms ---------------------------------------------------------------------------------
@@ -617,7 +637,7 @@ class relu_grad(Elementwise):
 
 @op(onnx="Sigmoid", samples=ONE)
 class sigmoid(Float):
-    """1 / (1 + exp(-input)), written with tanh, which cannot overflow."""
+    """1 / (1 + exp(-input)); where exp overflows the result is 0, as it should be."""
 
     def forward(m, input):
         return m.sigmoid_(input)

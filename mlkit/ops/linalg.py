@@ -1,5 +1,7 @@
 """Products of matrices."""
 
+import math
+
 from mlkit.core.errors import ShapeError
 from mlkit.core.size import broadcast_shapes
 from mlkit.core.value import MetaArray
@@ -63,6 +65,8 @@ class matmul(Op):
         return m.matmul_(input, other)
 
     def vjp_input(m, g, other, input_shape):
+        if len(input_shape) == 2 == len(other.shape):
+            return m.matmul(g, m.conj(m.mT(other)))
         if len(input_shape) == 1 and len(other.shape) == 1:
             return g * m.conj(other)
         if len(other.shape) == 1:
@@ -70,11 +74,11 @@ class matmul(Op):
         turned = m.conj(m.mT(other))
         if len(input_shape) == 1:
             return m.unbroadcast(m.squeeze(m.matmul(m.unsqueeze(g, -2), turned), -2), tuple(input_shape))
-        if len(input_shape) == 2 and len(other.shape) > 2:
-            return m.unbroadcast(m.matmul(g, turned), tuple(input_shape))
         return m.unbroadcast(m.matmul(g, turned), tuple(input_shape))
 
     def vjp_other(m, g, input, other_shape):
+        if len(other_shape) == 2 == len(input.shape):
+            return m.matmul(m.conj(m.mT(input)), g)
         if len(input.shape) == 1 and len(other_shape) == 1:
             return g * m.conj(input)
         if len(input.shape) == 1:
@@ -83,8 +87,9 @@ class matmul(Op):
             product = m.matmul(m.conj(m.mT(input)), m.unsqueeze(g, -1))
             return m.unbroadcast(m.squeeze(product, -1), tuple(other_shape))
         if len(other_shape) == 2 and len(input.shape) > 2:  # one GEMM over all batches instead of many and a sum
-            rows = m.reshape(input, shape=(-1, input.shape[-1]))
-            return m.matmul(m.conj(m.mT(rows)), m.reshape(g, shape=(-1, g.shape[-1])))
+            n = math.prod(input.shape[:-1])
+            rows = m.reshape(input, shape=(n, input.shape[-1]))
+            return m.matmul(m.conj(m.mT(rows)), m.reshape(g, shape=(n, g.shape[-1])))
         return m.unbroadcast(m.matmul(m.conj(m.mT(input)), g), tuple(other_shape))
 
 

@@ -60,6 +60,36 @@ class random_permutation(Draw):
         return m.xp.argsort(m.random_words_(shape[0], key), kind="stable").astype(dtype.numpy)
 
 
+@op()
+class poisson(Op):
+    """Counts from Poisson distributions with the rates in input."""
+
+    promotion = None
+    differentiable = False
+    random = True
+
+    def infer(input, *, key):
+        return MetaArray(input.shape, input.dtype)
+
+    def forward(m, input, *, key=REQUIRED):
+        return m.numpy_random_("poisson", input, key=key)
+
+
+@op()
+class binomial(Op):
+    """How many of ``count`` trials succeed, each with probability ``prob``."""
+
+    promotion = None
+    differentiable = False
+    random = True
+
+    def infer(count, prob, *, key):
+        return MetaArray(count.shape, count.dtype)
+
+    def forward(m, count, prob, *, key=REQUIRED):
+        return m.numpy_random_("binomial", count.astype(np.int64), prob, key=key).astype(count.dtype)
+
+
 @op(onnx="Dropout", samples=[((3, 4), {"p": 0.4, "key": (7, 0)})])
 class dropout(Op):
     """input with each value zeroed with probability p, the others scaled by 1 / (1 - p).

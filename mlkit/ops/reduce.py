@@ -3,7 +3,7 @@
 import numpy as np
 
 from mlkit.core import dtype as dtypes
-from mlkit.core.errors import DimensionError, ValueRangeError
+from mlkit.core.errors import DimensionError, ShapeError, ValueRangeError
 from mlkit.core.value import MetaArray
 from mlkit.ops.registry import REQUIRED, Op, Sample, op
 
@@ -43,7 +43,7 @@ def canonical_dims(name: str, dim, rank: int) -> tuple[int, ...]:
     dims = dim if isinstance(dim, (tuple, list)) else (dim,)
     found = [canonical_dim(name, d, rank) for d in dims]
     if len(set(found)) != len(found):
-        raise ValueRangeError(f"{name}: a dim appears twice in {tuple(dims)}.")
+        raise ShapeError(f"{name}: a dim appears multiple times in the list of dims {tuple(dims)}.")
     return tuple(sorted(d for d in found if d < rank))
 
 
@@ -80,10 +80,14 @@ class Reduction(Op):
         return d
 
 
+class EmptyReduction(DimensionError, RuntimeError):
+    """The largest of no values: PyTorch raises IndexError with a dim and RuntimeError without."""
+
+
 def needs_elements(name: str, shape, dim) -> None:
     for d in dim:
         if shape[d] == 0:
-            raise DimensionError(
+            raise EmptyReduction(
                 f"{name}: cannot reduce over dim {d}, which has size 0: there is no value to return.",
                 f"input: {tuple(shape)}",
             )
@@ -270,7 +274,7 @@ class logsumexp(Reduction):
         if input.size == 0:
             with m.errstate():
                 return xp.log(xp.sum(xp.exp(input), axis=dim, keepdims=keepdim))
-        top = xp.max(input, axis=dim, keepdims=True)
+        top = xp.max(input.real, axis=dim, keepdims=True)
         top = xp.where(xp.isfinite(top), top, xp.zeros_like(top))
         with m.errstate():
             out = xp.log(xp.sum(xp.exp(input - top), axis=dim, keepdims=True)) + top
@@ -278,7 +282,7 @@ class logsumexp(Reduction):
 
     def vjp(m, g, input, out, dim, keepdim):
         shape = tuple(input.shape)
-        return spread(m, g, shape, dim, keepdim) * m.exp(input - spread(m, out, shape, dim, keepdim))
+        return spread(m, g, shape, dim, keepdim) * m.conj(m.exp(input - spread(m, out, shape, dim, keepdim)))
 
 
 # --- along one dim ------------------------------------------------------------------------------------------------------
@@ -294,6 +298,7 @@ class AlongDim(Op):
         return MetaArray(input.shape, input.dtype)
 
 
+LOWEST = -1e30  # a logarithm of nothing that float32 still holds
 SCANS = [((3, 4), {"dim": 1}), ((2, 3, 2), {"dim": 0}), ((), {"dim": 0})]
 
 
@@ -317,6 +322,46 @@ class cumsum(Scan):
         return m.flip(m.cumsum(m.flip(g, dims=(dim,)), dim=dim), dims=(dim,)) if len(g.shape) else g
 
 
+@op(samples=[((3, 4), {"dim": 1}), ((2, 3, 2), {"dim": 0})])
+class logcumsumexp(AlongDim):
+    """log of the running sum of exp along dim, stable."""
+
+    promotion = "float"
+
+    def forward(m, input, *, dim=REQUIRED):
+        return m.logcumsumexp_(input, dim) if input.ndim and input.size else m.copy(input)
+
+    def vjp(m, g, input, out, dim):
+        if not len(g.shape) or 0 in g.shape:
+            return g
+        # exp(input) * sum of g * exp(-out) from here on, the sum taken in logarithms by sign so that nothing overflows
+
+        def part(wanted, size):
+            low = m.ones_like(size) * LOWEST
+            logs = m.where(wanted, m.log(m.where(wanted, size, m.ones_like(size))), low)
+            back = m.flip(m.logcumsumexp(m.flip(logs - out, dims=(dim,)), dim=dim), dims=(dim,))
+            return m.exp(back + input)
+
+        if m.is_complex(g):
+            turned = m.flip(m.cumsum(m.flip(g * m.conj(m.exp(-out)), dims=(dim,)), dim=dim), dims=(dim,))
+            return turned * m.conj(m.exp(input))
+        return part(m.gt(g, 0), g) - part(m.lt(g, 0), -g)
+
+    def jvp(m, tangents, input, out, dim):
+        t = tangents[0]
+        if not len(t.shape) or 0 in t.shape:
+            return t
+        if m.is_complex(t):
+            return m.cumsum(m.exp(input) * t, dim=dim) * m.exp(-out)
+
+        def part(wanted, size):
+            low = m.ones_like(size) * LOWEST
+            logs = m.where(wanted, m.log(m.where(wanted, size, m.ones_like(size))), low)
+            return m.exp(m.logcumsumexp(logs + input, dim=dim) - out)
+
+        return part(m.gt(t, 0), t) - part(m.lt(t, 0), -t)
+
+
 @op(samples=[(Sample((3, 4), "positive"), {"dim": 1}), ((2, 3), {"dim": 0})])
 class cumprod(Scan):
     """The running product along dim."""
@@ -327,7 +372,7 @@ class cumprod(Scan):
         return m.xp.cumprod(input, axis=dim, dtype=input.dtype) if input.ndim else m.copy(input)
 
     def vjp(m, g, input, out, dim):
-        if not len(g.shape):
+        if not len(g.shape) or 0 in g.shape:
             return g
         # d out[j] / d input[k] is out[j] / input[k]; zeros are stepped around by products that leave k out
         n = g.shape[dim]
@@ -414,6 +459,10 @@ class sort(AlongDim):
     def forward(m, input, *, dim=-1, descending=False, stable=False):
         if not input.ndim:
             return m.copy(input), m.xp.zeros((), np.int64)
+        if input.dtype.kind == "b":
+            input = input.view(np.uint8)
+            values, order = sort.forward(m, input, dim=dim, descending=descending)
+            return values.view(bool), order
         if descending:  # a stable sort of the reversed array, reversed, keeps equal elements in their order
             order = m.xp.flip(m.xp.argsort(m.xp.flip(input, axis=dim), axis=dim, kind="stable"), axis=dim)
             order = input.shape[dim] - 1 - order

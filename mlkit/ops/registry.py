@@ -93,6 +93,7 @@ class Op:
     attributes: dict[str, Any]
     infer: Callable
     forward: Callable
+    prepare: Any = None
 
     def __init_subclass__(cls):
         for key, value in list(vars(cls).items()):
@@ -144,6 +145,7 @@ class Rules:
     each: list[tuple[Callable, tuple] | None] = field(default_factory=list)
     slots: list[tuple] = field(default_factory=list)
     users: list[tuple[int, ...]] = field(default_factory=list)
+    kept: tuple = ()  # slots and users in pairs
 
 
 def _arguments(fn: Callable) -> tuple[str, ...]:
@@ -189,6 +191,7 @@ def gradient_rules(op: Op) -> Rules | None:
         rules.each = [(fn, sources(fn, i)) if fn else None for i, fn in enumerate(single.values())]
     rules.slots = list(users)
     rules.users = [tuple(sorted(u)) for u in users.values()]
+    rules.kept = tuple(zip(rules.slots, rules.users, strict=True))
     return rules
 
 

@@ -209,11 +209,19 @@ class narrow(Look):
     """length slices along dim, from start on."""
 
     def prepare(input, *, dim, start, length):
+        if not input.ndim:
+            raise ShapeError("narrow() cannot be applied to a 0-dim tensor.")
         dim = canonical_dim("narrow", dim, input.ndim)
-        n = input.shape[dim] if input.ndim else 1
+        n = input.shape[dim]
+        if length < 0:
+            raise ShapeError(f"narrow(): length must be non-negative, got {length}.")
+        if not -n <= start <= n:
+            raise DimensionError(
+                f"narrow: start out of range (expected to be in range of [{-n}, {n}], but got {start})."
+            )
         start = start + n if start < 0 else start
         if length < 0 or not 0 <= start <= n - length:
-            raise DimensionError(
+            raise ShapeError(
                 f"narrow: start ({start}) + length ({length}) exceeds dimension size ({n}).",
                 f"input: {tuple(input.shape)}, dim {dim}",
             )
@@ -237,7 +245,7 @@ class diagonal(Look):
     def prepare(input, *, offset=0, dim1=0, dim2=1):
         dim1, dim2 = (canonical_dim("diagonal", d, input.ndim) for d in (dim1, dim2))
         if dim1 == dim2:
-            raise ValueRangeError(f"diagonal: dim1 and dim2 cannot be the same ({dim1}).")
+            raise ShapeError(f"diagonal dimensions cannot be identical {dim1}, {dim2}.")
         return {"offset": offset, "dim1": dim1, "dim2": dim2}
 
     def infer(input, *, offset, dim1, dim2):
@@ -464,6 +472,10 @@ class roll(Moves):
     """Values moved along dims by shifts; what leaves at one end enters at the other."""
 
     def prepare(input, *, shifts, dims):
+        if not shifts:
+            raise ShapeError("`shifts` required.")
+        if len(shifts) != len(dims):
+            raise ShapeError(f"shifts and dimensions must align. shifts: {len(shifts)}, dims: {len(dims)}.")
         return {"shifts": tuple(shifts), "dims": tuple(canonical_dim("roll", d, input.ndim) for d in dims)}
 
     def infer(input, *, shifts, dims):
@@ -478,9 +490,12 @@ class roll(Moves):
 
 def _triangle(name: str, doc: str) -> Op:
     class Triangle(Moves):
-        def infer(input, *, diagonal):
+        def prepare(input, *, diagonal=0):
             if input.ndim < 2:
                 raise ShapeError(f"{name}: input tensor must have at least 2 dimensions, got {tuple(input.shape)}.")
+            return {"diagonal": int(diagonal)}
+
+        def infer(input, *, diagonal):
             return MetaArray(input.shape, input.dtype)
 
         def forward(m, input, *, diagonal=0):
@@ -642,6 +657,94 @@ class scatter(Moves):
         return got if all(w == (0, 0) for w in widths) else m.constant_pad(got, widths=widths)
 
 
+def _fitted(m, values, shape):
+    """A source cut to the index's shape: what lies beyond is not used."""
+    for dim, n in enumerate(shape):
+        if values.shape[dim] != n:
+            values = m.narrow(values, dim=dim, start=0, length=n)
+    return values
+
+
+def _padded(m, got, shape):
+    """The gradient of ``_fitted``."""
+    widths = tuple((0, a - b) for a, b in zip(shape, got.shape, strict=True))
+    return got if all(w == (0, 0) for w in widths) else m.constant_pad(got, widths=widths)
+
+
+REDUCES = ("sum", "prod", "mean", "amax", "amin")
+
+
+@op(
+    samples=[
+        ((3, 4), Sample((3, 3), "index", "int64", 4), (3, 3), {"dim": 1, "reduce": r, "include_self": s})
+        for r in REDUCES
+        for s in (True, False)
+    ]
+)
+class scatter_reduce(Moves):
+    """input with the values of src that go to one place along dim combined there: sum, prod, mean, amax or amin."""
+
+    linear = False
+
+    def prepare(input, index, src, *, dim, reduce, include_self=True):
+        if reduce not in REDUCES:
+            from mlkit.core.errors import DtypeError
+
+            raise DtypeError(
+                f"scatter_reduce: reduce argument must be either sum, prod, mean, amax or amin, got {reduce}."
+            )
+        dim = scatter_add.prepare(input, index, src, dim=dim)["dim"]
+        return {"dim": dim, "reduce": reduce, "include_self": bool(include_self)}
+
+    def infer(input, index, src, *, dim, reduce, include_self):
+        return MetaArray(input.shape, input.dtype)
+
+    def forward(m, input, index, src, *, dim=REQUIRED, reduce=REQUIRED, include_self=True):
+        if not input.ndim:
+            one = scatter_reduce.forward(
+                m, input.reshape(1), index.reshape(-1), src.reshape(-1), dim=0, reduce=reduce, include_self=include_self
+            )
+            return one.reshape(())
+        m.check_index("scatter_reduce", index, input.shape[dim])
+        return m.scatter_reduce_(input, index, m.trim(src, index.shape, None), dim, reduce, include_self)
+
+    def vjp(m, g, input, index, src, out, dim, reduce, include_self, needs):
+        if not len(g.shape):
+            wide = [m.reshape(x, shape=(-1,)) for x in (g, input, index, src, out)]
+            parts = scatter_reduce.vjp(m, *wide, 0, reduce, include_self, needs)
+            shapes = (tuple(input.shape), None, tuple(src.shape))
+            return tuple(None if p is None else m.reshape(p, shape=s) for p, s in zip(parts, shapes, strict=True))
+        used = _fitted(m, src, tuple(index.shape))
+        to_input = to_src = None
+        if reduce == "sum":
+            to_input, to_src = g, m.gather(g, index, dim=dim)
+        elif reduce == "mean":
+            ones = m.ones_like(input)
+            counts = m.scatter_add(ones if include_self else m.zeros_like(ones), index, m.ones_like(used), dim=dim)
+            share = g / m.where(m.eq(counts, 0), ones, counts)
+            to_input, to_src = share, m.gather(share, index, dim=dim)
+        elif reduce == "prod":
+            how = {"dim": dim, "reduce": "prod", "include_self": include_self}
+            filled = m.where(m.eq(input, 0), m.ones_like(input), input)
+            to_input = g * m.scatter_reduce(filled, index, used, **how) / filled
+            zero = m.eq(used, 0)
+            zeros = m.gather(
+                m.scatter_add(m.zeros_like(input), index, m.cast_like(zero, input), dim=dim), index, dim=dim
+            )
+            alone = m.logical_and(zero, m.eq(zeros, 1))
+            others = m.scatter_reduce(input, index, m.where(alone, m.ones_like(used), used), **how)
+            rest = m.gather(g * out, index, dim=dim) / m.where(zero, m.ones_like(used), used)
+            to_src = m.where(alone, m.gather(g * others, index, dim=dim), rest)
+        else:
+            hit_input = m.cast_like(m.eq(input, out), g)
+            hit_src = m.cast_like(m.eq(used, m.gather(out, index, dim=dim)), g)
+            share = g / m.scatter_add(hit_input, index, hit_src, dim=dim)
+            to_input, to_src = hit_input * share, hit_src * m.gather(share, index, dim=dim)
+        if not include_self:
+            to_input = m.scatter(to_input, index, m.zeros_like(used), dim=dim)
+        return to_input if needs[0] else None, None, _padded(m, to_src, tuple(src.shape)) if needs[2] else None
+
+
 TENSOR = "tensor"  # stands in an index pattern where an index tensor comes
 
 
@@ -728,6 +831,13 @@ class as_strided(Look):
         return MetaArray(size, input.dtype)
 
     def forward(m, input, *, size=REQUIRED, stride=REQUIRED, offset=None):
+        reach = 1 + sum((n - 1) * s for n, s in zip(size, stride, strict=True)) if 0 not in size else 0
+        room = m.memory_size(input) - (offset or 0)
+        if reach > room or min(stride, default=0) < 0 or (offset or 0) < 0:
+            raise ShapeError(
+                f"as_strided: setStorage: sizes {list(size)}, strides {list(stride)}, storage offset {offset or 0} "
+                f"require {reach + (offset or 0)} elements and are out of bounds for storage of {room + (offset or 0)}."
+            )
         return m.as_strided_(input, size, stride, offset)
 
     def vjp(m, g, input_shape, size, stride, offset):
@@ -735,6 +845,50 @@ class as_strided(Look):
         places = m.strided_places(tuple(input_shape), size, stride, offset or 0, like=g)
         flat = m.zeros((math.prod(input_shape),), like=g)
         return m.reshape(m.index_add(flat, places, m.reshape(g, shape=(-1,)), dim=0), shape=tuple(input_shape))
+
+
+@op(samples=[(Sample((3, 4), "normal", "complex128"),)])
+class view_as_real(Look):
+    """A complex tensor as a real one with a last dim (real, imaginary); shares memory."""
+
+    def infer(input):
+        if input.dtype.kind != "c":
+            raise ShapeError("view_as_real is only supported for complex tensors.")
+        return MetaArray((*input.shape, 2), np.dtype(f"f{input.dtype.itemsize // 2}"))
+
+    def forward(m, input):
+        if input.dtype.kind != "c":
+            raise ShapeError("view_as_real is only supported for complex tensors.")
+        return m.pairs_(input)
+
+    def vjp(m, g):
+        return m.view_as_complex(m.contiguous(g))
+
+
+@op(samples=[((3, 2),), ((2,),)])
+class view_as_complex(Look):
+    """A real tensor with a last dim of size 2 as complex numbers; shares memory."""
+
+    def infer(input):
+        if not input.ndim or input.shape[-1] != 2:
+            raise ShapeError("view_as_complex: the tensor must have a last dimension of size 2.", f"{input.shape}")
+        return MetaArray(input.shape[:-1], np.dtype(f"c{input.dtype.itemsize * 2}"))
+
+    def forward(m, input):
+        if input.dtype.kind != "f":
+            raise ShapeError("view_as_complex is only supported for floating point tensors.")
+        if not input.ndim or input.shape[-1] != 2:
+            raise ShapeError("view_as_complex: the tensor must have a last dimension of size 2.", f"{input.shape}")
+        if input.strides[-1] != input.itemsize or any(s % (2 * input.itemsize) for s in input.strides[:-1]):
+            if not input.size:
+                return m.xp.empty(input.shape[:-1], f"c{input.itemsize * 2}")
+            raise ShapeError(
+                "view_as_complex: the tensor must have a last dimension with stride 1.", hint="Use x.contiguous()."
+            )
+        return input.view(f"c{input.itemsize * 2}")[..., 0]
+
+    def vjp(m, g):
+        return m.view_as_real(m.contiguous(g))
 
 
 def stack_shape_check(name: str, shapes) -> None:
@@ -793,4 +947,6 @@ class view_write(Op):
         return m.view_write(g, m.zeros(tuple(source_shape), like=g), path=path)
 
     def vjp_source(m, g, source_shape, path):
+        if any(view.name == "as_strided" for view, _ in path):
+            g = m.clone(g)  # it reads raw memory, which must be laid out as the input's was
         return m.unbroadcast(follow(m, g, path), tuple(source_shape))

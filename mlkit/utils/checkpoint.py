@@ -165,11 +165,11 @@ class _Frame:
             )
         if self.check:
             for i, (tensor, (shape, dtype)) in enumerate(zip(made, self.described, strict=True)):
-                if (tuple(tensor._array.shape), tensor.dtype) != (shape, dtype):
+                if (tuple(tensor._array.shape), tensor.dtype) != (shape, dtype):  # type: ignore[attr-defined]
                     raise CheckpointError(
                         "Recomputed values for the following tensors have different metadata than during the forward "
                         f"pass: tensor {i}.",
-                        f"forward: {dtype} {shape}\nrecomputation: {tensor.dtype} {tuple(tensor._array.shape)}",
+                        f"forward: {dtype} {shape}\nrecomputation: {tensor.dtype} {tuple(tensor._array.shape)}",  # type: ignore[attr-defined]
                     )
         self.again = dict(enumerate(made))
 

@@ -66,14 +66,14 @@ def test_multinomial():
     drawn = mlkit.multinomial(w, 40_000, replacement=True).numpy()
     assert np.abs(np.bincount(drawn, minlength=3) / 40_000 - [0, 0.25, 0.75]).max() < 0.01
     assert sorted(mlkit.multinomial(w, 2).tolist()) == [1, 2]
-    with pytest.raises(ValueError, match="replacement=True"):
+    with pytest.raises(RuntimeError, match="replacement=True"):
         mlkit.multinomial(w, 3)
 
 
 def test_bad_arguments():
     with pytest.raises(ValueError):
         mlkit.manual_seed("x")
-    with pytest.raises(ValueError):
+    with pytest.raises(RuntimeError):
         mlkit.randint(3, 3, (1,))
     with pytest.raises(TypeError):
         mlkit.set_rng_state(mlkit.zeros(3))

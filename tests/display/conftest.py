@@ -1,12 +1,12 @@
 """What the display tests share: objects with hostile names, an HTML check, a browser."""
 
-import os
 import re
-import shutil
 from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
+
+from tests.tools.browser import find
 
 HOSTILE = "<script>alert(1)</script><img src=x onerror=alert(2)>\"'&\x00\ud800"
 
@@ -89,12 +89,6 @@ def hostile():
     return HOSTILE
 
 
-CHROMIUM = (
-    os.environ.get("CHROMIUM")
-    or shutil.which("chromium")
-    or shutil.which("chromium-browser")
-    or shutil.which("google-chrome")
-)
 ARGUMENTS = [
     "--no-sandbox",
     "--disable-gpu",
@@ -105,16 +99,14 @@ ARGUMENTS = [
 
 
 @pytest.fixture(scope="session")
-def chromium():
-    """A headless Chromium: the machine's own, or the one playwright downloaded."""
-    playwright = pytest.importorskip("playwright.sync_api")
-    with playwright.sync_playwright() as p:
-        try:
-            browser = p.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
-        except playwright.Error as error:
-            pytest.skip(f"no Chromium to start: {str(error).splitlines()[0]}")
-        yield browser
-        browser.close()
+def chromium(playwright):
+    """A headless Chromium, of the one Playwright that this process may have (pytest-playwright's)."""
+    path = find()
+    if path is None:
+        pytest.skip("no Chromium here; tests/tools/browser.py installs one, or name one in MLKIT_BROWSER")
+    browser = playwright.chromium.launch(executable_path=path, args=ARGUMENTS)
+    yield browser
+    browser.close()
 
 
 @pytest.fixture(scope="session")

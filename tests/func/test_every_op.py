@@ -27,6 +27,12 @@ def tensor(array):
     return mlkit.from_numpy(np.asarray(array))
 
 
+def close(got: np.ndarray, wanted: np.ndarray) -> None:
+    """Equal but for the order in which a batch is summed: a few roundings of the dtype."""
+    loose = wanted.dtype in (np.float32, np.complex64)
+    np.testing.assert_allclose(got, wanted, rtol=1e-6 if loose else 1e-10, atol=1e-7 if loose else 1e-12)
+
+
 @pytest.mark.parametrize("op, sample", [c for c in cases() if differentiable(*c.values)])
 def test_tangent_along_a_random_direction(op, sample):
     arrays, attributes, weights, smooth, directions = directional(op, sample)
@@ -110,7 +116,7 @@ def test_vmap_is_a_loop(op, sample):
             for got, wanted in zip(outs, call(op, examples, attributes), strict=True):
                 assert got.dtype == wanted.dtype
                 assert got.shape == (size, *wanted.shape)
-                np.testing.assert_allclose(got[i].numpy(), wanted.numpy(), rtol=1e-10, atol=1e-12)
+                close(got[i].numpy(), wanted.numpy())
     assert not (slow and op.name in FAST)
 
 
@@ -126,4 +132,4 @@ def test_vmap_over_the_last_dim(op, sample):
     for i in range(3):
         wanted = call(op, [tensor(a[i]) for a in stacked], attributes)
         for got, each in zip(outs, wanted, strict=True):
-            np.testing.assert_allclose(got[..., i].numpy(), each.numpy(), rtol=1e-10, atol=1e-12)
+            close(got[..., i].numpy(), each.numpy())

@@ -27,6 +27,11 @@ def main() -> None:
     print(
         f"{len(cases.CASES)} cases, {len(programs.PROGRAMS)} programs, {len(kept)} arrays, PyTorch {torch.__version__}"
     )
+    from tests.oracle import cases_fft, cases_linalg, cases_special, deep
+
+    for module in (cases_linalg, cases_fft, cases_special):
+        path = deep.path_of(module)
+        print(f"{path.name}: {deep.keep(module, torch, path)} arrays, {path.stat().st_size:,} bytes")
     _gradients(torch)
 
 

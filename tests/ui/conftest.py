@@ -46,6 +46,8 @@ ARGUMENTS = [
 HARMLESS = (
     # Voila's page is older than the extensions of this JupyterLab and says so.
     "Unsatisfied version",
+    # JupyterLab's debugger asks the kernel something while a test shuts it down.
+    "Canceled future for debug_request",
     # plotly's own extension in Voila, when plotly is installed.
     "setData is not a function",
     "jupyterlab-plotly",

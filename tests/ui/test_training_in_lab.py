@@ -110,6 +110,10 @@ def test_a_reloaded_page_and_a_second_display_have_the_whole_curve(page: Page, l
     curves.wait_points(100)
     before = curves.points()
     curves.wait_points(before + 20)  # and it goes on
+    curves.press("Pause")
+    curves.wait_state("paused")
+    curves.press("Resume")
+    curves.wait_state("running")
 
     book.run(2)
     expect(page.locator(".mlkit-curves")).to_have_count(2)

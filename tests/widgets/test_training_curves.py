@@ -215,3 +215,22 @@ def test_the_picture_is_renewed_when_the_run_comes_to_rest(connect: Any) -> None
     source.add("train/loss", 2, 0.5)
     view.widget._tick()
     assert "finished" in view.widget._picture
+
+
+def test_messages_from_a_reloaded_page_go_where_the_page_sent_them(connect: Any) -> None:
+    class Comm:
+        comm_id = "c"
+        _reply_subshell_id = "of a page that is gone"
+
+        def _reply_subshell_for(self, data: Any, default: Any) -> Any:
+            return self._reply_subshell_id
+
+        def on_msg(self, callback: Any) -> None:
+            pass
+
+        def close(self) -> None:
+            pass
+
+    view = connect(lambda: TrainingCurves(FakeSource()))
+    view.widget.comm = Comm()
+    assert view.widget.comm._reply_subshell_for({}, "of the new page") == "of the new page"

@@ -69,6 +69,14 @@ class Widget(anywidget.AnyWidget):
         # into an error at import.
         return read_view(type(self)._folder, type(self).__name__)
 
+    @traitlets.observe("comm")
+    def _keep_route(self, change: dict[str, Any]) -> None:
+        # ipykernel 7.4 answers on the subshell from which a comm last sent. Our updates leave from a thread that carries
+        # the header of some earlier message, so after a reload of the page everything would go to a subshell that is
+        # gone, and be lost. Messages belong where the page sent them.
+        if hasattr(change["new"], "_reply_subshell_for"):
+            change["new"]._reply_subshell_for = _as_sent
+
     # --- messages -----------------------------------------------------------------------------------------------
 
     def _tell(self, message: dict[str, Any]) -> None:
@@ -130,6 +138,11 @@ class Widget(anywidget.AnyWidget):
 
     def __repr__(self) -> str:
         return f"<{self._describe()}>"
+
+
+def _as_sent(data: Any, subshell: Any) -> Any:
+    """The subshell that a message from the page names itself."""
+    return subshell
 
 
 class Pump:

@@ -56,6 +56,11 @@ class CupyReader(Reader):
         words = self.random_words_(int(np.prod(shape)), key) % np.uint64(high - low)
         return (words.astype(np.int64) + low).reshape(shape)
 
+    def raising(self):
+        import cupyx
+
+        return cupyx.errstate(linalg="raise")
+
     # what CuPy has under another name, or not at all
 
     def windows_(self, x, axis, size):

@@ -2,16 +2,60 @@
 
 from __future__ import annotations
 
+import os
+
 import numpy as np
 
 from mlkit.backends.numpy import blas, special
 from mlkit.backends.portable.reader import Reader
 from mlkit.core.backend import Backend
 from mlkit.core.device import CPU
+from mlkit.ops import REGISTRY
+
+
+#: ops that move numbers without computing, or that say themselves what dtype comes out
+AS_THEY_ARE = {"cast", "clone", "to_device", "where", "cat", "flip", "index_put", "view_write", "getitem"}
+
+
+def in_single_precision(kernel):
+    """``kernel`` computing float16 and bfloat16 in float32, its results rounded once, as PyTorch's kernels do.
+
+    NumPy itself would round after every operation, sum in the low precision, and promote bfloat16 with Python numbers.
+    """
+
+    def run(first, *rest, **attributes):
+        for x in first if first.__class__ is list else (first, *rest):
+            if x.__class__ is np.ndarray and x.itemsize == 2 and x.dtype.kind in "fV":
+                low = x.dtype
+                break
+        else:
+            return kernel(first, *rest, **attributes)
+        first = [widened(x) for x in first] if first.__class__ is list else widened(first)
+        out = kernel(first, *map(widened, rest), **attributes)
+        return tuple(narrowed(y, low) for y in out) if out.__class__ is tuple else narrowed(out, low)
+
+    return run
+
+
+def widened(x):
+    low = x.__class__ is np.ndarray and x.itemsize == 2 and x.dtype.kind in "fV"
+    return x.astype(np.float32) if low else x
+
+
+def narrowed(y, low):
+    return np.asarray(y).astype(low) if getattr(y, "dtype", None) == np.float32 else y
 
 
 class NumpyReader(Reader):
-    """What NumPy itself lacks: the random stream and the error functions."""
+    """What NumPy itself lacks: low precisions, the random stream and the error functions."""
+
+    def __getattr__(self, name: str):
+        kernel = super().__getattr__(name)
+        op = REGISTRY[name]
+        if op.inputs and not (op.view or op.ufunc or name in AS_THEY_ARE):
+            kernel = in_single_precision(kernel)
+            setattr(self, name, kernel)
+        return kernel
 
     def errstate(self):
         return np.errstate(all="ignore")
@@ -21,6 +65,17 @@ class NumpyReader(Reader):
 
     def erfc_(self, x):
         return special.erfc(x)
+
+    def get_threads(self) -> int:
+        """How many threads NumPy's products use."""
+        found = blas._openblas()
+        return found[0]() if found else os.cpu_count() or 1
+
+    def set_threads(self, count: int) -> None:
+        """Set it, where NumPy's BLAS can be told."""
+        found = blas._openblas()
+        if found:
+            found[1](count)
 
     # The stream: 64-bit words of Philox4x64-10 with key = seed, counter = offset.
 
@@ -59,7 +114,8 @@ class NumpyReader(Reader):
         if 1 << 18 < a.size * b.shape[-1] < 1 << 23:
             with blas.one_thread():
                 return np.matmul(a, b)
-        return np.matmul(a, b)
+        # for two matrices the method is the shorter way to the same BLAS call
+        return a.dot(b) if a.ndim == b.ndim == 2 and a.dtype.kind == "f" else np.matmul(a, b)
 
     def conv_(self, *args):
         with blas.one_thread():
@@ -87,8 +143,6 @@ def memory() -> dict[str, int]:
     """Bytes the process holds now (0 where the platform does not tell)."""
     try:
         with open("/proc/self/statm") as f:
-            import os
-
             return {"allocated": int(f.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")}
     except OSError:
         import resource

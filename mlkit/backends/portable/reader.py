@@ -12,10 +12,10 @@ import functools
 
 import numpy as np
 
-from mlkit.backends.portable import convolution, pooling
+from mlkit.backends.portable import convolution, matrices, pooling, special
 from mlkit.core import backend as backends
 from mlkit.core import config
-from mlkit.core.errors import DimensionError, LabelError, MlkitError
+from mlkit.core.errors import DimensionError, LabelError, LinAlgError, MissingFeature, MlkitError
 from mlkit.ops import REGISTRY
 from mlkit.ops.registry import unbroadcast
 from mlkit.ops.shape import split_pattern
@@ -23,6 +23,10 @@ from mlkit.ops.shape import split_pattern
 
 class DivisionError(MlkitError, RuntimeError, ZeroDivisionError):
     """An integer divided by zero."""
+
+
+class PlaceError(DimensionError, RuntimeError):
+    """A place named by gather's or scatter's index that the tensor does not have."""
 
 
 def whole_numbers(x) -> bool:
@@ -103,6 +107,9 @@ class Reader:
     def device_of(self, x):
         return backends.for_array(x).device_of(x)
 
+    def contiguous(self, x):
+        return self.xp.ascontiguousarray(x).reshape(x.shape)
+
     # --- only for forward rules ----------------------------------------------------------------------------------------
 
     def errstate(self):
@@ -129,6 +136,13 @@ class Reader:
         return out
 
     def power_(self, x, exponent):
+        if whole_numbers(x) and whole_numbers(exponent) and hasattr(exponent, "dtype") and exponent.dtype.kind == "i":
+            if (exponent < 0).any():  # 1 / x**|exponent|, rounded to zero
+                x = self.xp.asarray(x)
+                odd = exponent % 2 != 0
+                small = self.xp.where(x == 1, 1, self.xp.where(x == -1, self.xp.where(odd, -1, 1), 0))
+                whole = self.xp.power(x, self.xp.maximum(exponent, 0))
+                return self.xp.where(exponent < 0, small, whole).astype(np.result_type(x, exponent))
         return self.xp.power(x, exponent)
 
     def _nonzero(self, name, x, other):
@@ -154,9 +168,9 @@ class Reader:
         return self.xp.trunc(x / other)
 
     def sigmoid_(self, x):
-        if x.dtype.kind == "c":
+        # not by tanh, which loses the left tail: there the result is exp(x), exact to the last digit
+        with self.errstate():
             return 1 / (1 + self.xp.exp(-x))
-        return 0.5 * self.xp.tanh(0.5 * x) + 0.5
 
     def sum_(self, x, dim, keepdim):
         dtype = np.int64 if x.dtype.kind in "biu" else x.dtype
@@ -221,7 +235,8 @@ class Reader:
     def check_index(self, name, index, size):
         if index.size and (int(index.min()) < 0 or int(index.max()) >= size):
             bad = int(index.max()) if int(index.max()) >= size else int(index.min())
-            raise DimensionError(f"{name}: index {bad} is out of bounds: it must be in 0 .. {size - 1}.")
+            kind = DimensionError if name in ("index_select", "index_add") else PlaceError
+            raise kind(f"{name}: index {bad} is out of bounds: it must be in 0 .. {size - 1}.")
 
     def checked_pattern(self, shape, pattern, indices):
         """The NumPy index of a pattern; raises DimensionError naming the index that is out of range."""
@@ -262,6 +277,84 @@ class Reader:
     def running_(self, ufunc, x, axis):
         """The running result of a ufunc along an axis."""
         return getattr(self.xp, ufunc).accumulate(x, axis=axis)
+
+    def memory_size(self, x) -> int:
+        """How many elements of x's type its whole memory holds, from the start."""
+        base = x
+        while isinstance(getattr(base, "base", None), type(base)):
+            base = base.base
+        return base.nbytes // x.itemsize
+
+    def logaddexp_(self, x, y):
+        if getattr(x, "dtype", np.dtype(float)).kind != "c" and getattr(y, "dtype", np.dtype(float)).kind != "c":
+            return self.xp.logaddexp(x, y)
+        x, y = self.xp.asarray(x), self.xp.asarray(y)
+        first = x.real >= y.real
+        top, low = self.xp.where(first, x, y), self.xp.where(first, y, x)
+        with self.errstate():
+            return self.xp.where(x == y, x + np.log(2), top + self.xp.log1p(self.xp.exp(low - top))).astype(x.dtype)
+
+    def logcumsumexp_(self, x, dim):
+        if x.dtype.kind == "c":
+            out = x.copy()
+            rows = self.xp.moveaxis(out, dim, 0)
+            for i in range(1, rows.shape[0]):
+                rows[i] = self.logaddexp_(rows[i - 1], rows[i])
+            return out
+        return self.running_("logaddexp", x, dim)
+
+    def pairs_(self, x):
+        return self.xp.expand_dims(x, -1).view(f"f{x.itemsize // 2}")
+
+    def scatter_reduce_(self, x, index, src, dim, reduce, include_self):
+        """x with the values that go to one place combined there."""
+        xp = self.xp
+        place = self.places(index, dim)
+        start = {"sum": 0, "mean": 0, "prod": 1}.get(reduce)
+        if start is None:  # the neutral element of max and min
+            if x.dtype.kind == "f" or x.dtype.kind == "V":
+                start = -np.inf if reduce == "amax" else np.inf
+            elif x.dtype.kind == "b":
+                start = reduce == "amin"
+            else:
+                start = np.iinfo(x.dtype).min if reduce == "amax" else np.iinfo(x.dtype).max
+        out = x.copy()
+        if not include_self:
+            out[place] = start
+        if reduce in ("sum", "mean"):
+            self.add_at_(out, place, src)
+        else:
+            name = {"prod": "multiply", "amax": "maximum", "amin": "minimum"}[reduce]
+            self.ufunc_at_(name, out, place, src)
+        if reduce == "mean":
+            counts = xp.zeros(x.shape, np.int64) if not include_self else xp.ones(x.shape, np.int64)
+            self.add_at_(counts, place, xp.ones(index.shape, np.int64))
+            counts = xp.maximum(counts, 1)
+            out = (out // counts if x.dtype.kind in "iu" else out / counts).astype(x.dtype)
+        return out
+
+    def ufunc_at_(self, ufunc, out, place, values):
+        getattr(self.xp, ufunc).at(out, place, values)
+
+    def numpy_random_(self, name, *parameters, key):
+        """A distribution that NumPy's generator has, from the stream's words at ``key``; made on the host."""
+        seed, offset = key
+        generator = np.random.Generator(np.random.Philox(key=seed, counter=offset))
+        library = backends.for_array(parameters[0])
+        drawn = getattr(generator, name)(*(library.to_numpy(p) for p in parameters))
+        place = None if library.name == "numpy" else parameters[0].device.id
+        return library.asarray(np.asarray(drawn, parameters[0].dtype), place)
+
+    def searchsorted_(self, edges, values, right):
+        """Places in each row of edges (..., n) for each of the values of the same row."""
+        xp, side = self.xp, "right" if right else "left"
+        if edges.ndim == 1:
+            return xp.asarray(xp.searchsorted(edges, values, side=side), dtype=np.int64)
+        out = xp.empty(values.shape, np.int64)
+        rows, wanted, found = (a.reshape((-1, a.shape[-1])) for a in (edges, values, out))
+        for row, value, place in zip(rows, wanted, found, strict=True):
+            place[...] = xp.searchsorted(row, value, side=side)
+        return found.reshape(values.shape)
 
     def trim(self, x, shape, dim):
         """x cut to ``shape`` along all dims but ``dim``."""
@@ -342,6 +435,148 @@ class Reader:
         values = g if mask is None else g * mask
         self.xp.put_along_axis(out, self.xp.expand_dims(labels, 1), self.xp.expand_dims(values, 1), axis=1)
         return out
+
+    # --- matrices -----------------------------------------------------------------------------------------------------------
+
+    def to_numpy_(self, x) -> np.ndarray:
+        return backends.for_array(x).to_numpy(x)
+
+    def raising(self):
+        """A context in which the library raises for singular matrices."""
+        return contextlib.nullcontext()
+
+    def checked_(self, name, function, *arguments):
+        """A factorization, with the library's error in our words."""
+        try:
+            with self.raising(), self.errstate():
+                return function(*arguments)
+        except np.linalg.LinAlgError as error:
+            raise LinAlgError(
+                f"linalg.{name}: The algorithm failed to converge because the input matrix is ill-conditioned or "
+                "contains non-finite values.",
+                str(error),
+                "Look for NaN and infinity first: A.isfinite().all().",
+            ) from None
+
+    def _with_info(self, function, a, *others):
+        """function(a, ...), and which matrices of a are singular: their results are NaN."""
+        xp = self.xp
+        try:
+            with self.raising():
+                return function(a, *others), xp.zeros(a.shape[:-2], np.int32)
+        except np.linalg.LinAlgError:
+            info = matrices.lu_factor(xp, a)[2]
+            bad = (info != 0)[..., None, None]
+            out = function(xp.where(bad, xp.eye(a.shape[-1], dtype=a.dtype), a), *others)
+            return xp.where(bad, xp.asarray(xp.nan, dtype=out.dtype), out), info
+
+    def inverse_(self, a):
+        return self._with_info(self.xp.linalg.inv, a)
+
+    def solve_(self, a, b):
+        return self._with_info(self.xp.linalg.solve, a, b)
+
+    def cholesky_(self, a):
+        xp = self.xp
+        try:
+            with self.raising():
+                return xp.linalg.cholesky(a), xp.zeros(a.shape[:-2], np.int32)
+        except np.linalg.LinAlgError:
+            n = a.shape[-1]
+            flat, found = a.reshape((int(np.prod(a.shape[:-2])), n, n)), []
+            out = xp.full_like(flat, xp.nan)
+            for i, one in enumerate(flat):
+                order = self._failing_minor(one)
+                found.append(order)
+                if not order:
+                    out[i] = xp.linalg.cholesky(one)
+            return out.reshape(a.shape), xp.asarray(np.array(found, np.int32).reshape(a.shape[:-2]))
+
+    def _failing_minor(self, a) -> int:
+        """The order of the first leading minor that is not positive-definite, by bisection; 0 when all are."""
+
+        def fails(order) -> bool:
+            try:
+                with self.raising():
+                    self.xp.linalg.cholesky(a[:order, :order])
+                return False
+            except np.linalg.LinAlgError:
+                return True
+
+        low, high = 0, a.shape[-1]
+        if not fails(high):
+            return 0
+        while high - low > 1:
+            middle = (low + high) // 2
+            low, high = (low, middle) if fails(middle) else (middle, high)
+        return high
+
+    def lu_factor_(self, a):
+        return matrices.lu_factor(self.xp, a)
+
+    def permutation_(self, pivots, rows):
+        return matrices.permutation_of(self.xp, pivots, rows)
+
+    def solve_triangular_(self, a, b, upper, unitriangular):
+        with self.errstate():
+            return matrices.solve_triangular(self.xp, a, b, upper, unitriangular)
+
+    def matrix_exp_(self, a):
+        return matrices.matrix_exp(self.xp, a)
+
+    def ldl_parts_(self, ld, pivots, hermitian):
+        return matrices.ldl_parts(ld, pivots, hermitian)
+
+    def ldl_factor_(self, a, hermitian):
+        hermitian = hermitian and a.dtype.kind == "c"
+        return tuple(self.xp.asarray(x) for x in matrices.ldl_factor(self.to_numpy_(a), hermitian))
+
+    # --- Fourier ------------------------------------------------------------------------------------------------------------
+
+    def fourier_(self, name, x, dims, norm, size):
+        """A transform of the library's, with the dims in order and the result in the input's precision."""
+        shape = [x.shape[d] for d in dims]
+        if size is not None:
+            shape[-1] = size
+        out = getattr(self.xp.fft, name)(x, s=shape, axes=dims, norm=norm)
+        narrow = x.dtype.itemsize == (8 if x.dtype.kind == "c" else 4)
+        return out.astype({"c": np.complex64, "f": np.float32}[out.dtype.kind], copy=False) if narrow else out
+
+    # --- special functions and draws by rejection -----------------------------------------------------------------------------
+
+    def special_(self, name, *arguments, **attributes):
+        """A function of special.py in float64, in the arguments' precision."""
+        xp = self.xp
+        d = next(a.dtype for a in arguments if hasattr(a, "dtype"))
+        if any(a.dtype.kind == "c" for a in arguments if hasattr(a, "dtype")):
+            raise MissingFeature(f"{name} is not implemented for complex tensors.", hint="Use x.real, or x.abs().")
+        wide = xp.broadcast_arrays(*[xp.asarray(a, dtype=np.float64) for a in arguments])
+        with self.errstate():
+            if attributes:
+                return special.polygamma(self, attributes["n"], wide[0]).astype(d)
+            return xp.asarray(getattr(special, name)(self, *wide)).astype(d)
+
+    def narrowed_(self, out, *arguments):
+        return out.astype(next(a.dtype for a in arguments if hasattr(a, "dtype")), copy=False)
+
+    def _rejection(self, key):
+        """NumPy's generator on a Philox stream of its own for this key: rejection may draw as often as it likes."""
+        seed, offset = key
+        return np.random.Generator(np.random.Philox(key=seed + (1 << 64), counter=offset << 64))
+
+    def standard_gamma_(self, shape_parameter, key):
+        a = self.to_numpy_(shape_parameter)
+        draws = self._rejection(key).standard_gamma(a.astype(np.float64))
+        d = a.dtype
+        smallest = np.finfo(np.float64 if d == np.float64 else np.float32).tiny
+        return self.xp.asarray(np.maximum(draws, smallest).astype(d))
+
+    def draws_(self, name, key, *parameters):
+        d = next(p.dtype for p in parameters if hasattr(p, "dtype"))
+        arrays = [self.to_numpy_(p).astype(np.float64) if hasattr(p, "dtype") else p for p in parameters]
+        if name == "binomial":
+            arrays[0] = arrays[0].astype(np.int64)
+        return self.xp.asarray(np.asarray(getattr(self._rejection(key), name)(*arrays)).astype(d))
 
     # --- windows ------------------------------------------------------------------------------------------------------------
 

@@ -98,7 +98,8 @@ def progress_line(status: dict[str, Any]) -> str:
     state, step, steps = str(status.get("state") or "ready"), status.get("step") or 0, status.get("steps")
     parts = [state]
     if status.get("epochs"):
-        parts.append(f"epoch {status.get('epoch') or 0} of {status['epochs']}")
+        under_way = status.get("state") in ("running", "paused", "stopping")  # the status counts those that are done
+        parts.append(f"epoch {min((status.get('epoch') or 0) + under_way, status['epochs'])} of {status['epochs']}")
     parts.append(f"step {step:,} of {steps:,}" if steps else f"step {step:,}")
     if status.get("lr"):
         parts.append(f"learning rate {number(status['lr'])}")

@@ -107,7 +107,9 @@ function Progress({ status }: { status: Status | null }) {
   const { step, steps, epoch, epochs, eta, elapsed, examples_per_second: speed, memory_bytes: memory, state } = status;
   const share = step && steps ? Math.min(1, step / steps) : null;
   const parts: string[] = [];
-  if (epochs) parts.push(`epoch ${count(epoch ?? 0)} of ${count(epochs)}`);
+  // The status counts epochs that are done; a reader wants the one that is under way.
+  const underWay = state === "running" || state === "paused" || state === "stopping" ? 1 : 0;
+  if (epochs) parts.push(`epoch ${count(Math.min((epoch ?? 0) + underWay, epochs))} of ${count(epochs)}`);
   parts.push(steps ? `step ${count(step ?? 0)} of ${count(steps)}` : plural(step ?? 0, "step"));
   if (share !== null) parts.push(`${Math.floor(share * 100)} %`);
   if (state === "running" && eta !== null && eta !== undefined) parts.push(`${duration(eta)} left`);

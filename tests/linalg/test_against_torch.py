@@ -1,0 +1,18 @@
+"""Linear algebra against PyTorch's numbers: outputs, gradients, second gradients, and which calls must fail."""
+
+from __future__ import annotations
+
+import pytest
+
+import mlkit
+from tests.oracle import cases_linalg, deep
+
+
+@pytest.mark.parametrize("name", cases_linalg.CASES)
+def test_case(name):
+    deep.compare(name, cases_linalg, mlkit)
+
+
+@pytest.mark.parametrize("name", cases_linalg.ERRORS)
+def test_error(name):
+    deep.compare_error(name, cases_linalg, mlkit)
