@@ -203,7 +203,12 @@ def _matrices(op, size, has, tensors, attributes):
 @rule("solve", "triangular_solution")
 def _solve(op, size, has, tensors, attributes):
     to = max(rank(t, h) for t, h in zip(tensors, has, strict=True))
-    return apply(op, tuple(padded(t, h, to) for t, h in zip(tensors, has, strict=True)), attributes)
+    # all with the axis: one of solve's outputs follows from A alone
+    out = apply(op, tuple(padded(t, True, to) for t in all_spread(size, has, tensors)), attributes)
+    if isinstance(out, tuple) and rank(tensors[0], has[0]) < to:
+        batch = shape_of(tensors[0])[int(has[0]) : -2]
+        out = (out[0], *(ops.reshape(o, shape=(size, *batch)) for o in out[1:]))
+    return out
 
 
 @rule("vector_norm")
