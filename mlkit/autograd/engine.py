@@ -554,7 +554,7 @@ def targeted(nodes: list, gradients: list, inputs, keep: bool, create_graph: boo
     out = []
     for tensor in inputs:
         g = found.get(places[tensor._node])
-        if g is not None and not tensors and g.dtype != tensor._array.dtype:
+        if g is not None and not tensors and isinstance(tensor, Value) and g.dtype != tensor._array.dtype:
             g = g.astype(tensor._array.dtype)
         out.append(None if g is None else as_tensor(g, tensors))
     return out

@@ -13,7 +13,7 @@ from collections.abc import Callable
 import numpy as np
 
 from mlkit.autograd import engine, forward_ad
-from mlkit.autograd.grad_mode import no_grad
+from mlkit.autograd.grad_mode import enable_grad, no_grad
 from mlkit.core import backend as backends
 from mlkit.core import dtype as dtypes
 from mlkit.core.errors import GradientError, ValueRangeError
@@ -399,29 +399,17 @@ def gradgradcheck(
     else:
         weights = list(grad_outputs) if isinstance(grad_outputs, (tuple, list)) else [grad_outputs]
     count = len(weights)
-
-    def first(*args):
-        args, g = args[: len(args) - count], args[len(args) - count :]
-        x = [t if isinstance(t, Value) and t._node is not None else t for t in args]
-        fresh = [
-            t.detach().requires_grad_() if isinstance(t, Value) and _was_wanted(i) and t._node is None else t
-            for i, t in enumerate(x)
-        ]
-        out = func(*fresh)
-        out = [o for o in (out if isinstance(out, (tuple, list)) else [out]) if isinstance(o, Value)]
-        out = [o for o in out if o._node is not None]
-        targets = [t for i, t in enumerate(fresh) if isinstance(t, Value) and _was_wanted(i)]
-        found = engine.grad(out, targets, list(g), create_graph=True, allow_unused=True)
-        return tuple(f for f in found if f is not None)
-
-    def _was_wanted(i: int) -> bool:
-        return isinstance(inputs[i], Value) and inputs[i]._node is not None
-
-    from mlkit.autograd.grad_mode import enable_grad
+    wanted = [i for i, t in enumerate(inputs) if isinstance(t, Value) and t._node is not None]
 
     @enable_grad()
     def gradient(*args):
-        return first(*args)
+        """The gradients by the wanted inputs, as a function of all inputs and the weights."""
+        x, g = list(args[: len(args) - count]), list(args[len(args) - count :])
+        for i in wanted:  # the numerical side gives plain tensors
+            if x[i]._node is None:
+                x[i] = x[i].detach().requires_grad_()
+        found = engine.grad(outputs_of(x), [x[i] for i in wanted], g, create_graph=True, allow_unused=True)
+        return tuple(f for f in found if f is not None)
 
     return gradcheck(
         gradient,

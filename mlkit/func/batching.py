@@ -189,14 +189,36 @@ def _topk(op, size, has, tensors, attributes):
 # --- shape -----------------------------------------------------------------------------------------------------------------------
 
 
-@rule("cast", "to_device")
+@rule("cast", "to_device", "frexp", "view_as_real", "view_as_complex")
 def _as_is(op, size, has, tensors, attributes):
     return apply(op, tuple(tensors), attributes)
 
 
-@rule("tril", "triu")
+@rule("tril", "triu", "inverse", "det", "cofactors", "off_singular", "slogdet", "cholesky", "lu_factor", "qr", "geqrf")
+@rule("eigh", "eig", "svd", "pinv", "matrix_exp", "ldl_factor")
 def _matrices(op, size, has, tensors, attributes):
-    return apply(op, tuple(tensors), attributes)
+    return apply(op, tuple(tensors), attributes)  # matrices in the last two dims, any dims before
+
+
+@rule("solve", "triangular_solution")
+def _solve(op, size, has, tensors, attributes):
+    to = max(rank(t, h) for t, h in zip(tensors, has, strict=True))
+    # all with the axis: one of solve's outputs follows from A alone
+    out = apply(op, tuple(padded(t, True, to) for t in all_spread(size, has, tensors)), attributes)
+    if isinstance(out, tuple) and rank(tensors[0], has[0]) < to:
+        batch = shape_of(tensors[0])[int(has[0]) : -2]
+        out = (out[0], *(ops.reshape(o, shape=(size, *batch)) for o in out[1:]))
+    return out
+
+
+@rule("vector_norm")
+def _vector_norm(op, size, has, tensors, attributes):
+    return reduction(op, size, has, tensors, attributes)
+
+
+@rule("fft_complex", "fft_real", "fft_real_inverse")
+def _fft(op, size, has, tensors, attributes):
+    return apply(op, tuple(tensors), {**attributes, "dims": tuple(d + 1 for d in attributes["dims"])})
 
 
 @rule("reshape")
@@ -296,7 +318,7 @@ def _constant_pad(op, size, has, tensors, attributes):
 # --- indexing by tensors ------------------------------------------------------------------------------------------------------------
 
 
-@rule("gather", "scatter", "scatter_add")
+@rule("gather", "scatter", "scatter_add", "scatter_reduce")
 def _gather(op, size, has, tensors, attributes):
     if any(rank(t, h) == 0 for t, h in zip(tensors, has, strict=True)):
         return ALONE

@@ -279,3 +279,14 @@ def test_the_names_are_where_pytorch_has_them():
     assert mlkit.func.value_and_grad(lambda t: t * t)(mlkit.tensor(3.0))[0].item() == 9.0
     assert mlkit.autograd.forward_ad is forward_ad
     assert issubclass(mlkit.func.VmapError, RuntimeError)
+
+
+def test_solve_with_fewer_dims_in_the_matrices():
+    a, b = numbers(3, 2, 2) + 3 * mlkit.eye(2, dtype=mlkit.float64), numbers(3, 4, 2, 1, seed=1)
+    out = vmap(mlkit.linalg.solve)(a, b)
+    for i in range(3):
+        assert mlkit.allclose(out[i], mlkit.linalg.solve(a[i], b[i]))
+    from mlkit.core.dispatch import ops
+
+    x, info = vmap(lambda p, q: ops.solve(p, q))(a, b)
+    assert x.shape == (3, 4, 2, 1) and info.shape == (3,)
