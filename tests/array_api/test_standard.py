@@ -259,6 +259,28 @@ def test_gradients_flow_through():
     assert type(w) is mlkit.Tensor  # the caller's tensor stays what it was
 
 
+@pytest.mark.parametrize(
+    "text",
+    """xp.linalg.det(x) | xp.linalg.inv(x) | xp.linalg.solve(x, x + 1.0) | xp.linalg.cholesky(x @ x.T) | xp.linalg.slogdet(x).logabsdet
+    xp.linalg.svdvals(x) | xp.linalg.svd(x).S | xp.linalg.eigvalsh(x + x.T) | xp.linalg.eigh(x + x.T).eigenvalues | xp.linalg.pinv(x)
+    xp.abs(xp.linalg.qr(x).R) | xp.linalg.matrix_norm(x, ord="nuc") | xp.linalg.vector_norm(x, ord=3) | xp.linalg.cross(x, x[::1, :] * x)
+    xp.linalg.matrix_power(x, 3) | xp.linalg.trace(x) | xp.abs(xp.fft.rfft(x)) | xp.real(xp.fft.fftn(xp.astype(x, xp.complex128) * x[0, 0]))
+    xp.fft.irfft(xp.fft.rfft(x) * 2.0) | xp.fft.fftshift(x) * x""".replace("\n", "|").split("|"),
+)
+def test_gradients_of_the_extensions(text):
+    start = mlkit.tensor([[3.0, 1.0, 0.5], [0.25, 2.0, -1.0], [1.0, 0.5, 4.0]], dtype=mlkit.float64)
+
+    def total(t):
+        x = xp.asarray(t)
+        return xp.sum(eval(text.strip(), {"xp": xp, "x": x}) * 1.5)
+
+    x = start.clone().requires_grad_()
+    total(x).backward()
+    way = mlkit.tensor([[0.3, -0.2, 0.5], [0.1, 0.7, -0.4], [-0.6, 0.2, 0.9]], dtype=mlkit.float64)
+    slope = (total(start + 1e-6 * way) - total(start - 1e-6 * way)) / 2e-6
+    np.testing.assert_allclose((x.grad * way).sum().item(), slope.item(), rtol=1e-6)
+
+
 def test_arrays_and_tensors_mix():
     x = xp.asarray([1.0, 2.0])
     assert isinstance(x + mlkit.ones(2), xp.Array) and isinstance(mlkit.ones(2) + x, xp.Array)
