@@ -87,6 +87,7 @@ from mlkit.functional.arithmetic import (  # noqa: E402
     isposinf,
     isreal,
     ldexp,
+    lerp,
     logaddexp2,
     polar,
     positive,
@@ -344,7 +345,7 @@ newaxis = None
 for _name in (
     "abs acos acosh all amax amin angle any argmax argmin asin asinh atan atan2 atanh bitwise_and bitwise_left_shift "
     "bitwise_not bitwise_or bitwise_right_shift bitwise_xor ceil clone conj copysign cos cosh eq erf erfc exp exp2 "
-    "expm1 floor floor_divide fmax fmin fmod frac gcd ge gt hypot imag isfinite isinf isnan lcm le lerp log log10 log1p "
+    "expm1 floor floor_divide fmax fmin fmod frac gcd ge gt hypot imag isfinite isinf isnan lcm le log log10 log1p "
     "log2 logaddexp logical_and logical_not logical_or logical_xor logsumexp lt matmul maximum minimum mul nan_to_num ne "
     "neg nextafter real reciprocal relu remainder rsqrt sgn sigmoid sign signbit sin sinc sinh sqrt tan tanh trunc"
 ).split():
@@ -422,7 +423,10 @@ del _d, _word, _name, _alias, _pair
 
 #: loaded on first use: name here -> module, and the attribute in it (None: the module itself)
 _LAZY = {
-    **{name: (f"mlkit.{name}", None) for name in "nn optim autograd data train observe display plot io utils".split()},
+    **{
+        name: (f"mlkit.{name}", None)
+        for name in "nn optim autograd data train observe display plot io utils testing".split()
+    },
     **{name: (f"mlkit.{name}", None) for name in "cuda backends widgets compiler".split()},
     **{name: (f"mlkit.{name}", None) for name in "linalg fft special distributions".split()},
     **{

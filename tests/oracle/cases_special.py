@@ -8,11 +8,20 @@ import zlib
 import numpy as np
 
 REAL = "erf erfc erfcx ndtr log_ndtr expit exp2 expm1 sinc i0 i0e i1 i1e modified_bessel_i0 modified_bessel_i1".split()
-POSITIVE = "gammaln digamma psi entr log1p modified_bessel_k0 scaled_modified_bessel_k0 scaled_modified_bessel_k1".split()
+POSITIVE = (
+    "gammaln digamma psi entr log1p modified_bessel_k0 scaled_modified_bessel_k0 scaled_modified_bessel_k1".split()
+)
 POSITIVE += "modified_bessel_k1 bessel_y0 bessel_y1".split()
 #: PyTorch has no gradient for these
 VALUES_ONLY = {"modified_bessel_i0", "modified_bessel_i1", "modified_bessel_k0", "modified_bessel_k1"}
-VALUES_ONLY |= {"scaled_modified_bessel_k0", "scaled_modified_bessel_k1", "bessel_j0", "bessel_j1", "bessel_y0", "bessel_y1"}
+VALUES_ONLY |= {
+    "scaled_modified_bessel_k0",
+    "scaled_modified_bessel_k1",
+    "bessel_j0",
+    "bessel_j1",
+    "bessel_y0",
+    "bessel_y1",
+}
 VALUES_ONLY |= {"airy_ai", "spherical_bessel_j0"}
 
 CASES: dict[str, str] = {}
@@ -60,10 +69,14 @@ CASES |= {
     "airy_left": "T.special.airy_ai((-p * 5).detach())",
 }
 for _name in "chebyshev_polynomial_t chebyshev_polynomial_u chebyshev_polynomial_v chebyshev_polynomial_w".split():
-    CASES[_name] = f"T.special.{_name}((2 * u - 1).detach(), k), T.special.{_name}(p.detach(), 3), T.special.{_name}(f.detach(), 2)"
+    CASES[_name] = (
+        f"T.special.{_name}((2 * u - 1).detach(), k), T.special.{_name}(p.detach(), 3), T.special.{_name}(f.detach(), 2)"
+    )
     CASES[f"shifted_{_name}"] = f"T.special.shifted_{_name}(u.detach(), k), T.special.shifted_{_name}(p.detach(), 3)"
 for _name in "hermite_polynomial_h hermite_polynomial_he laguerre_polynomial_l legendre_polynomial_p".split():
-    CASES[_name] = f"T.special.{_name}((2 * u - 1).detach(), k), T.special.{_name}(u.detach(), 3), T.special.{_name}(0.5, k)"
+    CASES[_name] = (
+        f"T.special.{_name}((2 * u - 1).detach(), k), T.special.{_name}(u.detach(), 3), T.special.{_name}(0.5, k)"
+    )
 
 ERRORS: dict[str, str] = {
     "polygamma_n": "T.special.polygamma(-1, p)",
@@ -88,5 +101,7 @@ def inputs(name: str) -> dict[str, np.ndarray]:
         "a": rng.uniform(0.3, 6, 4),
         "f": rng.uniform(0.2, 4, 5).astype(np.float32),
         "k": rng.integers(1, 7, (3, 4)),
-        "e": np.array([0.0, -0.0, 1.0, -1.0, 0.5, 2.0, -2.0, 30.0, -30.0, np.inf, -np.inf, np.nan, 1e-300, 1e300, -0.5]),
+        "e": np.array(
+            [0.0, -0.0, 1.0, -1.0, 0.5, 2.0, -2.0, 30.0, -30.0, np.inf, -np.inf, np.nan, 1e-300, 1e300, -0.5]
+        ),
     }

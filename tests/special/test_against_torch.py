@@ -7,7 +7,6 @@ import pytest
 import mlkit
 from tests.oracle import cases_special, deep
 
-
 #: PyTorch itself is rougher here; tests/special/test_precision.py has the exact numbers
 ROUGH = {"bessel_j0_wide", "bessel_j1_wide", "bessel_y0_wide", "bessel_y1_wide", "gammainc", "gammaincc"}
 

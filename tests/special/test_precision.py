@@ -65,7 +65,9 @@ def test_half_precisions_keep_their_type(name, dtype):
 
 def test_zeta():
     s, q, wanted = exact()["zeta"].T
-    np.testing.assert_allclose(ops.zeta(mlkit.from_numpy(s.copy()), mlkit.from_numpy(q.copy())).numpy(), wanted, rtol=2e-14)
+    np.testing.assert_allclose(
+        ops.zeta(mlkit.from_numpy(s.copy()), mlkit.from_numpy(q.copy())).numpy(), wanted, rtol=2e-14
+    )
 
 
 def test_incomplete_gamma():
