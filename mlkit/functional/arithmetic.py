@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import builtins
-from collections import namedtuple
 
 from mlkit.core import dtype as dtypes
 from mlkit.core.dispatch import ops
 from mlkit.core.errors import ArgumentError, DtypeError, RefusedError, UnsupportedDtype
 from mlkit.core.value import Value
+from mlkit.functional.results import named_result
 
-frexp_result = namedtuple("frexp", ("mantissa", "exponent"))
+frexp_result = named_result("frexp", ("mantissa", "exponent"))
 
 
 def add(input, other, *, alpha=1):

@@ -196,6 +196,8 @@ def gather(input, dim: int, index, *, sparse_grad: bool = False):
     """out[i][j] = input[i][index[i][j]] for dim 1."""
     if not index._array.ndim and input._array.ndim == 1:
         return ops.reshape(ops.gather(input, ops.reshape(index, shape=(1,)), dim=dim), shape=())
+    if not index._array.size:
+        return ops.reshape(ops.narrow(ops.reshape(input, shape=(-1,)), dim=0, start=0, length=0), shape=index.shape)
     return ops.gather(input, index, dim=dim)
 
 

@@ -2,25 +2,24 @@
 
 from __future__ import annotations
 
-from collections import namedtuple
-
 from mlkit.core import dtype as dtypes
 from mlkit.core.dispatch import ops
 from mlkit.core.errors import DimensionError, RefusedError, UnsupportedDtype
 from mlkit.core.value import Value
+from mlkit.functional.results import named_result
 from mlkit.ops.reduce import canonical_dim
 
 # PyTorch's named results
-max_result = namedtuple("max", ("values", "indices"))
-min_result = namedtuple("min", ("values", "indices"))
-median_result = namedtuple("median", ("values", "indices"))
-mode_result = namedtuple("mode", ("values", "indices"))
-sort_result = namedtuple("sort", ("values", "indices"))
-topk_result = namedtuple("topk", ("values", "indices"))
-kthvalue_result = namedtuple("kthvalue", ("values", "indices"))
-cummax_result = namedtuple("cummax", ("values", "indices"))
-aminmax_result = namedtuple("aminmax", ("min", "max"))
-cummin_result = namedtuple("cummin", ("values", "indices"))
+max_result = named_result("max", ("values", "indices"))
+min_result = named_result("min", ("values", "indices"))
+median_result = named_result("median", ("values", "indices"))
+mode_result = named_result("mode", ("values", "indices"))
+sort_result = named_result("sort", ("values", "indices"))
+topk_result = named_result("topk", ("values", "indices"))
+kthvalue_result = named_result("kthvalue", ("values", "indices"))
+cummax_result = named_result("cummax", ("values", "indices"))
+aminmax_result = named_result("aminmax", ("min", "max"))
+cummin_result = named_result("cummin", ("values", "indices"))
 
 
 def _cast(input, dtype):

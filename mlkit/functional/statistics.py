@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections import namedtuple
 from typing import Any
 
 import numpy as np
@@ -14,13 +13,14 @@ from mlkit.core.dispatch import ops
 from mlkit.core.errors import ArgumentError, DimensionError, DtypeError, RefusedError, ShapeError, UnsupportedDtype
 from mlkit.core.value import Value, wrap
 from mlkit.functional.creation import on_device, tensor, to_numpy_array
+from mlkit.functional.results import named_result
 from mlkit.functional.shaping import cat, stack
 from mlkit.ops.reduce import canonical_dim
 
-nanmedian_result = namedtuple("nanmedian", ("values", "indices"))
-mode_result = namedtuple("mode", ("values", "indices"))
-histogram_result = namedtuple("histogram", ("hist", "bin_edges"))
-histogramdd_result = namedtuple("histogramdd", ("hist", "bin_edges"))
+nanmedian_result = named_result("nanmedian", ("values", "indices"))
+mode_result = named_result("mode", ("values", "indices"))
+histogram_result = named_result("histogram", ("hist", "bin_edges"))
+histogramdd_result = named_result("histogramdd", ("hist", "bin_edges"))
 
 
 def _shape(x) -> tuple:

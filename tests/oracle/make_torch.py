@@ -27,12 +27,13 @@ def main() -> None:
     print(
         f"{len(cases.CASES)} cases, {len(programs.PROGRAMS)} programs, {len(kept)} arrays, PyTorch {torch.__version__}"
     )
-    from tests.oracle import cases_fft, cases_linalg, cases_special, cases_tensor, deep, promotion
+    from tests.oracle import cases_fft, cases_linalg, cases_special, cases_tensor, deep, printing, promotion
 
     for module in (cases_linalg, cases_fft, cases_special, cases_tensor):
         path = deep.path_of(module)
         print(f"{path.name}: {deep.keep(module, torch, path)} arrays, {path.stat().st_size:,} bytes")
     promotion.keep(torch)
+    printing.keep(torch)
 
 
 if __name__ == "__main__":

@@ -78,7 +78,7 @@ VIEWS = {
     "slice": (lambda t: t[1:], lambda a: a[1:]),
     "stepped": (lambda t: t[..., ::2], lambda a: a[..., ::2]),
     "select": (lambda t: t[:, 0], lambda a: a[:, 0]),
-    "narrow": (lambda t: t.narrow(-1, 0, 1), lambda a: a[..., 0:1]),
+    "narrow": (lambda t: t.narrow(-1, 0, min(1, t.shape[-1])), lambda a: a[..., 0:1]),
     "unsqueeze": (lambda t: t.unsqueeze(1), lambda a: a[:, None]),
     "diagonal": (lambda t: t.diagonal(), lambda a: np.lib.stride_tricks.as_strided(a, *_diagonal(a))),
     "movedim": (lambda t: t.movedim(0, -1), lambda a: np.moveaxis(a, 0, -1)),
