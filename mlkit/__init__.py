@@ -105,7 +105,6 @@ from mlkit.functional.copies import COPIES as _COPIES  # noqa: E402
 from mlkit.functional.creation import (  # noqa: E402
     arange,
     as_tensor,
-    asarray,
     bernoulli,
     binomial,
     empty,
@@ -115,7 +114,6 @@ from mlkit.functional.creation import (  # noqa: E402
     eye,
     from_file,
     from_numpy,
-    frombuffer,
     full,
     full_like,
     get_default_device,
@@ -173,6 +171,7 @@ from mlkit.functional.indexing import (  # noqa: E402
     take,
     take_along_dim,
 )
+from mlkit.functional.interop import asarray, from_dlpack, frombuffer  # noqa: E402
 from mlkit.functional.products import (  # noqa: E402
     addbmm,
     addmm,
@@ -429,7 +428,7 @@ _LAZY = {
         name: (f"mlkit.{name}", None)
         for name in "nn optim autograd data train observe display plot io utils testing".split()
     },
-    **{name: (f"mlkit.{name}", None) for name in "cuda backends widgets compiler".split()},
+    **{name: (f"mlkit.{name}", None) for name in "cuda backends widgets compiler array_api func".split()},
     **{name: (f"mlkit.{name}", None) for name in "linalg fft special distributions".split()},
     **{
         name: ("mlkit.functional.linear_algebra", name)
@@ -443,6 +442,8 @@ _LAZY = {
         name: ("mlkit.functional.special", name)
         for name in "digamma erfinv i0 igamma igammac lgamma logit mvlgamma polygamma xlogy".split()
     },
+    "vmap": ("mlkit.func", "vmap"),
+    "detect_anomaly": ("mlkit.autograd", "detect_anomaly"),
     "softmax": ("mlkit.functional.neural", "softmax"),
     "log_softmax": ("mlkit.functional.neural", "log_softmax"),
     "dropout": ("mlkit.functional.neural", "dropout"),
@@ -457,6 +458,14 @@ _LAZY = {
         ).split()
     },
     "Trainer": ("mlkit.train", "Trainer"),
+    "amp": ("mlkit.amp", None),
+    **{
+        name: ("mlkit.amp.autocast_mode", name)
+        for name in "autocast is_autocast_enabled set_autocast_enabled get_autocast_dtype set_autocast_dtype "
+        "is_autocast_cache_enabled set_autocast_cache_enabled clear_autocast_cache".split()
+    },
+    "save": ("mlkit.io.torch_file", "save"),
+    "load": ("mlkit.io.torch_file", "load"),
 }
 
 
@@ -495,3 +504,8 @@ def __dir__():
 from mlkit.core import rich as _rich  # noqa: E402
 
 _rich.install_error_cards()
+
+# einops works on tensors, whichever of the two is imported first.
+from mlkit.core import einops_backend as _einops  # noqa: E402
+
+_einops.watch()

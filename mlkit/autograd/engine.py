@@ -1,13 +1,15 @@
 """backward(): walk the nodes from the loss to the leaves and let each op's gradient rule speak.
 
 Nodes are ordered by the time they were made, so one sort of the reachable ones is a valid order. Gradients are bare
-arrays unless ``create_graph`` asks for a gradient of the gradient; then they are tensors, and the same rules, read with
-the tensor reader, record nodes themselves.
+arrays, except where ``create_graph`` asks for a gradient of the gradient or a transform (vmap, forward mode) is at work;
+then they are tensors, and the same rules are read with the tensor reader, which records nodes and passes interpreters.
 """
 
 from __future__ import annotations
 
 import linecache
+import threading
+import weakref
 from collections.abc import Callable, Sequence
 from operator import attrgetter
 from typing import Any
@@ -17,19 +19,74 @@ from mlkit.core import dtype as dtypes
 from mlkit.core import events, value
 from mlkit.core.dispatch import Output, ops, state
 from mlkit.core.errors import ArgumentError, GradientError, MlkitError, ShapeError
-from mlkit.core.value import Leaf, MetaArray, Node, Value, wrap
+from mlkit.core.frames import place_text
+from mlkit.core.value import Leaf, LevelArray, MetaArray, Node, Value, wrap
 from mlkit.ops.registry import unbroadcast
 
 # --- what was kept, handed to the rules -------------------------------------------------------------------------------
 
 
-def changed(node: Node, what: str) -> GradientError:
+#: node -> the place of the backward() that freed it; filled in anomaly mode
+freed_at: weakref.WeakKeyDictionary = weakref.WeakKeyDictionary()
+
+_ANOMALY = "To see the lines, run it again inside `with mlkit.autograd.detect_anomaly():`."
+
+
+def changed(node: Node, what: str, storage) -> GradientError:
+    facts = [f"op: {node.op.name}"]
+    if node.where:
+        facts.append(f"made at: {place_text(node.where)}")
+    if storage.where:
+        facts.append(f"changed at: {place_text(storage.where)}")
+    hint = "Use the out-of-place form (x = x + 1 instead of x += 1), or change a clone()."
     return GradientError(
-        f"One of the variables needed for gradient computation has been modified by an inplace operation: {what} of "
-        f"{node.op.name}.",
-        f"op: {node.op.name}" + (f"\nmade at: {node.where[0]}:{node.where[1]}" if node.where else ""),
-        "Use the out-of-place form (x = x + 1 instead of x += 1), or change a clone().",
+        "one of the variables needed for gradient computation has been modified by an inplace operation: "
+        f"{what} of {node.op.name} is at version {storage.version}.",
+        "\n".join(facts),
+        hint if node.where else f"{hint}\n{_ANOMALY}",
     )
+
+
+def freed(node: Node) -> GradientError:
+    facts = [f"op: {node.op.name}"]
+    if node.where:
+        facts.append(f"made at: {place_text(node.where)}")
+    if node in freed_at:
+        facts.append(f"freed by backward at: {place_text(freed_at[node])}")
+    hint = "Call backward(retain_graph=True) the first time, or compute the loss again before each backward()."
+    return GradientError(
+        "Trying to backward through the graph a second time: what this step kept was freed by the first backward().",
+        "\n".join(facts),
+        hint if node.where else f"{hint}\n{_ANOMALY}",
+    )
+
+
+def explain(error: Exception, node: Node, g) -> None:
+    """Say at which step of backward an error came: the op, what went in and out of it, the forward line if known."""
+    if hasattr(error, "mlkit_node"):
+        return  # a step inside this one has said it
+    error.mlkit_node = node  # type: ignore[attr-defined]
+    parts = g if g.__class__ is list else [g]
+    shapes = ", ".join(str(tuple(p.shape)) for p in parts if p is not None)
+    facts = [("in backward of", f"{node.op.name}, whose gradient has shape {shapes}")]
+    kept = [tuple(k.shape) for k in node.saved or () if isinstance(k, Value)]
+    if kept:
+        facts.append(("kept for it", ", ".join(map(str, kept))))
+    facts.append(("made at", place_text(node.where) if node.where else f"not recorded. {_ANOMALY}"))
+    for fact, text in facts:
+        if isinstance(error, MlkitError):
+            error.tell(fact, text)
+        else:
+            error.add_note(f"{fact}: {text}")
+
+
+class Packed:
+    """Something kept that saved_tensors_hooks replaced; ``unpack()`` gives it back."""
+
+    __slots__ = ("unpack",)
+
+    def __init__(self, unpack: Callable):
+        self.unpack = unpack
 
 
 def kept_array(kept, node: Node):
@@ -37,33 +94,40 @@ def kept_array(kept, node: Node):
     if isinstance(kept, Value):
         storage = kept._storage
         if storage is not None and storage.mutated > node.seq:
-            raise changed(node, f"an input with shape {tuple(kept._array.shape)}")
+            raise changed(node, f"an input with shape {tuple(kept._array.shape)}", storage)
         return kept._array
     if kept.__class__ is list:
         return [kept_array(k, node) for k in kept]
-    return kept
+    return kept.unpack()._array if kept.__class__ is Packed else kept
 
 
 def kept_output_array(kept, node: Node):
-    if kept[0].__class__ is tuple:
+    if kept.__class__ is Packed:
+        return kept.unpack()._array
+    if kept[0].__class__ is tuple or kept[0].__class__ is Packed:
         return tuple([kept_output_array(k, node) for k in kept])
     array, storage = kept
     if storage.mutated > node.seq:
-        raise changed(node, f"the output with shape {tuple(array.shape)}")
+        raise changed(node, f"the output with shape {tuple(array.shape)}", storage)
     return array
 
 
 def kept_tensor(kept, node: Node):
     """The kept input as a tensor of the graph, for gradients of gradients."""
+    if kept.__class__ is Packed:
+        return kept.unpack()
+    if kept.__class__ is list:
+        return [kept_tensor(k, node) for k in kept]
     kept_array(kept, node)  # the same check
     return kept
 
 
 def kept_output_tensor(kept, node: Node):
-    if kept[0].__class__ is tuple:
+    if kept.__class__ is not Packed and (kept[0].__class__ is tuple or kept[0].__class__ is Packed):
         return tuple([wrap(kept_output_array(k, node), Output(node, i)) for i, k in enumerate(kept)])
     out = wrap(kept_output_array(kept, node), node)
-    out._storage = kept[1]
+    if kept.__class__ is not Packed:
+        out._storage = kept[1]
     return out
 
 
@@ -122,13 +186,23 @@ _array_runners: dict = {}
 _tensor_runners: dict = {}
 
 
-def freed(node: Node) -> GradientError:
-    return GradientError(
-        "Trying to backward through the graph a second time: what this step kept was freed by the first backward().",
-        f"op: {node.op.name}",
-        "Call backward(retain_graph=True) the first time, or compute the loss again before each backward().",
-    )
+def runner_of(op, tensors: bool) -> Callable:
+    """The function that runs this op's gradient rules, on arrays or on tensors."""
+    custom = getattr(op, "backward_runner", None)
+    if custom is not None:
+        return custom(tensors)
+    runners = _tensor_runners if tensors else _array_runners
+    runner = runners[op] = _runner(op, tensors)
+    return runner
 
+
+class Visiting(threading.local):
+    """The walk that runs now in this thread, for hooks that wait for several gradients."""
+
+    now: tuple | None = None
+
+
+visiting = Visiting()
 
 # --- the walk -----------------------------------------------------------------------------------------------------------
 
@@ -160,25 +234,26 @@ def run(
     retain_graph: bool,
     create_graph: bool,
     targets: dict | None = None,
+    tensors: bool = False,
 ) -> dict:
     """Carry gradients from roots to the leaves.
 
     Without ``targets`` leaves accumulate into ``.grad``; with targets (node -> position) the gradients of those nodes
-    are returned by position and nothing is accumulated.
+    are returned by position and nothing is accumulated. ``tensors`` says that gradients shall be tensors all the way.
     """
     order = reachable(roots)
     useful = leads_to(order, set(targets)) if targets is not None else None
     pending: dict = {}
     for node, g in zip(roots, gradients, strict=True):
-        if not create_graph:
+        if not tensors:
             g = g._array.copy() if node.__class__ is Leaf else g._array
         old = pending.get(node)
         pending[node] = g if old is None else old + g
     found: dict = {}
-    runners = _tensor_runners if create_graph else _array_runners
+    runners = _tensor_runners if tensors else _array_runners
     listening = "backward_node" in events.listeners
-    before = state.grad
-    state.grad = create_graph
+    before, outer = state.grad, visiting.now
+    state.grad, visiting.now = create_graph, (order, useful)
     # the tables' own dictionaries: asking a WeakKeyDictionary whether it is empty is a Python call
     tensor_hooks, node_hooks, prehooks = (
         table.data for table in (value.tensor_hooks, value.node_hooks, value.node_prehooks)
@@ -192,12 +267,12 @@ def run(
             if useful is not None and node not in useful:
                 continue
             if tensor_hooks and node in value.tensor_hooks:
-                g = run_tensor_hooks(node, g, create_graph)
+                g = run_tensor_hooks(node, g, tensors)
             if targets is not None and node in targets:
                 found[targets[node]] = g
             if node.__class__ is Leaf:
                 if targets is None:
-                    accumulate(node, g, create_graph)
+                    accumulate(node, g, tensors)
                 continue
             if node.__class__ is Output:
                 parent = node.inputs[0]
@@ -209,14 +284,10 @@ def run(
             if node.saved is None:
                 raise freed(node)
             if prehooks and node in value.node_prehooks:
-                g = run_prehooks(node, g, create_graph)
+                g = run_prehooks(node, g, tensors)
             op = node.op
-            runner = runners.get(op)
-            if runner is None:
-                custom = getattr(op, "backward_runner", None)
-                runner = runners[op] = custom(create_graph) if custom else _runner(op, create_graph)
             m: Any
-            if create_graph:
+            if tensors:
                 m = ops
             else:
                 first = g if g.__class__ is not list else next(x for x in g if x is not None)
@@ -224,20 +295,18 @@ def run(
                     kind = first.__class__
                     library = ops if kind is MetaArray else backends.for_array(first).m
                 m = library
-            if m is ops and not create_graph:
+            if m is ops and not tensors:
                 results = on_meta(op, node, g)
             else:
                 try:
-                    results = runner(m, g, node)
-                except MlkitError:
-                    raise
+                    results = (runners.get(op) or runner_of(op, tensors))(m, g, node)
                 except Exception as error:
-                    error.add_note(f"in backward of {node.op.name}")
+                    explain(error, node, g)
                     raise
             shapes = node.shapes
             inputs = node.inputs
             if node_hooks and node in value.node_hooks:
-                results = run_node_hooks(node, results, g, create_graph)
+                results = run_node_hooks(node, results, g, tensors)
             if listening:
                 events.emit("backward_node", node, results)
             if not retain_graph:
@@ -250,15 +319,15 @@ def run(
                     continue
                 if shapes is not None:
                     wanted = shapes[i]
-                    own = r.shape if not create_graph else r._array.shape
+                    own = r.shape if not tensors else r._array.shape
                     if own != wanted:
                         r = unbroadcast(m, r, wanted)
-                if parent.__class__ is Leaf and not create_graph and (r is g or any(r is x for x in results[:i])):
+                if parent.__class__ is Leaf and not tensors and (r is g or any(r is x for x in results[:i])):
                     r = r.copy() if r.__class__ is not MetaArray else r  # two leaves must not share one .grad
                 old = pending.get(parent)
                 pending[parent] = r if old is None else old + r
     finally:
-        state.grad = before
+        state.grad, visiting.now = before, outer
     return found
 
 
@@ -276,21 +345,23 @@ def on_meta(op, node: Node, g):
     return tuple(results)
 
 
-def as_tensor(g, create_graph: bool):
-    return g if create_graph else wrap(g)
+def as_tensor(g, tensors: bool):
+    return g if tensors else wrap(g)
 
 
-def from_tensor(g, create_graph: bool):
-    return g if create_graph else g._array
+def from_tensor(g, tensors: bool):
+    return g if tensors else g._array
 
 
-def accumulate(leaf: Leaf, g, create_graph: bool) -> None:
+def accumulate(leaf: Leaf, g, tensors: bool) -> None:
     """Add into the leaf's ``.grad``; then its post-accumulate hooks run."""
     tensor = leaf.ref()
     if tensor is None:
         return
     old = tensor._grad
-    if create_graph:
+    if not tensors and g.dtype != tensor._array.dtype:
+        g = g.astype(tensor._array.dtype)  # of low precision: rules may have computed in a wider one
+    if tensors:
         tensor._grad = g if old is None else old + g
     elif old is None:
         # a view (of a broadcast, of a larger gradient) must not become .grad: it may share memory with others
@@ -305,18 +376,18 @@ def accumulate(leaf: Leaf, g, create_graph: bool) -> None:
         tensor._grad = wrap(old._array + g)
     if value.node_hooks and leaf in value.node_hooks:
         for hook in list(value.node_hooks[leaf].values()):
-            hook((), (as_tensor(g, create_graph),))
+            hook((), (as_tensor(g, tensors),))
     hooks = tensor.__dict__.get("_post_accumulate_hooks")
     if hooks:
         for hook in list(hooks.values()):
             hook(tensor)
 
 
-def run_tensor_hooks(node, g, create_graph: bool):
+def run_tensor_hooks(node, g, tensors: bool):
     for hook in list(value.tensor_hooks[node].values()):
         if g.__class__ is list:
             return g
-        seen = as_tensor(g, create_graph)
+        seen = as_tensor(g, tensors)
         changed_to = hook(seen)
         if changed_to is not None:
             if tuple(changed_to._array.shape) != tuple(seen._array.shape):
@@ -324,31 +395,31 @@ def run_tensor_hooks(node, g, create_graph: bool):
                     "A gradient hook returned a gradient of another shape.",
                     f"expected: {tuple(seen._array.shape)}\ngot:      {tuple(changed_to._array.shape)}",
                 )
-            g = from_tensor(changed_to, create_graph)
+            g = from_tensor(changed_to, tensors)
     return g
 
 
-def _tuple_of_tensors(g, create_graph: bool) -> tuple:
+def _tuple_of_tensors(g, tensors: bool) -> tuple:
     parts = g if isinstance(g, (list, tuple)) else (g,)
-    return tuple(None if p is None else as_tensor(p, create_graph) for p in parts)
+    return tuple(None if p is None else as_tensor(p, tensors) for p in parts)
 
 
-def run_prehooks(node, g, create_graph: bool):
+def run_prehooks(node, g, tensors: bool):
     for hook in list(value.node_prehooks[node].values()):
-        new = hook(_tuple_of_tensors(g, create_graph))
+        new = hook(_tuple_of_tensors(g, tensors))
         if new is not None:
             new = new if isinstance(new, (tuple, list)) else (new,)
-            parts = [None if p is None else from_tensor(p, create_graph) for p in new]
+            parts = [None if p is None else from_tensor(p, tensors) for p in new]
             g = parts if g.__class__ is list else parts[0]
     return g
 
 
-def run_node_hooks(node, results, g, create_graph: bool):
+def run_node_hooks(node, results, g, tensors: bool):
     for hook in list(value.node_hooks[node].values()):
-        new = hook(_tuple_of_tensors(results, create_graph), _tuple_of_tensors(g, create_graph))
+        new = hook(_tuple_of_tensors(results, tensors), _tuple_of_tensors(g, tensors))
         if new is not None:
             new = new if isinstance(new, (tuple, list)) else (new,)
-            results = tuple(None if p is None else from_tensor(p, create_graph) for p in new)
+            results = tuple(None if p is None else from_tensor(p, tensors) for p in new)
     return results
 
 
@@ -357,6 +428,11 @@ def run_node_hooks(node, results, g, create_graph: bool):
 
 def _sequence(x) -> list:
     return list(x) if isinstance(x, (list, tuple)) else [x]
+
+
+def wants_tensors(tensors: list, gradients: list) -> bool:
+    """Whether gradients must be tensors because a transform (vmap, forward mode) gave these ones their numbers."""
+    return any(t is not None and isinstance(t._array, LevelArray) for t in (*tensors, *gradients))
 
 
 def _initial_gradients(tensors: list, gradients, name: str) -> list:
@@ -420,39 +496,48 @@ def backward(
     >>> mlkit.autograd.backward((x * x).sum()); x.grad
     tensor([2., 4.])
     """
+    if state.transforms:
+        raise GradientError(
+            "backward() called inside a function that is being transformed (vmap, grad, jvp, ...).",
+            hint="Use mlkit.func.grad or mlkit.func.vjp in there, or call backward() outside.",
+        )
     tensors = _sequence(tensors)
     gradients = _initial_gradients(tensors, grad_tensors, "backward")
     nodes, gradients = _roots(tensors, gradients, "backward")
     keep = create_graph if retain_graph is None else retain_graph
     if "backward_start" in events.listeners:
         events.emit("backward_start", tensors)
+    on_tensors = create_graph or wants_tensors(tensors, gradients)
     if inputs is None:
-        run(nodes, gradients, keep, create_graph)
+        run(nodes, gradients, keep, create_graph, tensors=on_tensors)
     else:
         wanted = _sequence(inputs)
         if not wanted:
             raise ArgumentError("backward: inputs argument to backward() cannot be empty.")
-        for tensor, g in zip(wanted, _targets(nodes, gradients, wanted, keep, create_graph), strict=True):
+        for tensor, g in zip(wanted, targeted(nodes, gradients, wanted, keep, create_graph, on_tensors), strict=True):
             if g is not None:
                 if isinstance(tensor._node, Leaf):
-                    accumulate(tensor._node, from_tensor(g, create_graph), create_graph)
+                    accumulate(tensor._node, from_tensor(g, on_tensors), on_tensors)
                 else:
                     tensor._grad = g if tensor._grad is None else tensor._grad + g
     if "backward_end" in events.listeners:
         events.emit("backward_end")
 
 
-def _targets(nodes, gradients, inputs, keep, create_graph) -> list:
+def targeted(nodes: list, gradients: list, inputs, keep: bool, create_graph: bool, tensors: bool) -> list:
+    """The gradients of ``inputs``, None where there is none."""
     places: dict = {}
     for tensor in inputs:
         if tensor._node is None:
             raise GradientError("One of the differentiated Tensors does not require grad.")
         places.setdefault(tensor._node, len(places))
-    found = run(nodes, gradients, keep, create_graph, places)
+    found = run(nodes, gradients, keep, create_graph, places, tensors)
     out = []
     for tensor in inputs:
         g = found.get(places[tensor._node])
-        out.append(None if g is None else as_tensor(g, create_graph))
+        if g is not None and not tensors and g.dtype != tensor._array.dtype:
+            g = g.astype(tensor._array.dtype)
+        out.append(None if g is None else as_tensor(g, tensors))
     return out
 
 
@@ -478,7 +563,8 @@ def grad(
     gradients = _initial_gradients(outputs, grad_outputs, "grad")
     nodes, gradients = _roots(outputs, gradients, "grad")
     keep = create_graph if retain_graph is None else retain_graph
-    found = _targets(nodes, gradients, inputs, keep, create_graph)
+    on_tensors = create_graph or wants_tensors(outputs, gradients)
+    found = targeted(nodes, gradients, inputs, keep, create_graph, on_tensors)
     if allow_unused is None:
         allow_unused = materialize_grads
     for i, g in enumerate(found):

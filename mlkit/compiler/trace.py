@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import linecache
 import os
-import sys
 import time
 from collections.abc import Callable
 
@@ -13,20 +12,8 @@ from mlkit.compiler.graph import Graph, GraphModule, GraphNode, GraphValue
 from mlkit.core import dtype as dtypes
 from mlkit.core import events
 from mlkit.core.dispatch import Interpreter, apply, state
+from mlkit.core.frames import user_frame
 from mlkit.core.value import Value, wrap
-
-_LIBRARY = os.path.dirname(os.path.dirname(os.path.abspath(__file__))) + os.sep
-
-
-def user_frame():
-    """The innermost frame outside mlkit: where the user's program called it. None when there is none."""
-    frame = sys._getframe(1)
-    while frame is not None:
-        filename = frame.f_code.co_filename
-        if not filename.startswith((_LIBRARY, "<mlkit")):
-            return frame
-        frame = frame.f_back
-    return None
 
 
 def source_of(frame) -> dict | None:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 from mlkit.core.device import BACKEND_OF, device
 from mlkit.core.errors import DeviceError
-from mlkit.core.value import MetaArray
+from mlkit.core.value import LevelArray, MetaArray
 
 
 @dataclass
@@ -63,6 +63,8 @@ def for_array(array) -> Backend:
     """The backend whose array this is: by exact type, then by base class (numpy.memmap is an ndarray)."""
     backend = _by_array_type.get(array.__class__)
     if backend is None:
+        if isinstance(array, LevelArray):
+            return for_array(array.inner._array)
         for cls in type(array).__mro__:
             if cls in _by_array_type:
                 backend = _by_array_type[type(array)] = _by_array_type[cls]

@@ -23,7 +23,7 @@ from mlkit.core import dtype as dtypes
 from mlkit.core import events, value
 from mlkit.core.device import device
 from mlkit.core.errors import ArgumentError, DeviceError, DtypeError, MlkitError, UnsupportedDtype
-from mlkit.core.value import MetaArray, Node, Storage, Value, link_view, tensor_types, tick, wrap
+from mlkit.core.value import LevelArray, MetaArray, Node, Storage, Value, link_view, tensor_types, tick, wrap
 from mlkit.ops.registry import REGISTRY, REQUIRED, Elementwise, Op, unbroadcast
 
 
@@ -36,6 +36,8 @@ class State(threading.local):
     def __init__(self):
         self.interpreters: list = []
         self.scopes: list[str] = []
+        self.saving: list[Callable] = []  # what saved_tensors_hooks make of what backward keeps
+        self.transforms = 0  # how many of mlkit.func's transforms are running
 
 
 state = State()
@@ -59,7 +61,13 @@ class Interpreter:
 
     ``process(op, tensors, attributes)`` returns what the op would; calls it makes to ``apply`` go to the interpreter
     below. Use as a context manager.
+
+    One that gives tensors its own kind of array (a LevelArray) also has ``write(target, source, name)`` for in-place
+    changes and ``custom(function, arguments)`` for autograd.Function; without them both just happen.
     """
+
+    write: Callable | None = None
+    custom: Callable | None = None
 
     def process(self, op: Op, tensors: tuple, attributes: dict):
         raise NotImplementedError
@@ -103,6 +111,9 @@ def execute(op: Op, tensors: tuple, attributes: dict):
     if op.refuses:
         refuse(op, [t for t in operands if isinstance(t, Value)], op.refuses)
     arrays = [t._array if isinstance(t, Value) else t for t in operands]
+    for x in arrays:
+        if isinstance(x, LevelArray):  # it outlived the vmap or the dual level that made it
+            return apply(op, (settled(operands),) if op.variadic else tuple(settled(operands)), attributes)
     attributes = complete(op, arrays, attributes)
     library = library_of(op, operands, arrays, attributes)
     if library is None:
@@ -120,6 +131,11 @@ def execute(op: Op, tensors: tuple, attributes: dict):
     if "op" in events.listeners:
         events.emit("op", op, operands, attributes, outputs)
     return outputs
+
+
+def settled(operands: list) -> list:
+    """Operands that belong to a level that has ended, as tensors of the level below."""
+    return [t._array.settle() if isinstance(t, Value) and isinstance(t._array, LevelArray) else t for t in operands]
 
 
 def operand(op: Op, position: int, x):
@@ -327,6 +343,8 @@ def record(op: Op, operands: list, arrays: list, attributes: dict, results):
 
 
 def shares_memory(a, b) -> bool:
+    if isinstance(a, LevelArray):
+        return isinstance(b, LevelArray) and shares_memory(a.inner._array, b.inner._array)
     if isinstance(a, np.ndarray):
         return np.may_share_memory(a, b)
     return backends.for_array(a).m.xp.may_share_memory(a, b)
@@ -405,6 +423,10 @@ def save(node: Node, op: Op, operands: list, arrays: list, attributes: dict, out
             kept.append(dtypes.from_numpy_dtype(arrays[key].dtype))
         else:
             kept.append(attributes[key])
+    if state.saving:
+        for i, (kind, _) in enumerate(op.rules.slots):
+            if kind in ("input", "out"):
+                kept[i] = state.saving[-1](kept[i])
     node.saved = tuple(kept)
 
 
@@ -652,7 +674,7 @@ class TensorReader:
         array = x._array
         if array.__class__ is MetaArray:
             return wrap(MetaArray(array.shape, array.dtype))
-        return wrap(backends.for_array(array).m.xp.ones_like(array))
+        return wrap(backends.for_array(array).m.xp.ones(array.shape, array.dtype))
 
     def index_array(self, values, *, like):
         array = np.asarray(values, np.int64)

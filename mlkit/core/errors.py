@@ -14,12 +14,20 @@ class MlkitError(Exception):
         self.sentence = sentence
         self.details = details
         self.hint = hint
-        lines = [sentence]
-        if details:
-            lines += ["  " + line for line in details.splitlines()]
-        if hint:
-            lines += ["  " + line for line in hint.splitlines()]
-        super().__init__("\n".join(lines))
+        super().__init__(self._text())
+
+    def _text(self) -> str:
+        lines = [self.sentence]
+        for part in (self.details, self.hint):
+            if part:
+                lines += ["  " + line for line in part.splitlines()]
+        return "\n".join(lines)
+
+    def tell(self, fact: str, value: str) -> None:
+        """Add the line ``fact: value`` to the details; a line that says this fact already is replaced."""
+        lines = [line for line in (self.details or "").splitlines() if not line.startswith(f"{fact}: ")]
+        self.details = "\n".join([*lines, f"{fact}: {value}"])
+        self.args = (self._text(),)
 
     def __reduce__(self):
         # data-loader workers send errors between processes

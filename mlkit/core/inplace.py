@@ -9,7 +9,7 @@ from mlkit.core import dtype as dtypes
 from mlkit.core.dispatch import make_node, ops, state
 from mlkit.core.errors import DeviceError, DtypeError, GradientError, ShapeError
 from mlkit.core.size import broadcast_shapes
-from mlkit.core.value import Leaf, MetaArray, Value, mark_mutated, wrap
+from mlkit.core.value import Leaf, LevelArray, MetaArray, Value, mark_mutated, wrap
 from mlkit.ops import REGISTRY
 from mlkit.ops.shape import follow
 
@@ -53,11 +53,25 @@ def assign(target: Value, source: Value, name: str = "copy_") -> Value:
                 "memory location, or the memory is read-only.",
                 hint="Please clone() the tensor before performing the operation.",
             )
-        write_array(into, array)
+        if isinstance(into, LevelArray) or isinstance(array, LevelArray):
+            write_level(target, source, name)
+        else:
+            write_array(into, array)
     mark_mutated(target)
     if state.grad and (source._node is not None or root_of(target)._node is not None):
         rewrite_history(target, source)
     return target
+
+
+def write_level(target: Value, source: Value, name: str) -> None:
+    """The write as the innermost running level that one of them belongs to does it."""
+    own = [t._array.level for t in (target, source) if isinstance(t._array, LevelArray)]
+    for level in reversed(state.interpreters):
+        if level in own:
+            level.write(target, source, name)
+            return
+    settled = [t._array.settle() if isinstance(t._array, LevelArray) else t for t in (target, source)]
+    assign(settled[0], settled[1], name)  # the level has ended
 
 
 def write_array(into, array) -> None:

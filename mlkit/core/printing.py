@@ -9,7 +9,7 @@ import numpy as np
 
 from mlkit.core import backend as backends
 from mlkit.core import dtype as dtypes
-from mlkit.core.value import Leaf, MetaArray, Value
+from mlkit.core.value import Leaf, LevelArray, MetaArray, Value
 
 
 @dataclass
@@ -120,6 +120,8 @@ def _rows(array, write, indent: int, shorten: bool) -> str:
 def tensor_text(x: Value, name: str = "tensor") -> str:
     """``tensor([...], dtype=..., grad_fn=<...>)``."""
     array = x._array
+    if isinstance(array, LevelArray):
+        return array.text(lambda t: tensor_text(t, name))
     d = dtypes.from_numpy_dtype(array.dtype)
     suffix = []
     if array.__class__ is MetaArray:

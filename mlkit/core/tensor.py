@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import importlib
 import math
 from collections.abc import Callable
 
@@ -14,7 +15,15 @@ from mlkit.core import backend as backends
 from mlkit.core import dtype as dtypes
 from mlkit.core.device import META, device
 from mlkit.core.dispatch import Output, ops, state
-from mlkit.core.errors import ArgumentError, DeviceError, DtypeError, GradientError, RefusedError, ShapeError
+from mlkit.core.errors import (
+    ArgumentError,
+    DeviceError,
+    DtypeError,
+    GradientError,
+    RefusedError,
+    ShapeError,
+    ValueRangeError,
+)
 from mlkit.core.layout import layout, strided
 from mlkit.core.printing import tensor_text
 from mlkit.core.size import Size
@@ -24,6 +33,7 @@ from mlkit.functional import (
     arithmetic,
     creation,
     indexing,
+    interop,
     linear_algebra,
     neural,
     products,
@@ -404,7 +414,37 @@ class Tensor(Value):
 
     def __array__(self, dtype=None, copy=None) -> np.ndarray:
         array = self.numpy()
-        return array if dtype is None else array.astype(dtype, copy=bool(copy))
+        if dtype is not None and array.dtype != dtype:
+            if copy is False:
+                raise ValueRangeError(f"{self.dtype} as {np.dtype(dtype)} needs a copy, and copy=False.")
+            return array.astype(dtype)
+        return array.copy() if copy else array
+
+    def __array_wrap__(self, array, context=None, return_scalar=False):
+        return creation.from_numpy(np.asarray(array))
+
+    def __dlpack__(self, *, stream=None, max_version=None, dl_device=None, copy=None):
+        """A DLPack capsule of this tensor's memory, made by its array library."""
+        wishes = {"stream": stream, "max_version": max_version, "dl_device": dl_device, "copy": copy}
+        return interop.dlpack_of(self, wishes)
+
+    def __array_namespace__(self, *, api_version=None):
+        """``mlkit.array_api``: the Array API standard for this tensor."""
+        return importlib.import_module("mlkit.array_api").Array.__array_namespace__(self, api_version=api_version)
+
+    def __dlpack_device__(self):
+        """DLPack's (device type, index)."""
+        return interop.dlpack_device_of(self)
+
+    @property
+    def __cuda_array_interface__(self):
+        if not hasattr(self._array, "__cuda_array_interface__"):
+            raise AttributeError(f"Can't get __cuda_array_interface__ on a tensor on {self.device}.")
+        if self._node is not None:
+            raise GradientError(
+                "Can't get __cuda_array_interface__ on Tensor that requires grad.", hint="Use tensor.detach() first."
+            )
+        return self._array.__cuda_array_interface__
 
     def item(self):
         """The one value as a Python number."""
@@ -501,11 +541,11 @@ class Tensor(Value):
 
     def new_zeros(self, *size, dtype=None, device=None, requires_grad=False):
         how = {"dtype": dtype or self.dtype, "device": device or self.device}
-        return creation.zeros(*size, requires_grad=requires_grad, **how)
+        return creation.of_level(self, creation.zeros(*size, requires_grad=requires_grad, **how))
 
     def new_ones(self, *size, dtype=None, device=None, requires_grad=False):
         how = {"dtype": dtype or self.dtype, "device": device or self.device}
-        return creation.ones(*size, requires_grad=requires_grad, **how)
+        return creation.of_level(self, creation.ones(*size, requires_grad=requires_grad, **how))
 
     def new_empty(self, *size, dtype=None, device=None, requires_grad=False):
         return self.new_zeros(*size, dtype=dtype, device=device, requires_grad=requires_grad)
@@ -516,7 +556,7 @@ class Tensor(Value):
 
     def new_full(self, size, fill_value, *, dtype=None, device=None, requires_grad=False):
         how = {"dtype": dtype or self.dtype, "device": device or self.device}
-        return creation.full(size, fill_value, requires_grad=requires_grad, **how)
+        return creation.of_level(self, creation.full(size, fill_value, requires_grad=requires_grad, **how))
 
     # --- Python's protocols ------------------------------------------------------------------------------------------------
 
@@ -586,7 +626,7 @@ class Tensor(Value):
             return memo[id(self)]
         new = object.__new__(type(self))
         array = self._array
-        new._array = array if array.__class__ is MetaArray else array.copy()
+        new._array = array if array.__class__ is MetaArray else array.copy(order="K")
         new._node = Leaf(new) if self._node is not None else None
         memo[id(self)] = new
         for key, entry in self.__dict__.items():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 import weakref
 from collections.abc import Callable
 from typing import Any
@@ -41,16 +42,67 @@ class MetaArray:
         return f"MetaArray({self.shape}, {self.dtype})"
 
 
+class LevelArray:
+    """What a tensor holds in place of an array inside vmap and forward mode.
+
+    It has the shape and dtype that the function being transformed sees. ``level`` is the interpreter it belongs to,
+    ``inner`` the tensor of the level below that carries the numbers.
+    """
+
+    __slots__ = ("dtype", "inner", "level", "shape")
+    level: Any
+    inner: Value
+    shape: tuple[int, ...]
+    dtype: np.dtype
+
+    @property
+    def ndim(self) -> int:
+        return len(self.shape)
+
+    @property
+    def size(self) -> int:
+        return math.prod(self.shape)
+
+    @property
+    def itemsize(self) -> int:
+        return self.dtype.itemsize
+
+    @property
+    def nbytes(self) -> int:
+        return self.size * self.dtype.itemsize
+
+    def parts(self) -> tuple[Value, ...]:
+        """The tensors of the level below that it is made of."""
+        return (self.inner,)
+
+    def settle(self) -> Value:
+        """The tensor of the level below that may stand for this one where numbers are needed; raises if there is none."""
+        raise NotImplementedError
+
+    def like(self, plain: Value) -> Value:
+        """A new tensor as its level has them: what ``zeros_like`` gives inside."""
+        raise NotImplementedError
+
+    def copy(self) -> LevelArray:
+        """The same values in memory of their own."""
+        raise NotImplementedError
+
+    def text(self, write: Callable[[Value], str]) -> str:
+        """As a tensor prints; ``write`` prints the tensors inside."""
+        raise NotImplementedError
+
+
 class Storage:
     """What tensors that share memory have in common: when it was last changed, and who looks at it.
 
     Made on first need (a view, an in-place change, an output kept for backward), so most tensors have none.
     """
 
-    __slots__ = ("base", "mutated", "version", "views")
+    __slots__ = ("base", "mutated", "version", "views", "where")
 
     def __init__(self):
         self.mutated = 0  # tick of the last in-place change
+        self.where: tuple | None = None  # the user's place that made it, when asked for
         self.version = 0  # how many there were
         self.base: weakref.ref | None = None  # the tensor whose views these are
         self.views: list[weakref.ref] = []
@@ -61,13 +113,13 @@ class Node:
 
     __slots__ = ("__weakref__", "attributes", "inputs", "op", "saved", "seq", "shapes", "where")
 
-    op: object  # the Op (or anything with the same backward())
+    op: Any  # the Op (or anything with the same backward())
     inputs: tuple  # parent nodes; None where no gradient is wanted
     saved: tuple | None  # what backward reads; None once freed
     attributes: dict
     seq: int
     shapes: tuple | None  # input shapes where broadcasting has to be undone
-    where: tuple | None  # the user's (file, line, function) that made it, when known
+    where: tuple | None  # the user's (file, line, function, module path) that made it: known in anomaly mode
 
     def name(self) -> str:
         """PyTorch's way to name a node: ``AddBackward0``."""
@@ -76,10 +128,28 @@ class Node:
     @property
     def next_functions(self) -> tuple:
         """The nodes this one passes gradients to, each with its output number."""
-        return tuple((p, 0) for p in self.inputs)
+        return tuple((p, 0) if not hasattr(p, "number") else (p.inputs[0], p.number) for p in self.inputs)
 
     def __repr__(self) -> str:
         return f"<{self.name()}>"
+
+    def __getattr__(self, name: str):
+        """``_saved_self``, ``_saved_other``, ``_saved_result``, ...: what the node keeps, by PyTorch's names."""
+        rules = getattr(object.__getattribute__(self, "op"), "rules", None) if name.startswith("_saved_") else None
+        wanted = {"self": "input", "result": "out"}.get(name[7:], name[7:])
+        for (kind, key), kept in zip(rules.slots if rules else (), self.saved or (), strict=False):
+            if kind == "out" and wanted == "out":
+                return wrap(kept[0], self) if not isinstance(kept[0], tuple) else tuple(wrap(k[0]) for k in kept)
+            if kind == "input" and self.op.inputs[key] == wanted:
+                return kept
+            if kind == "attribute" and key == wanted:
+                return kept
+        raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
+
+    @property
+    def metadata(self) -> dict:
+        """A dictionary for your own notes about this node."""
+        return node_notes.setdefault(self, {})
 
     def register_hook(self, hook: Callable) -> Hook:
         """Call ``hook(grad_inputs, grad_outputs)`` when backward has run this node; it may return new grad_inputs."""
@@ -122,6 +192,7 @@ class Leaf:
 #: Hooks are rare: kept beside the nodes rather than in each.
 node_hooks: weakref.WeakKeyDictionary = weakref.WeakKeyDictionary()
 node_prehooks: weakref.WeakKeyDictionary = weakref.WeakKeyDictionary()
+node_notes: weakref.WeakKeyDictionary = weakref.WeakKeyDictionary()
 tensor_hooks: weakref.WeakKeyDictionary = weakref.WeakKeyDictionary()  # node or leaf -> hooks on the tensor's gradient
 
 
@@ -201,6 +272,10 @@ def storage_of(tensor: Value) -> Storage:
     return storage
 
 
+#: set by anomaly mode: gives the place in the user's program where something happens now
+user_place: Callable[[], tuple | None] | None = None
+
+
 def mark_mutated(tensor: Value) -> None:
     """Say that the tensor's memory was changed in place."""
     storage = tensor._storage
@@ -208,6 +283,8 @@ def mark_mutated(tensor: Value) -> None:
         storage = tensor._storage = Storage()
     storage.mutated = tick()
     storage.version += 1
+    if user_place is not None:
+        storage.where = user_place()
 
 
 def link_view(base: Value, view: Value, op, attributes: dict) -> None:

@@ -12,7 +12,7 @@ from mlkit.core.device import CPU, device
 from mlkit.core.dispatch import ops
 from mlkit.core.errors import ArgumentError, DeviceError, DtypeError, RefusedError, ShapeError, ValueRangeError
 from mlkit.core.rng import Generator, default_generator
-from mlkit.core.value import Leaf, MetaArray, Value, wrap
+from mlkit.core.value import Leaf, LevelArray, MetaArray, Value, wrap
 
 _default_device = CPU
 
@@ -111,6 +111,8 @@ def to_numpy_array(x: Value) -> np.ndarray:
     """The numbers of a tensor as a NumPy array (a copy when it lives on another device)."""
     if x._array.__class__ is MetaArray:
         raise DeviceError("A meta tensor has no data.", f"shape: {tuple(x._array.shape)}")
+    if isinstance(x._array, LevelArray):
+        return to_numpy_array(x._array.settle())
     return backends.for_array(x._array).to_numpy(x._array)
 
 
@@ -166,6 +168,10 @@ def as_tensor(data, dtype=None, device=None):  # noqa: A002
     if isinstance(data, np.ndarray) and _place(device).type == "cpu":
         if dtype is None or dtypes.as_dtype(dtype).numpy == data.dtype:
             return from_numpy(data)
+    if hasattr(data, "__dlpack__") and not isinstance(data, np.ndarray):
+        from mlkit.functional.interop import asarray
+
+        return asarray(data, dtype=dtype, device=device)
     return tensor(data, dtype=dtype, device=device)
 
 
@@ -179,7 +185,7 @@ def from_numpy(array: np.ndarray):
     if not isinstance(array, np.ndarray):
         raise ArgumentError(f"from_numpy: expected a numpy.ndarray, got {type(array).__name__}.")
     dtypes.from_numpy_dtype(array.dtype)
-    return wrap(array)
+    return wrap(np.asarray(array))  # a matrix, a memmap or a recarray as the plain array it is
 
 
 def into(out, fresh: Value) -> Value:
@@ -290,7 +296,13 @@ def _like(input, fill, dtype, place, requires_grad):
         where = device("meta") if array.__class__ is MetaArray else backends.for_array(array).device_of(array)
     else:
         where = device(place)
-    return wants_grad(wrap(full_array(tuple(array.shape), fill, d, where)), requires_grad)
+    out = of_level(input, wrap(full_array(tuple(array.shape), fill, d, where)))
+    return wants_grad(out, requires_grad)
+
+
+def of_level(like: Value, out: Value) -> Value:
+    """A new tensor as the transform sees it that ``like`` is in: under vmap one for each example."""
+    return like._array.like(out) if isinstance(like._array, LevelArray) else out
 
 
 def zeros_like(input, *, dtype=None, device=None, requires_grad=False, layout=None, memory_format=None):  # noqa: A002
@@ -363,54 +375,6 @@ def empty_permuted(  # noqa: A002
         stride[d] = step
         step *= max(size[d], 1)
     return empty_strided(size, tuple(stride), dtype=dtype, device=device, requires_grad=requires_grad)
-
-
-def asarray(obj, *, dtype=None, device=None, copy=None, requires_grad=False):  # noqa: A002
-    """``obj`` as a tensor: shared memory where possible (``copy=None``), never (True), or else an error (False)."""
-    shared = isinstance(obj, (Value, np.ndarray))
-    if isinstance(obj, Value):
-        out = obj.detach() if not requires_grad else obj
-        if dtype is not None or device is not None:
-            out = out.to(dtype=dtype, device=device)
-    elif isinstance(obj, (np.ndarray, np.generic)):
-        out = as_tensor(np.asarray(obj), dtype=dtype, device=device)
-        shared = isinstance(obj, np.ndarray)
-    elif hasattr(obj, "__buffer__") and not isinstance(obj, (list, tuple)):
-        out = frombuffer(obj, dtype=_dtype(dtype))
-        shared = True
-    else:
-        out = tensor(obj, dtype=dtype, device=device)
-    same = shared and (not isinstance(obj, (Value, np.ndarray)) or _same_memory(obj, out))
-    if copy is False and not same:
-        raise ValueRangeError("asarray: can't alias memory of this object, and copy=False.")
-    if copy and same:
-        out = wrap(out._array.copy())
-    return wants_grad(out, requires_grad) if requires_grad and out._node is None else out
-
-
-def _same_memory(obj, out) -> bool:
-    array = obj._array if isinstance(obj, Value) else obj
-    return (
-        isinstance(out._array, np.ndarray) and isinstance(array, np.ndarray) and np.may_share_memory(array, out._array)
-    )
-
-
-def frombuffer(buffer, *, dtype, count: int = -1, offset: int = 0, requires_grad: bool = False):
-    """A vector that shares memory with a Python buffer (bytes, bytearray, array.array, ...)."""
-    d = dtypes.as_dtype(dtype)
-    size = memoryview(buffer).nbytes
-    if not size or not 0 <= offset < size:
-        raise ValueRangeError(f"frombuffer: offset ({offset} bytes) must be within the buffer ({size} bytes).")
-    if count == 0 or count < -1:
-        raise ValueRangeError(f"frombuffer: both buffer length ({size}) and count ({count}) must not be 0.")
-    if (size - offset) % d.itemsize and count < 0:
-        raise ValueRangeError(
-            f"frombuffer: buffer length ({size - offset} bytes) after offset must be a multiple of the element size "
-            f"({d.itemsize})."
-        )
-    if count > 0 and offset + count * d.itemsize > size:
-        raise ValueRangeError(f"frombuffer: requested {count} elements from {offset}, the buffer has {size} bytes.")
-    return wants_grad(wrap(np.frombuffer(buffer, d.numpy, count, offset)), requires_grad)
 
 
 def from_file(filename, shared=None, size: int = 0, *, dtype=None, layout=None, device=None, requires_grad=False):  # noqa: A002

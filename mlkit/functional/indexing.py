@@ -9,7 +9,7 @@ from mlkit.core import dtype as dtypes
 from mlkit.core import inplace
 from mlkit.core.dispatch import ops
 from mlkit.core.errors import ArgumentError, DimensionError, DtypeError, RefusedError, ShapeError, ValueRangeError
-from mlkit.core.value import MetaArray, Value, wrap
+from mlkit.core.value import LevelArray, MetaArray, Value, wrap
 from mlkit.functional.creation import on_device, tensor, to_numpy_array
 from mlkit.ops import REGISTRY
 from mlkit.ops.reduce import canonical_dim
@@ -155,7 +155,8 @@ def setitem(x: Value, index, value) -> None:
     seen, pattern = _basic_part(x, pattern, tensors)
     if value._array.dtype != x._array.dtype:
         value = ops.cast(value, dtype=dtypes.from_numpy_dtype(x._array.dtype))
-    if x._node is None and value._node is None and x._array.__class__ is not MetaArray:
+    strange = any(isinstance(t._array, (MetaArray, LevelArray)) for t in (x, value, *tensors))
+    if x._node is None and value._node is None and not strange:
         m = backends.for_array(x._array).m
         place = m.checked_pattern(seen._array.shape, pattern, [t._array for t in tensors])
         _write_places(seen, place, value)

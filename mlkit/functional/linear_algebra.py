@@ -9,6 +9,7 @@ from collections import namedtuple
 
 import numpy as np
 
+from mlkit.core import backend as backends
 from mlkit.core import dtype as dtypes
 from mlkit.core.dispatch import ops
 from mlkit.core.errors import (
@@ -469,13 +470,13 @@ def ldl_factor(A, *, hermitian: bool = False):
 @takes_out
 def ldl_solve(LD, pivots, B, *, hermitian: bool = False):
     """X with A @ X = B from ``ldl_factor(A)``; differentiable in B."""
-    from mlkit.backends.portable.matrices import ldl_parts
-
     _tensor("ldl_solve", LD=LD, pivots=pivots, B=B)
     check_matrix("ldl_solve", LD._array, square=True, label="LD")
     check_matrix("ldl_solve", B._array, label="B")
     hermitian = hermitian and ops.is_complex(LD)
-    order, L, D = ldl_parts(creation.to_numpy_array(LD), creation.to_numpy_array(pivots), hermitian)
+    order, L, D = backends.load("numpy").m.ldl_parts_(
+        creation.to_numpy_array(LD), creation.to_numpy_array(pivots), hermitian
+    )
     place = ops.device_of(LD)
     L, D = (wrap(creation.on_device(x, place)) for x in (L, D))
     star = _mH(L) if hermitian else _mT(L)

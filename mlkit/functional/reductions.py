@@ -73,7 +73,8 @@ def _extreme(input, dim, keepdim, amax, argmax, elementwise, result):
                 f"input: {tuple(input._array.shape)}",
             )
         return amax(input)
-    indices = argmax(input, dim=dim, keepdim=True)
+    seen = ops.cast(input, dtype=dtypes.uint8) if input._array.dtype == bool else input
+    indices = argmax(seen, dim=dim, keepdim=True)
     if not input._array.ndim:
         return result(ops.clone(input), ops.reshape(indices, shape=()))
     values = ops.gather(input, indices, dim=dim)

@@ -165,7 +165,7 @@ def multigammaln(input, p: int):
     for j in range(p):
         term = ops.lgamma(input - 0.5 * j)
         out = term if out is None else out + term
-    return out + 0.25 * p * (p - 1) * math.log(math.pi)
+    return out + 0.25 * p * (p - 1) * math.log(math.pi)  # type: ignore[operator]
 
 
 mvlgamma = multigammaln

@@ -352,6 +352,20 @@ class logcumsumexp(AlongDim):
             return turned * m.conj(m.exp(input))
         return part(m.gt(g, 0), g) - part(m.lt(g, 0), -g)
 
+    def jvp(m, tangents, input, out, dim):
+        t = tangents[0]
+        if not len(t.shape) or 0 in t.shape:
+            return t
+        if m.is_complex(t):
+            return m.cumsum(m.exp(input) * t, dim=dim) * m.exp(-out)
+
+        def part(wanted, size):
+            low = m.ones_like(size) * LOWEST
+            logs = m.where(wanted, m.log(m.where(wanted, size, m.ones_like(size))), low)
+            return m.exp(m.logcumsumexp(logs + input, dim=dim) - out)
+
+        return part(m.gt(t, 0), t) - part(m.lt(t, 0), -t)
+
 
 @op(samples=[(Sample((3, 4), "positive"), {"dim": 1}), ((2, 3), {"dim": 0})])
 class cumprod(Scan):

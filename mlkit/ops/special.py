@@ -389,7 +389,7 @@ def _draw(name: str, doc: str, arguments: int):
                 return m.draws_(name, key, input)
         else:
 
-            def forward(m, input, other, *, key=REQUIRED):
+            def forward(m, input, other, *, key=REQUIRED):  # type: ignore[misc]
                 return m.draws_(name, key, input, other)
 
     Draw.__doc__ = doc

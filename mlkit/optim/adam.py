@@ -1,13 +1,10 @@
-"""Adam and AdamW."""
+"""Adam."""
 
 from __future__ import annotations
 
-import math
-
 from mlkit.core.errors import ValueRangeError
-from mlkit.core.value import wrap
-from mlkit.functional.creation import tensor
-from mlkit.optim.optimizer import Optimizer, not_negative
+from mlkit.core.value import Value
+from mlkit.optim.optimizer import Optimizer, check_betas, check_fused, check_lr, not_negative, scalar, zeros_like
 
 
 class Adam(Optimizer):
@@ -15,15 +12,21 @@ class Adam(Optimizer):
 
     Args:
         params: parameters or groups of them.
-        lr: learning rate.
+        lr: learning rate, a number or a tensor of one.
         betas: decay of the running means of the gradient and of its square.
         eps: added to the root of the mean square.
         weight_decay: added to the gradient: weight_decay * p (see AdamW for the decoupled form).
-        amsgrad: divide by the largest mean square so far (Reddi et al. 2018).
+        amsgrad: divide by the largest mean square so far (Reddi et al. 2018, arXiv:1904.09237).
         maximize: go up instead of down.
-    """
+        foreach, capturable, fused: how PyTorch would run the step; kept for its files.
+        differentiable: let gradients flow through the step.
+        decoupled_weight_decay: AdamW's form of weight decay.
 
-    decoupled = False
+    >>> import mlkit
+    >>> w = mlkit.tensor([1.0], requires_grad=True)
+    >>> opt = mlkit.optim.Adam([w], lr=0.5); (w * w).sum().backward(); opt.step(); w
+    tensor([0.5000], requires_grad=True)
+    """
 
     def __init__(
         self,
@@ -34,57 +37,60 @@ class Adam(Optimizer):
         weight_decay: float = 0,
         amsgrad: bool = False,
         *,
-        foreach=None,
+        foreach: bool | None = None,
         maximize: bool = False,
         capturable: bool = False,
         differentiable: bool = False,
-        fused=None,
+        fused: bool | None = None,
+        decoupled_weight_decay: bool = False,
     ):
-        not_negative(learning_rate=lr, epsilon_value=eps, weight_decay_value=weight_decay)
-        for i, beta in enumerate(betas):
-            if not 0.0 <= beta < 1.0:
-                raise ValueRangeError(f"Invalid beta parameter at index {i}: {beta}")
-        settings = {"lr": lr, "betas": tuple(betas), "eps": eps, "weight_decay": weight_decay}
-        super().__init__(params, {**settings, "amsgrad": amsgrad, "maximize": maximize})
+        if foreach and not capturable and any(isinstance(x, Value) for x in (lr, *betas)):
+            raise ValueRangeError(
+                "lr or betas as a Tensor is not supported for capturable=False and foreach=True.",
+                hint="Leave foreach out.",
+            )
+        check_lr(lr)
+        not_negative(epsilon_value=eps)
+        check_betas(betas)
+        not_negative(weight_decay_value=weight_decay)
+        if len({isinstance(beta, Value) for beta in betas}) > 1 or not all(
+            isinstance(beta, (float, Value)) for beta in betas
+        ):
+            raise ValueRangeError("betas must be either both floats or both Tensors.")
+        check_fused(fused, foreach, differentiable)
+        defaults = {
+            "lr": lr,
+            "betas": tuple(betas),
+            "eps": eps,
+            "weight_decay": weight_decay,
+            "amsgrad": amsgrad,
+            "maximize": maximize,
+            "foreach": foreach,
+            "capturable": capturable,
+            "differentiable": differentiable,
+            "fused": fused,
+            "decoupled_weight_decay": decoupled_weight_decay,
+        }
+        super().__init__(params, defaults)
 
-    def update(self, group, p, g, state) -> None:
-        array = p._array
-        if not state:
-            state["step"] = tensor(0.0)
-            state["exp_avg"] = wrap(g * 0)
-            state["exp_avg_sq"] = wrap((g * g.conj()).real * 0 if g.dtype.kind == "c" else g * 0)
-            if group["amsgrad"]:
-                state["max_exp_avg_sq"] = wrap(state["exp_avg_sq"]._array.copy())
-        state["step"]._array += 1
-        step = float(state["step"]._array)
-        beta1, beta2 = group["betas"]
-        if group["weight_decay"]:
-            if self.decoupled:
-                array *= 1 - group["lr"] * group["weight_decay"]
-            else:
-                g = g + group["weight_decay"] * array
-        mean, square = state["exp_avg"]._array, state["exp_avg_sq"]._array
-        mean += (g - mean) * (1 - beta1)
-        square *= beta2
-        square += (1 - beta2) * (g * g if g.dtype.kind != "c" else (g * g.conj()).real)
+    def start(self, group, p):
+        state = {"step": scalar(0.0, group, p), "exp_avg": zeros_like(p), "exp_avg_sq": zeros_like(p)}
         if group["amsgrad"]:
-            largest = state["max_exp_avg_sq"]._array
-            largest[...] = largest.clip(min=square)
-            square = largest
-        root = square**0.5
-        root /= math.sqrt(1 - beta2**step)
-        root += group["eps"]
-        array -= (group["lr"] / (1 - beta1**step)) * mean / root
+            state["max_exp_avg_sq"] = zeros_like(p)
+        return state
 
-
-class AdamW(Adam):
-    """Adam with weight decay apart from the gradient: p *= 1 - lr * weight_decay first.
-
-    Loshchilov & Hutter 2017, "Decoupled weight decay regularization", arXiv:1711.05101. Arguments as in Adam;
-    ``weight_decay`` is 0.01 unless given.
-    """
-
-    decoupled = True
-
-    def __init__(self, params, lr: float = 1e-3, betas=(0.9, 0.999), eps=1e-8, weight_decay=1e-2, amsgrad=False, **how):
-        super().__init__(params, lr, betas, eps, weight_decay, amsgrad, **how)
+    def update(self, m, group, p, g, step, exp_avg, exp_avg_sq, max_exp_avg_sq=None):
+        lr, (beta1, beta2) = group["lr"], group["betas"]
+        if group["weight_decay"] != 0:
+            if group["decoupled_weight_decay"]:
+                p *= 1 - lr * group["weight_decay"]
+            else:
+                g = g + group["weight_decay"] * p
+        exp_avg += (g - exp_avg) * (1 - beta1)
+        exp_avg_sq *= beta2
+        exp_avg_sq += (1 - beta2) * g * g
+        if group["amsgrad"]:
+            max_exp_avg_sq[...] = m.maximum(1 * max_exp_avg_sq, exp_avg_sq)  # 1 *: backward keeps what was
+            exp_avg_sq = max_exp_avg_sq
+        root = m.sqrt(exp_avg_sq) / (1 - beta2**step) ** 0.5 + group["eps"]
+        p -= (lr / (1 - beta1**step)) * exp_avg / root

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from mlkit.core.errors import ValueRangeError
-from mlkit.core.value import wrap
-from mlkit.optim.optimizer import Optimizer, not_negative
+from mlkit.optim.optimizer import Optimizer, check_fused, check_lr, not_negative
 
 
 class SGD(Optimizer):
@@ -20,6 +19,8 @@ class SGD(Optimizer):
         weight_decay: added to the gradient: weight_decay * p.
         nesterov: look ahead along the momentum.
         maximize: go up instead of down.
+        foreach, fused: how PyTorch would run the step; kept for its files.
+        differentiable: let gradients flow through the step.
 
     >>> import mlkit
     >>> w = mlkit.tensor([1.0], requires_grad=True)
@@ -37,28 +38,40 @@ class SGD(Optimizer):
         nesterov: bool = False,
         *,
         maximize: bool = False,
-        foreach=None,
+        foreach: bool | None = None,
         differentiable: bool = False,
-        fused=None,
+        fused: bool | None = None,
     ):
-        not_negative(learning_rate=lr, momentum=momentum, weight_decay=weight_decay)
+        check_lr(lr)
+        not_negative(momentum_value=momentum, weight_decay_value=weight_decay)
         if nesterov and (momentum <= 0 or dampening != 0):
-            raise ValueRangeError("Nesterov momentum requires a momentum and zero dampening")
-        settings = {"lr": lr, "momentum": momentum, "dampening": dampening, "weight_decay": weight_decay}
-        super().__init__(params, {**settings, "nesterov": nesterov, "maximize": maximize})
+            raise ValueRangeError("Nesterov momentum requires a momentum and zero dampening.")
+        check_fused(fused, foreach, differentiable)
+        defaults = {
+            "lr": lr,
+            "momentum": momentum,
+            "dampening": dampening,
+            "weight_decay": weight_decay,
+            "nesterov": nesterov,
+            "maximize": maximize,
+            "foreach": foreach,
+            "differentiable": differentiable,
+            "fused": fused,
+        }
+        super().__init__(params, defaults)
 
-    def update(self, group, p, g, state) -> None:
-        array = p._array
-        if group["weight_decay"]:
-            g = g + group["weight_decay"] * array
-        if group["momentum"]:
-            buffer = state.get("momentum_buffer")
-            if buffer is None:
-                state["momentum_buffer"] = wrap(g.copy())
-                b = state["momentum_buffer"]._array
+    def update(self, m, group, p, g, momentum_buffer=None):
+        momentum = group["momentum"]
+        fresh = None
+        if group["weight_decay"] != 0:
+            g = g + group["weight_decay"] * p
+        if momentum != 0:
+            if momentum_buffer is None:  # it starts as the first gradient, undampened
+                momentum_buffer = 1 * g
+                fresh = {"momentum_buffer": momentum_buffer}
             else:
-                b = buffer._array
-                b *= group["momentum"]
-                b += g if group["dampening"] == 0 else (1 - group["dampening"]) * g
-            g = g + group["momentum"] * b if group["nesterov"] else b
-        array -= group["lr"] * g
+                momentum_buffer *= momentum
+                momentum_buffer += g if group["dampening"] == 0 else (1 - group["dampening"]) * g
+            g = g + momentum * momentum_buffer if group["nesterov"] else momentum_buffer
+        p -= group["lr"] * g
+        return fresh

@@ -8,7 +8,12 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-NEEDS = {"mlkit.backends.cupy": "cupy", "mlkit.plot": "matplotlib", "mlkit_widgets": "anywidget"}
+NEEDS = {
+    "mlkit.backends.cupy": "cupy",
+    "mlkit.plot": "matplotlib",
+    "mlkit_widgets": "anywidget",
+    "mlkit.utils.einops": "einops",
+}
 
 
 def modules() -> list[str]:

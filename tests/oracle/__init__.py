@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from functools import cache
 from pathlib import Path
 
@@ -10,8 +11,28 @@ import numpy as np
 
 @cache
 def _kept() -> dict[str, np.ndarray]:
-    with np.load(Path(__file__).with_name("torch.npz")) as kept:
-        return dict(kept)
+    found: dict[str, np.ndarray] = {}
+    for path in sorted(Path(__file__).parent.glob("torch*.npz")):
+        with np.load(path) as kept:
+            found.update(unpack(kept) if "index" in kept else kept)
+    return found
+
+
+def pack(arrays: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """Many small arrays as two, for a file without thousands of entries: their bytes, and what is where."""
+    index = [[key, a.dtype.str, a.shape] for key, a in arrays.items()]
+    data = b"".join(np.ascontiguousarray(a).tobytes() for a in arrays.values())
+    return {"index": np.array(json.dumps(index)), "bytes": np.frombuffer(data, np.uint8)}
+
+
+def unpack(kept) -> dict[str, np.ndarray]:
+    """The arrays that ``pack`` put together."""
+    data, place, found = kept["bytes"].tobytes(), 0, {}
+    for key, dtype, shape in json.loads(kept["index"].item()):
+        count = int(np.prod(shape))
+        found[key] = np.frombuffer(data, dtype, count, place).reshape(shape)
+        place += count * np.dtype(dtype).itemsize
+    return found
 
 
 def expected(prefix: str) -> dict[str, np.ndarray]:

@@ -10,10 +10,52 @@ from mlkit.backends.numpy import blas, special
 from mlkit.backends.portable.reader import Reader
 from mlkit.core.backend import Backend
 from mlkit.core.device import CPU
+from mlkit.ops import REGISTRY
+
+
+#: ops that move numbers without computing, or that say themselves what dtype comes out
+AS_THEY_ARE = {"cast", "clone", "to_device", "where", "cat", "flip", "index_put", "view_write", "getitem"}
+
+
+def in_single_precision(kernel):
+    """``kernel`` computing float16 and bfloat16 in float32, its results rounded once, as PyTorch's kernels do.
+
+    NumPy itself would round after every operation, sum in the low precision, and promote bfloat16 with Python numbers.
+    """
+
+    def run(first, *rest, **attributes):
+        for x in first if first.__class__ is list else (first, *rest):
+            if x.__class__ is np.ndarray and x.itemsize == 2 and x.dtype.kind in "fV":
+                low = x.dtype
+                break
+        else:
+            return kernel(first, *rest, **attributes)
+        first = [widened(x) for x in first] if first.__class__ is list else widened(first)
+        out = kernel(first, *map(widened, rest), **attributes)
+        return tuple(narrowed(y, low) for y in out) if out.__class__ is tuple else narrowed(out, low)
+
+    return run
+
+
+def widened(x):
+    low = x.__class__ is np.ndarray and x.itemsize == 2 and x.dtype.kind in "fV"
+    return x.astype(np.float32) if low else x
+
+
+def narrowed(y, low):
+    return np.asarray(y).astype(low) if getattr(y, "dtype", None) == np.float32 else y
 
 
 class NumpyReader(Reader):
-    """What NumPy itself lacks: the random stream and the error functions."""
+    """What NumPy itself lacks: low precisions, the random stream and the error functions."""
+
+    def __getattr__(self, name: str):
+        kernel = super().__getattr__(name)
+        op = REGISTRY[name]
+        if op.inputs and not (op.view or op.ufunc or name in AS_THEY_ARE):
+            kernel = in_single_precision(kernel)
+            setattr(self, name, kernel)
+        return kernel
 
     def errstate(self):
         return np.errstate(all="ignore")

@@ -524,6 +524,9 @@ class Reader:
     def matrix_exp_(self, a):
         return matrices.matrix_exp(self.xp, a)
 
+    def ldl_parts_(self, ld, pivots, hermitian):
+        return matrices.ldl_parts(ld, pivots, hermitian)
+
     def ldl_factor_(self, a, hermitian):
         hermitian = hermitian and a.dtype.kind == "c"
         return tuple(self.xp.asarray(x) for x in matrices.ldl_factor(self.to_numpy_(a), hermitian))

@@ -378,7 +378,10 @@ def _fraction(m, a, x, slope: bool):
         dchange = dd * c + d * dc
         dh = dh * change + h * dchange
         h = h * change
-        if not (xp.abs(change - 1) > 1e-16).any() or (k > 60 and not (xp.abs(change - 1) > 4e-16).any()):
+        off = xp.abs(change - 1)
+        if slope:  # the slope settles later than the value
+            off = off + 0.01 * xp.abs(dchange)
+        if not (off > 1e-16).any() or (k > 60 and not (off > 4e-16).any()):
             break
     prefix = _gamma_prefix(m, a, x) * a
     Q = prefix * h

@@ -58,3 +58,6 @@ def manual_seed(seed: int) -> None:
 
 
 manual_seed_all = manual_seed
+
+
+from mlkit.cuda import amp  # noqa: E402 - PyTorch's path: mlkit.cuda.amp.autocast

@@ -1,0 +1,35 @@
+"""Where in the user's program something happens: the innermost frame outside mlkit."""
+
+from __future__ import annotations
+
+import linecache
+import os
+import sys
+
+_LIBRARY = os.path.dirname(os.path.dirname(os.path.abspath(__file__))) + os.sep
+
+
+def user_frame():
+    """The innermost frame outside mlkit: where the user's program called it. None when there is none."""
+    frame = sys._getframe(1)
+    while frame is not None:
+        filename = frame.f_code.co_filename
+        if not filename.startswith((_LIBRARY, "<mlkit")):
+            return frame
+        frame = frame.f_back
+    return None
+
+
+def user_place() -> tuple[str, int, str] | None:
+    """(file, line, function) of the user's program now."""
+    frame = user_frame()
+    return None if frame is None else (frame.f_code.co_filename, frame.f_lineno, frame.f_code.co_name)
+
+
+def place_text(place: tuple) -> str:
+    """``train.py:12 in step: loss = criterion(y, t)``, with the module path when the place knows one."""
+    filename, line, function = place[:3]
+    code = linecache.getline(filename, line).strip()
+    text = f"{os.path.basename(filename)}:{line} in {function}" + (f": {code}" if code else "")
+    module = place[3] if len(place) > 3 else ""
+    return text + (f"  (module {module})" if module else "")
