@@ -87,6 +87,7 @@ from mlkit.functional.arithmetic import (  # noqa: E402
     isposinf,
     isreal,
     ldexp,
+    lerp,
     logaddexp2,
     polar,
     positive,
@@ -104,10 +105,8 @@ from mlkit.functional.copies import COPIES as _COPIES  # noqa: E402
 from mlkit.functional.creation import (  # noqa: E402
     arange,
     as_tensor,
-    bartlett_window,
     bernoulli,
     binomial,
-    blackman_window,
     empty,
     empty_like,
     empty_permuted,
@@ -119,10 +118,7 @@ from mlkit.functional.creation import (  # noqa: E402
     full_like,
     get_default_device,
     get_rng_state,
-    hamming_window,
-    hann_window,
     initial_seed,
-    kaiser_window,
     linspace,
     logspace,
     manual_seed,
@@ -325,6 +321,13 @@ from mlkit.functional.statistics import (  # noqa: E402
     trapezoid,
     vander,
 )
+from mlkit.functional.windows import (  # noqa: E402
+    bartlett_window,
+    blackman_window,
+    hamming_window,
+    hann_window,
+    kaiser_window,
+)
 
 __version__ = "0.1.0"
 
@@ -343,12 +346,12 @@ newaxis = None
 for _name in (
     "abs acos acosh all amax amin angle any argmax argmin asin asinh atan atan2 atanh bitwise_and bitwise_left_shift "
     "bitwise_not bitwise_or bitwise_right_shift bitwise_xor ceil clone conj copysign cos cosh eq erf erfc exp exp2 "
-    "expm1 floor floor_divide fmax fmin fmod frac gcd ge gt hypot imag isfinite isinf isnan lcm le lerp log log10 log1p "
+    "expm1 floor floor_divide fmax fmin fmod frac gcd ge gt hypot imag isfinite isinf isnan lcm le log log10 log1p "
     "log2 logaddexp logical_and logical_not logical_or logical_xor logsumexp lt matmul maximum minimum mul nan_to_num ne "
     "neg nextafter real reciprocal relu remainder rsqrt sgn sigmoid sign signbit sin sinc sinh sqrt tan tanh trunc"
 ).split():
     globals()[_name] = getattr(_ops, _name)
-globals().update({name: copied for name, copied in _COPIES.items() if name != "narrow_copy"})
+globals().update({name: _public(copied) for name, copied in _COPIES.items()})
 
 # Functions that take ``out=`` and NumPy's argument names as well.
 for _name in (
@@ -360,9 +363,9 @@ for _name in (
     "index_add index_copy index_reduce index_select inner isin isneginf isposinf kron kthvalue lcm ldexp le lerp log log10 "
     "log1p log2 logaddexp logaddexp2 logcumsumexp logical_and logical_not logical_or logical_xor logit logsumexp lt "
     "masked_select matmul max maximum mean median min minimum mm mode msort mul mv nan_to_num nanmean nanmedian "
-    "nanquantile nansum ne neg nextafter nonzero nonzero_static norm outer polar pow prod quantile rad2deg reciprocal "
+    "nanquantile nansum ne neg nextafter narrow_copy nonzero nonzero_static norm outer polar pow prod quantile rad2deg reciprocal "
     "remainder renorm round rsqrt scatter scatter_add scatter_reduce searchsorted sgn sigmoid sign signbit sin sinc sinh "
-    "sort sqrt square squeeze stack std std_mean sub sum take take_along_dim tan tanh tensordot topk tril triu trunc "
+    "sort sqrt square squeeze stack std slice_scatter std_mean sub sum take take_along_dim tan tanh tensordot topk tril triu trunc "
     "unsqueeze var var_mean vdot vstack where xlogy"
 ).split():
     if _name in globals():
@@ -421,7 +424,10 @@ del _d, _word, _name, _alias, _pair
 
 #: loaded on first use: name here -> module, and the attribute in it (None: the module itself)
 _LAZY = {
-    **{name: (f"mlkit.{name}", None) for name in "nn optim autograd data train observe display plot io utils".split()},
+    **{
+        name: (f"mlkit.{name}", None)
+        for name in "nn optim autograd data train observe display plot io utils testing".split()
+    },
     **{name: (f"mlkit.{name}", None) for name in "cuda backends widgets compiler array_api func".split()},
     **{name: (f"mlkit.{name}", None) for name in "linalg fft special distributions".split()},
     **{

@@ -21,9 +21,13 @@ _ABSENT = (
     ),
     (
         "Quantised tensors",
-        r"quantize_.*|quantized_.*|q_(scale|zero_point|per_channel_.*)|qscheme|q?u?int[1-7]|q(u?int)(8|32|4x2|2x4)|"
+        r"quantize_.*|quantized_.*|q_(scale|zero_point|per_channel_.*)|qscheme|q(u?int)(8|32|4x2|2x4)|"
         r"dequantize|int_repr|fake_quantize_.*|choose_qparams_.*|fused_moving_avg_obs_fake_quant|fbgemm_.*|"
-        r"Q?U?Int(8|32|4x2|2x4)Storage|empty_quantized|per_(tensor|channel)_.*|bit|bits\d.*|float[48]_e.*|complex32|chalf",
+        r"Q?U?Int(8|32|4x2|2x4)Storage|empty_quantized|per_(tensor|channel)_.*",
+    ),
+    (
+        "Element types that NumPy and CuPy cannot compute with (complex32, float8 and what is below a byte)",
+        r"u?int[1-7]|bit|bits\d.*|float[48]_e.*|complex32|chalf",
     ),
     ("Nested tensors", r"nested|nested_tensor|jagged|to_padded_tensor"),
     (

@@ -22,7 +22,7 @@ from mlkit.core import backend as backends
 from mlkit.core import dtype as dtypes
 from mlkit.core import events, value
 from mlkit.core.device import device
-from mlkit.core.errors import ArgumentError, DeviceError, DtypeError, MlkitError
+from mlkit.core.errors import ArgumentError, DeviceError, DtypeError, MlkitError, UnsupportedDtype
 from mlkit.core.value import LevelArray, MetaArray, Node, Storage, Value, link_view, tensor_types, tick, wrap
 from mlkit.ops.registry import REGISTRY, REQUIRED, Elementwise, Op, unbroadcast
 
@@ -106,8 +106,12 @@ def execute(op: Op, tensors: tuple, attributes: dict):
             if t.__class__ in value.own_ways:
                 return value.own_ways[t.__class__](op, operands, attributes)
             operands[i] = operand(op, i, t)
+    if op.refuses_any:
+        refuse(op, operands, op.refuses_any)
     if op.promotion is not None:
         promote(op, operands)
+    if op.refuses:
+        refuse(op, [t for t in operands if isinstance(t, Value)], op.refuses)
     arrays = [t._array if isinstance(t, Value) else t for t in operands]
     for x in arrays:
         if isinstance(x, LevelArray):  # it outlived the vmap or the dual level that made it
@@ -226,6 +230,23 @@ def different_dtypes(op: Op, operands: list) -> DtypeError:
         "\n".join(rows),
         "Convert one: input.float(), or the model with model.double().",
     )
+
+
+def refuse(op: Op, operands: list, kinds: str) -> None:
+    """Raise UnsupportedDtype when an operand is of one of those kinds."""
+    for t in operands:
+        if isinstance(t, Value):
+            kind = t._array.dtype.kind
+        elif t is None:
+            continue
+        else:
+            kind = "bifc"[dtypes.scalar_category(t)]
+        if kind in kinds:
+            name = str(t.dtype) if isinstance(t, Value) else type(t).__name__
+            raise UnsupportedDtype(
+                f"{op.name}: not implemented for {name}.",
+                hint="Convert first: x.float(), x.long()." + (" Or use ~x and logical_xor." if kind == "b" else ""),
+            )
 
 
 def explain(op: Op, arrays: list, attributes: dict, error: Exception) -> None:
@@ -494,6 +515,7 @@ def _binary(op: Op, kernel: Callable) -> Callable | None:
     if not (swapped or none):
         return None
     differentiable = op.differentiable
+    picky = bool(op.refuses or op.refuses_any)  # then only the types that no op refuses go this way
 
     def entry(input, other):
         if _busy:
@@ -505,7 +527,12 @@ def _binary(op: Op, kernel: Callable) -> Callable | None:
             a = input._node
             if other.__class__ in tensor_types:
                 y = other._array
-                if y.__class__ is not _ndarray or x.dtype is not y.dtype:
+                if (
+                    y.__class__ is not _ndarray
+                    or x.dtype is not y.dtype
+                    or picky
+                    and not (x.dtype is _F32 or x.dtype is _F64)
+                ):
                     return apply(op, (input, other), _EMPTY)
                 b = other._node
                 dimensioned = True
@@ -603,7 +630,8 @@ def make_entry(op: Op) -> Callable:
     """The public callable of ``op``."""
     entry = None
     library = backends.load("numpy")
-    if isinstance(op, Elementwise) and not op.attributes and not op.view and _plan(op) is not None:
+    takes_floats = "f" not in op.refuses
+    if isinstance(op, Elementwise) and takes_floats and not op.attributes and not op.view and _plan(op) is not None:
         kernel = library.kernel(op)
         if len(op.inputs) == 1 and op.name not in ("abs", "real", "imag", "angle"):
             entry = _unary(op, kernel)

@@ -239,7 +239,8 @@ def result_dtype(dimensioned: dtype | None, zero_dim: dtype | None, scalar: int 
         if result is None:
             result = zero_dim
         elif zero_dim.category > result.category:
-            result = promote_types(result, zero_dim)
+            both_smooth = zero_dim.category == _COMPLEX and result.category == _FLOAT
+            result = result.to_complex() if both_smooth else promote_types(result, zero_dim)
     if scalar is not None:
         if result is None:
             result = scalar_dtype(scalar)

@@ -50,6 +50,14 @@ class ArgumentError(MlkitError, TypeError):
     """An argument of the wrong kind."""
 
 
+class RefusedError(MlkitError, RuntimeError):
+    """An argument that the operation refuses, where PyTorch raises RuntimeError."""
+
+
+class UnsupportedDtype(DtypeError, NotImplementedError):
+    """An element type for which there is no such operation, where PyTorch raises NotImplementedError."""
+
+
 class ValueRangeError(MlkitError, ValueError):
     """An argument of the right kind with a value that cannot work."""
 

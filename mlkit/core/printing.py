@@ -66,8 +66,6 @@ def _formatter(values: np.ndarray):
     if finite.size:
         top, bottom = float(size.max()), float(size.min())
         scientific = top / bottom > 1000 or top > 1e8 or (not whole and bottom < 1e-4)
-        if whole:
-            scientific = top / bottom > 1000 and top > 1e8 or top > 1e8
     if options.sci_mode is not None:
         scientific = options.sci_mode
 
@@ -78,7 +76,7 @@ def _formatter(values: np.ndarray):
             return f"{v:.{digits}e}"
         return f"{v:.0f}." if whole else f"{v:.{digits}f}"
 
-    width = max((len(write(v)) for v in wide.reshape(-1).tolist()), default=1)
+    width = max((len(write(v)) for v in finite.tolist()), default=1)  # zeros, NaN and infinities do not count
     return lambda v: write(float(v)).rjust(width)
 
 

@@ -16,7 +16,15 @@ from mlkit.core import backend as backends
 from mlkit.core import dtype as dtypes
 from mlkit.core.device import META, device
 from mlkit.core.dispatch import Output, ops, state
-from mlkit.core.errors import ArgumentError, DeviceError, DtypeError, GradientError, ShapeError, ValueRangeError
+from mlkit.core.errors import (
+    ArgumentError,
+    DeviceError,
+    DtypeError,
+    GradientError,
+    RefusedError,
+    ShapeError,
+    ValueRangeError,
+)
 from mlkit.core.layout import layout, strided
 from mlkit.core.printing import tensor_text
 from mlkit.core.size import Size
@@ -872,7 +880,7 @@ class Tensor(Value):
     minimum = ops.minimum
     fmax = ops.fmax
     fmin = ops.fmin
-    lerp = ops.lerp
+    lerp = arithmetic.lerp
     addcmul = arithmetic.addcmul
     addcdiv = arithmetic.addcdiv
     logaddexp = ops.logaddexp
@@ -1101,14 +1109,14 @@ class Tensor(Value):
     def cauchy_(self, median=0, sigma=1, *, generator=None):
         """Fill with numbers from a Cauchy distribution."""
         if sigma <= 0:
-            raise DtypeError(f"cauchy_ expects sigma > 0.0, but found sigma={sigma}.")
+            raise RefusedError(f"cauchy_ expects sigma > 0.0, but found sigma={sigma}.")
         u = _fresh_uniform(self, "cauchy_", generator)
         return inplace.assign(self, ops.tan((u - 0.5) * 3.141592653589793) * sigma + median, "cauchy_")
 
     def log_normal_(self, mean=1, std=2, *, generator=None):
         """Fill with numbers whose logarithm is normal with that mean and standard deviation."""
         if std <= 0:
-            raise DtypeError(f"log_normal_ expects std > 0.0, but found std={std}.")
+            raise RefusedError(f"log_normal_ expects std > 0.0, but found std={std}.")
         _floating(self, "log_normal_")
         fresh = creation.randn(tuple(self.shape), generator=generator, dtype=self.dtype, device=self.device)
         return inplace.assign(self, ops.exp(fresh * std + mean), "log_normal_")
@@ -1116,7 +1124,7 @@ class Tensor(Value):
     def geometric_(self, p, *, generator=None):
         """Fill with the number of trials until the first success, each with probability p: 1, 2, ..."""
         if not 0 < p < 1:
-            raise DtypeError(f"geometric_ expects p to be in (0, 1), but got p={p}.")
+            raise RefusedError(f"geometric_ expects p to be in (0, 1), but got p={p}.")
         u = creation.rand(tuple(self.shape), generator=generator, dtype=dtypes.float64, device=self.device)
         fresh = ops.ceil(ops.log1p(-u) / math.log1p(-p))
         return inplace.assign(self, ops.clamp(fresh, min=1), "geometric_")
@@ -1125,9 +1133,9 @@ class Tensor(Value):
         """Set the main diagonal (of a matrix, or of a cube of equal sides); ``wrap`` goes on in tall matrices."""
         rank, shape = self._array.ndim, self.shape
         if rank < 2:
-            raise DtypeError("dimensions must larger than 1.")
+            raise RefusedError("dimensions must larger than 1.")
         if rank > 2 and len(set(shape)) > 1:
-            raise DtypeError("all dimensions of input must be of equal length.")
+            raise RefusedError("all dimensions of input must be of equal length.")
         steps = self.stride()
         height, width = shape[0], shape[1]
         count = min(shape)

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import builtins
-from collections import namedtuple
 
 from mlkit.core import dtype as dtypes
 from mlkit.core.dispatch import ops
-from mlkit.core.errors import ArgumentError, DtypeError, ValueRangeError
+from mlkit.core.errors import ArgumentError, DtypeError, RefusedError, UnsupportedDtype
 from mlkit.core.value import Value
+from mlkit.functional.results import named_result
 
-frexp_result = namedtuple("frexp", ("mantissa", "exponent"))
+frexp_result = named_result("frexp", ("mantissa", "exponent"))
 
 
 def add(input, other, *, alpha=1):
@@ -41,7 +41,7 @@ def div(input, other, *, rounding_mode: str | None = None):
         return ops.floor_divide(input, other)
     if rounding_mode == "trunc":
         return ops.trunc_divide(input, other)
-    raise ValueRangeError(f"div: rounding_mode must be None, 'trunc' or 'floor', got {rounding_mode!r}.")
+    raise RefusedError(f"div: rounding_mode must be None, 'trunc' or 'floor', got {rounding_mode!r}.")
 
 
 def pow(input, exponent):  # noqa: A001
@@ -65,14 +65,14 @@ def pow(input, exponent):  # noqa: A001
     if target is not d:
         input = ops.cast(input, dtype=target)
     elif d.category < 2 and exponent < 0:
-        raise ValueRangeError("Integers to negative integer powers are not allowed.", hint="Use x.float() ** exponent.")
+        raise RefusedError("Integers to negative integer powers are not allowed.", hint="Use x.float() ** exponent.")
     return ops.pow_scalar(input, exponent=exponent)
 
 
 def clamp(input, min=None, max=None):  # noqa: A002
     """input bounded below by min and above by max: numbers or tensors, at least one of them."""
     if min is None and max is None:
-        raise ValueRangeError("clamp: at least one of 'min' or 'max' must not be None.")
+        raise RefusedError("clamp: at least one of 'min' or 'max' must not be None.")
     if isinstance(min, Value) or isinstance(max, Value):
         if min is not None:
             input = ops.maximum(input, min)
@@ -123,20 +123,48 @@ def round(input, *, decimals: int = 0):  # noqa: A001
     return ops.div(ops.round(ops.mul(input, scale)), scale)
 
 
+def _tensors(name: str, **given) -> None:
+    for label, x in given.items():
+        if not isinstance(x, Value):
+            raise ArgumentError(f"{name}(): argument '{label}' must be Tensor, not {type(x).__name__}.")
+
+
+def lerp(input, end, weight):
+    """input + weight * (end - input); ``weight`` a number or a tensor.
+
+    >>> import mlkit
+    >>> mlkit.lerp(mlkit.tensor([0.0, 10.0]), mlkit.tensor([1.0, 20.0]), 0.5)
+    tensor([ 0.5000, 15.0000])
+    """
+    _tensors("lerp", input=input, end=end)
+    for x in (end, weight):
+        if isinstance(x, Value) and x._array.dtype != input._array.dtype:
+            raise DtypeError(f"expected dtype {input.dtype} for `end` and `weight` but got dtype {x.dtype}.")
+    if _whole(input):
+        raise UnsupportedDtype(f"lerp: not implemented for {input.dtype}.")
+    return ops.lerp(input, end, weight)
+
+
 def addcmul(input, tensor1, tensor2, *, value=1):
     """input + value * tensor1 * tensor2."""
+    _tensors("addcmul", input=input, tensor1=tensor1, tensor2=tensor2)
+    if all(x._array.dtype == bool for x in (input, tensor1, tensor2)):
+        raise UnsupportedDtype("addcmul: not implemented for bool.")
     return add(input, ops.mul(tensor1, tensor2), alpha=value)
 
 
 def addcdiv(input, tensor1, tensor2, *, value=1):
     """input + value * tensor1 / tensor2."""
+    _tensors("addcdiv", input=input, tensor1=tensor1, tensor2=tensor2)
+    if all(_whole(x) for x in (tensor1, tensor2)):
+        raise DtypeError("Integer division with addcdiv is no longer supported.", hint="Convert first: x.float().")
     return add(input, ops.div(tensor1, tensor2), alpha=value)
 
 
 def isclose(input, other, rtol: float = 1e-05, atol: float = 1e-08, equal_nan: bool = False):
     """True where |input - other| <= atol + rtol * |other|."""
     if rtol < 0 or atol < 0:
-        raise DtypeError(f"rtol and atol must be greater than or equal to zero, but got {rtol} and {atol}.")
+        raise RefusedError(f"rtol and atol must be greater than or equal to zero, but got {rtol} and {atol}.")
     if input._array.dtype != other._array.dtype:
         raise DtypeError(f"{input.dtype} did not match {other.dtype}.")
     if input._array.dtype == bool:
@@ -209,8 +237,6 @@ def result_type(tensor1, tensor2):
 def can_cast(from_, to) -> bool:
     """Whether values of one dtype may be written into the other (complex -> float, float -> int, x -> bool: no)."""
     a, b = dtypes.as_dtype(from_), dtypes.as_dtype(to)
-    if a.category == 1 and b.category == 1:
-        return a.is_signed <= b.is_signed
     return a.category <= b.category
 
 
@@ -289,6 +315,12 @@ def ldexp(input, other):
     >>> mlkit.ldexp(mlkit.tensor([1.0]), mlkit.tensor([3]))
     tensor([8.])
     """
+    _tensors("ldexp", input=input, other=other)
+    if _whole(other):
+        d = dtypes.from_numpy_dtype(input._array.dtype)
+        if other._array.dtype == bool and d.is_floating_point:
+            raise UnsupportedDtype("ldexp: not implemented for bool exponents.")
+        other = ops.cast(other, dtype=d if d.category >= 2 else dtypes.get_default_dtype())
     return ops.mul(input, pow(2.0, other))
 
 

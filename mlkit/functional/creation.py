@@ -11,7 +11,7 @@ from mlkit.core import backend as backends
 from mlkit.core import dtype as dtypes
 from mlkit.core.device import CPU, device
 from mlkit.core.dispatch import ops
-from mlkit.core.errors import ArgumentError, DeviceError, DtypeError, ShapeError, ValueRangeError
+from mlkit.core.errors import ArgumentError, DeviceError, DtypeError, RefusedError, ShapeError, ValueRangeError
 from mlkit.core.rng import Generator, default_generator
 from mlkit.core.value import Leaf, LevelArray, MetaArray, Value, wrap
 
@@ -36,7 +36,7 @@ def _place(place) -> device:
 def wants_grad(out: Value, requires_grad: bool) -> Value:
     if requires_grad:
         if out._array.dtype.kind not in "fcV":
-            raise ArgumentError(
+            raise DtypeError(
                 "Only Tensors of floating point and complex dtype can require gradients.",
                 f"dtype: {dtypes.from_numpy_dtype(out._array.dtype)}",
                 "Convert first, for example x.float().",
@@ -117,6 +117,10 @@ def to_numpy_array(x: Value) -> np.ndarray:
     return backends.for_array(x._array).to_numpy(x._array)
 
 
+class NoNumbers(ArgumentError, ValueError, RuntimeError):
+    """Data that holds no numbers: PyTorch raises one of the three, by what it is."""
+
+
 def tensor(data, *, dtype=None, device=None, requires_grad: bool = False, pin_memory: bool = False, names=None):  # noqa: A002
     """A new tensor with a copy of ``data``: numbers, nested lists, NumPy arrays.
 
@@ -143,7 +147,7 @@ def tensor(data, *, dtype=None, device=None, requires_grad: bool = False, pin_me
             raise
         raise ValueRangeError(f"tensor: cannot make numbers of {type(data).__name__}.", str(error)) from None
     if array.dtype.kind not in "biufcV":
-        raise ArgumentError(
+        raise NoNumbers(
             f"tensor: expected numbers, got {array.dtype} from {type(data).__name__}.",
             hint="Strings and objects need an encoding first: for example a dictionary from words to integers.",
         )
@@ -426,73 +430,6 @@ def triu_indices(row: int, col: int, offset: int = 0, *, dtype=None, device="cpu
     return _triangle_indices("triu_indices", row, col, offset, dtype, device, layout)
 
 
-# --- windows ---------------------------------------------------------------------------------------------------------------
-
-
-def _window(name, length, periodic, dtype, place, requires_grad, make):
-    if length < 0:
-        raise ShapeError(f"{name} requires non-negative window_length, got window_length={length}.")
-    d = _dtype(dtype)
-    if not d.is_floating_point:
-        raise DtypeError(f"{name} expects floating point dtypes, got: {d}.")
-    if length == 1:
-        array = np.ones(1)
-    elif length == 0:
-        array = np.zeros(0)
-    else:
-        array = make(length + 1)[:-1] if periodic else make(length)
-    return wants_grad(wrap(on_device(array.astype(d.numpy), _place(place))), requires_grad)
-
-
-def hann_window(window_length: int, periodic=True, *, dtype=None, layout=None, device=None, requires_grad=False):  # noqa: A002
-    """The Hann window; periodic for spectral analysis, symmetric (False) for filter design."""
-    return _window("hann_window", window_length, periodic, dtype, device, requires_grad, np.hanning)
-
-
-def hamming_window(  # noqa: A002
-    window_length: int,
-    periodic=True,
-    alpha=0.54,
-    beta=0.46,
-    *,
-    dtype=None,
-    layout=None,
-    device=None,
-    requires_grad=False,
-):
-    """The Hamming window, alpha - beta * cos(2 pi n / (N - 1))."""
-
-    def make(n):
-        return alpha - beta * np.cos(2 * np.pi * np.arange(n) / (n - 1))
-
-    return _window("hamming_window", window_length, periodic, dtype, device, requires_grad, make)
-
-
-def bartlett_window(window_length: int, periodic=True, *, dtype=None, layout=None, device=None, requires_grad=False):  # noqa: A002
-    """The triangular Bartlett window."""
-    return _window("bartlett_window", window_length, periodic, dtype, device, requires_grad, np.bartlett)
-
-
-def blackman_window(window_length: int, periodic=True, *, dtype=None, layout=None, device=None, requires_grad=False):  # noqa: A002
-    """The Blackman window."""
-
-    def make(n):
-        return np.maximum(np.blackman(n), 0)
-
-    return _window("blackman_window", window_length, periodic, dtype, device, requires_grad, make)
-
-
-def kaiser_window(  # noqa: A002
-    window_length: int, periodic=True, beta=12.0, *, dtype=None, layout=None, device=None, requires_grad=False
-):
-    """The Kaiser window with shape parameter ``beta``."""
-
-    def make(n):
-        return np.kaiser(n, beta)
-
-    return _window("kaiser_window", window_length, periodic, dtype, device, requires_grad, make)
-
-
 # --- counted ---------------------------------------------------------------------------------------------------------------
 
 
@@ -531,11 +468,11 @@ def arange(  # noqa: A002
         values.append(1 if step is None else _number(step))
     first, last, by = values
     if by == 0:
-        raise DtypeError("step must be nonzero.")
+        raise RefusedError("step must be nonzero.")
     if not (math.isfinite(first) and math.isfinite(last)):
-        raise DtypeError(f"unsupported range: {first} -> {last}.")
+        raise RefusedError(f"unsupported range: {first} -> {last}.")
     if (last - first) * by < 0:
-        raise DtypeError(
+        raise RefusedError(
             f"arange: upper bound and larger bound inconsistent with step sign: from {first} to {last} by {by}."
         )
     if dtype is None:
@@ -560,9 +497,9 @@ def range_(start=0, end=None, step=1, *, out=None, dtype=None, layout=None, devi
     if end is None:
         start, end = 0, start
     if step == 0:
-        raise DtypeError("step must be nonzero.")
+        raise RefusedError("step must be nonzero.")
     if (end - start) * step < 0:
-        raise DtypeError(f"upper bound and lower bound inconsistent with step sign: from {start} to {end} by {step}.")
+        raise RefusedError(f"upper bound and lower bound inconsistent with step sign: from {start} to {end} by {step}.")
     count = math.floor((end - start) / step) + 1
     array = (start + np.arange(count) * step).astype(_dtype(dtype).numpy)
     return into(out, wants_grad(wrap(on_device(array, _place(device))), requires_grad))
@@ -570,10 +507,10 @@ def range_(start=0, end=None, step=1, *, out=None, dtype=None, layout=None, devi
 
 def _spaced(name, start, end, steps, base, out, dtype, place, requires_grad):
     if steps < 0:
-        raise DtypeError(f"{name}: number of steps must be non-negative, got {steps}.")
+        raise RefusedError(f"{name}: number of steps must be non-negative, got {steps}.")
     for bound in (start, end):
         if isinstance(bound, Value) and bound._array.ndim:
-            raise DtypeError(f"{name} only supports 0-dimensional start and end tensors.")
+            raise RefusedError(f"{name} only supports 0-dimensional start and end tensors.")
     first, last = _number(start), _number(end)
     if dtype is None and (isinstance(first, complex) or isinstance(last, complex)):
         dtype = dtypes.get_default_dtype().to_complex()
@@ -720,7 +657,7 @@ def randint(  # noqa: A002
         low, high = 0, low
     low, high = (int(b.item()) if isinstance(b, Value) else b for b in (low, high))
     if high <= low:
-        raise DtypeError(f"randint: expected low < high, got {low} and {high}.")
+        raise RefusedError(f"randint: expected low < high, got {low} and {high}.")
     d = dtypes.int64 if dtype is None else dtypes.as_dtype(dtype)
     shape = _shape((size,))
     drawn = _draw("random_integers", shape, d, device, requires_grad, generator, low=int(low), high=int(high))
@@ -740,7 +677,7 @@ def randperm(  # noqa: A002
 ):
     """0 .. n-1 in random order."""
     if n < 0:
-        raise DtypeError(f"n must be non-negative, got {n}.")
+        raise RefusedError(f"n must be non-negative, got {n}.")
     d = dtypes.int64 if dtype is None else dtypes.as_dtype(dtype)
     return into(out, _draw("random_permutation", (n,), d, device, requires_grad, generator))
 
@@ -790,7 +727,7 @@ def randint_like(  # noqa: A002
     place = _place_of(input, device)
     low, high = (int(b.item()) if isinstance(b, Value) else int(b) for b in (low, high))
     if high <= low:
-        raise DtypeError(f"random_ expects 'from' to be less than 'to', but got from={low} >= to={high}.")
+        raise RefusedError(f"random_ expects 'from' to be less than 'to', but got from={low} >= to={high}.")
     out = _draw("random_integers", shape, dtypes.int64, place, False, generator, low=low, high=high)
     return wants_grad(ops.cast(out, dtype=dtypes.as_dtype(_dtype_of(input, dtype))), requires_grad)
 
@@ -813,7 +750,7 @@ def normal(  # noqa: A002
     if spread_tensor and std.is_complex():
         raise DtypeError("normal expects standard deviation to be non-complex.")
     if std < 0 if not spread_tensor else bool(std._array.size and (std._array < 0).any()):
-        raise DtypeError(f"normal expects all elements of std >= 0.0, but found std {'' if spread_tensor else std}.")
+        raise RefusedError(f"normal expects all elements of std >= 0.0, but found std {'' if spread_tensor else std}.")
     given = [x for x in (mean, std) if isinstance(x, Value)]
     if size is None:
         if not given:
@@ -833,7 +770,7 @@ def _chances(name: str, p) -> None:
     if values.__class__ is MetaArray or not values.size:
         return
     if not bool(((values >= 0) & (values <= 1)).all()):
-        raise DtypeError(f"{name} expects all elements of p to be in [0, 1].")
+        raise RefusedError(f"{name} expects all elements of p to be in [0, 1].")
 
 
 def bernoulli(input, p=None, *, generator=None, out=None):
@@ -853,7 +790,7 @@ def poisson(input, generator=None):
     if not input.is_floating_point():
         raise DtypeError(f"poisson: expected floating point rates, got {input.dtype}.")
     if input._array.__class__ is not MetaArray and input._array.size and bool((input._array < 0).any()):
-        raise DtypeError("invalid Poisson rate, expected rate to be non-negative.")
+        raise RefusedError("invalid Poisson rate, expected rate to be non-negative.")
     return ops.poisson(input.detach(), key=_key((4 * input._array.size,), generator))
 
 
@@ -873,17 +810,17 @@ def multinomial(input, num_samples: int, replacement: bool = False, *, generator
     if not input.is_floating_point():
         raise DtypeError(f"multinomial only supports floating-point dtypes for input, got: {input.dtype}.")
     if num_samples <= 0:
-        raise DtypeError(f"multinomial: cannot sample n_sample <= 0 samples, got {num_samples}.")
+        raise RefusedError(f"multinomial: cannot sample n_sample <= 0 samples, got {num_samples}.")
     weights = to_numpy_array(input).astype(np.float64)
     if weights.ndim not in (1, 2):
         raise ShapeError(f"multinomial: expected (k) or (rows, k) weights, got {weights.shape}.")
     rows = np.atleast_2d(weights)
     if (rows < 0).any() or not np.isfinite(rows).all() or (rows.sum(1) <= 0).any():
-        raise DtypeError(
+        raise RefusedError(
             "multinomial: invalid multinomial distribution: weights must be finite, not negative, and not all zero in a row."
         )
     if not replacement and num_samples > (rows > 0).sum(1).min():
-        raise DtypeError(
+        raise RefusedError(
             f"multinomial: invalid multinomial distribution: cannot draw {num_samples} different indices: a row has fewer non-zero weights.",
             hint="Set replacement=True.",
         )

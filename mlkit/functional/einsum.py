@@ -6,7 +6,7 @@ import math
 import string
 
 from mlkit.core.dispatch import ops
-from mlkit.core.errors import DtypeError, ShapeError
+from mlkit.core.errors import RefusedError, ShapeError
 from mlkit.core.value import Value
 
 LETTERS = string.ascii_uppercase + string.ascii_lowercase
@@ -30,24 +30,24 @@ def _from_sublists(operands: tuple) -> tuple[str, list]:
 def _letters(word: str, rank: int, number: int, dots: int) -> list:
     """One operand's letters, the dims of its ellipsis as negative numbers counted from the right."""
     if word.count("...") > 1 or "." in word.replace("...", ""):
-        raise DtypeError(f"einsum(): found '.' for operand {number} that is not part of any ellipsis.")
+        raise RefusedError(f"einsum(): found '.' for operand {number} that is not part of any ellipsis.")
     plain = word.replace("...", "")
     for letter in plain:
         if letter not in LETTERS:
-            raise DtypeError(
+            raise RefusedError(
                 f"einsum(): invalid subscript given at index {number} in the equation string, subscripts must be in "
                 f"[a-zA-Z], got {letter!r}."
             )
     if "..." not in word:
         if len(plain) != rank:
-            raise DtypeError(
+            raise RefusedError(
                 f"einsum(): the number of subscripts in the equation ({len(plain)}) does not match the number of "
                 f"dimensions ({rank}) for operand {number} and no ellipsis was given."
             )
         return list(plain)
     hidden = rank - len(plain)
     if hidden < 0:
-        raise DtypeError(
+        raise RefusedError(
             f"einsum(): the number of subscripts in the equation ({len(plain)}) is more than the number of dimensions "
             f"({rank}) for operand {number}."
         )
@@ -63,7 +63,7 @@ def _without_repeats(x, names: list):
                 j = names.index(name, i + 1)
                 a, b = x._array.shape[i], x._array.shape[j]
                 if a != b:
-                    raise DtypeError(
+                    raise RefusedError(
                         f"einsum(): subscript {name} is repeated for an operand but the sizes don't match, {a} != {b}."
                     )
                 x = ops.diagonal(x, dim1=i, dim2=j)
@@ -130,13 +130,13 @@ def einsum(equation, *operands):
     else:
         tensors = list(operands[0]) if len(operands) == 1 and isinstance(operands[0], (list, tuple)) else list(operands)
     if not tensors:
-        raise DtypeError("einsum(): must provide at least one operand.")
+        raise RefusedError("einsum(): must provide at least one operand.")
     left, arrow, right = equation.replace(" ", "").partition("->")
     words = left.split(",")
     if len(words) > len(tensors):
-        raise DtypeError("einsum(): fewer operands were provided than specified in the equation.")
+        raise RefusedError("einsum(): fewer operands were provided than specified in the equation.")
     if len(words) < len(tensors):
-        raise DtypeError("einsum(): more operands were provided than specified in the equation.")
+        raise RefusedError("einsum(): more operands were provided than specified in the equation.")
     dots = max(
         (t._array.ndim - len(w.replace("...", "")) for w, t in zip(words, tensors, strict=True) if "..." in w),
         default=0,
@@ -163,11 +163,11 @@ def einsum(equation, *operands):
             if letter == "\0":
                 target += hidden
             elif letter not in LETTERS:
-                raise DtypeError(f"einsum(): invalid subscript {letter!r} in the output.")
+                raise RefusedError(f"einsum(): invalid subscript {letter!r} in the output.")
             elif letter in target:
-                raise DtypeError(f"einsum(): output subscript {letter} appears more than once in the output.")
+                raise RefusedError(f"einsum(): output subscript {letter} appears more than once in the output.")
             elif letter not in sizes:
-                raise DtypeError(
+                raise RefusedError(
                     f"einsum(): output subscript {letter} does not appear in the equation for any input operand."
                 )
             else:

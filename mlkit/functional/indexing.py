@@ -8,7 +8,7 @@ from mlkit.core import backend as backends
 from mlkit.core import dtype as dtypes
 from mlkit.core import inplace
 from mlkit.core.dispatch import ops
-from mlkit.core.errors import ArgumentError, DimensionError, DtypeError, ShapeError, ValueRangeError
+from mlkit.core.errors import ArgumentError, DimensionError, DtypeError, RefusedError, ShapeError, ValueRangeError
 from mlkit.core.value import LevelArray, MetaArray, Value, wrap
 from mlkit.functional.creation import on_device, tensor, to_numpy_array
 from mlkit.ops import REGISTRY
@@ -197,6 +197,8 @@ def gather(input, dim: int, index, *, sparse_grad: bool = False):
     """out[i][j] = input[i][index[i][j]] for dim 1."""
     if not index._array.ndim and input._array.ndim == 1:
         return ops.reshape(ops.gather(input, ops.reshape(index, shape=(1,)), dim=dim), shape=())
+    if not index._array.size:
+        return ops.reshape(ops.narrow(ops.reshape(input, shape=(-1,)), dim=0, start=0, length=0), shape=index.shape)
     return ops.gather(input, index, dim=dim)
 
 
@@ -214,7 +216,7 @@ def scatter(input, dim: int, index, src=None, *, value=None, reduce: str | None 
     if reduce == "multiply":
         return ops.scatter_reduce(input, index, src, dim=dim, reduce="prod")
     if reduce is not None:
-        raise DtypeError(f"scatter: reduce argument must be either add or multiply, got {reduce!r}.")
+        raise RefusedError(f"scatter: reduce argument must be either add or multiply, got {reduce!r}.")
     if src._array.dtype != input._array.dtype:
         raise DtypeError("scatter(): Expected self.dtype to be equal to src.dtype.", f"{input.dtype} and {src.dtype}")
     return ops.scatter(input, index, src, dim=dim)
@@ -261,7 +263,7 @@ def masked_fill(input, mask, value):
         raise DtypeError(f"masked_fill_ only supports boolean masks, but got mask with dtype {mask.dtype}.")
     if isinstance(value, Value):
         if value._array.ndim:
-            raise DtypeError(
+            raise RefusedError(
                 "masked_fill only supports a 0-dimensional value tensor, but got tensor with "
                 f"{value._array.ndim} dimension(s)."
             )
@@ -282,6 +284,8 @@ def masked_select(input, mask):
     """The values where mask is true, as a vector."""
     from mlkit.functional.shaping import broadcast_tensors
 
+    if mask._array.dtype != bool:
+        raise DtypeError(f"masked_select: expected BoolTensor for mask, got {mask.dtype}.")
     input, mask = broadcast_tensors(input, mask)
     return ops.index([input, mask], pattern=(TENSOR,))
 
@@ -396,7 +400,7 @@ def index_fill(input, dim: int, index, value):
         raise DimensionError(f"index_fill_(): Expected dtype int64 for index, but got {index.dtype}.")
     if isinstance(value, Value):
         if value._array.ndim:
-            raise DtypeError(
+            raise RefusedError(
                 f"index_fill_ only supports a 0-dimensional value tensor, but got tensor with {value._array.ndim} dimension(s)."
             )
         value = ops.cast_like(value, input)
@@ -414,7 +418,7 @@ def index_fill(input, dim: int, index, value):
 def index_reduce(input, dim: int, index, source, reduce: str, *, include_self: bool = True):
     """A copy of input with the slices of source combined (prod, mean, amax, amin) at the places along ``dim``."""
     if reduce not in ("prod", "mean", "amax", "amin"):
-        raise DtypeError(f"index_reduce(): Expected reduce to be one of prod, mean, amax or amin but got {reduce}.")
+        raise RefusedError(f"index_reduce(): Expected reduce to be one of prod, mean, amax or amin but got {reduce}.")
     dim, _ = _along("index_reduce", input, dim, index)
     if index._array.dtype.kind not in "iu":
         raise DtypeError("index_reduce(): Expected dtype int32/int64 for index.")

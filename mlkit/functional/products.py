@@ -6,7 +6,7 @@ import math
 
 from mlkit.core import dtype as dtypes
 from mlkit.core.dispatch import different_dtypes, ops
-from mlkit.core.errors import DtypeError, ShapeError
+from mlkit.core.errors import DtypeError, RefusedError, ShapeError
 from mlkit.core.value import Value
 from mlkit.functional.shaping import broadcast_shapes
 from mlkit.ops import REGISTRY
@@ -149,9 +149,9 @@ def tensordot(a, b, dims=2):
         dims = dims.tolist()
     if isinstance(dims, int):
         if dims < 0:
-            raise DtypeError(f"tensordot expects dims >= 0, but got dims={dims}.")
+            raise RefusedError(f"tensordot expects dims >= 0, but got dims={dims}.")
         if dims > min(a._array.ndim, b._array.ndim):
-            raise DtypeError(f"tensordot expects dims < ndim_a or ndim_b, but got dims={dims}.")
+            raise RefusedError(f"tensordot expects dims < ndim_a or ndim_b, but got dims={dims}.")
         dims = (list(range(a._array.ndim - dims, a._array.ndim)), list(range(dims)))
     left = [canonical_dim("tensordot", d, a._array.ndim) for d in dims[0]]
     right = [canonical_dim("tensordot", d, b._array.ndim) for d in dims[1]]
@@ -219,7 +219,7 @@ def cdist(x1, x2, p: float = 2.0, compute_mode: str = "use_mm_for_euclid_dist_if
             f"x1: {_shape(x1)}\nx2: {_shape(x2)}",
         )
     if p < 0:
-        raise DtypeError("cdist only supports non-negative p values.")
+        raise RefusedError("cdist only supports non-negative p values.")
     if compute_mode not in (
         "use_mm_for_euclid_dist_if_necessary",
         "use_mm_for_euclid_dist",

@@ -2,25 +2,24 @@
 
 from __future__ import annotations
 
-from collections import namedtuple
-
 from mlkit.core import dtype as dtypes
 from mlkit.core.dispatch import ops
-from mlkit.core.errors import DimensionError, DtypeError
+from mlkit.core.errors import DimensionError, RefusedError, UnsupportedDtype
 from mlkit.core.value import Value
+from mlkit.functional.results import named_result
 from mlkit.ops.reduce import canonical_dim
 
 # PyTorch's named results
-max_result = namedtuple("max", ("values", "indices"))
-min_result = namedtuple("min", ("values", "indices"))
-median_result = namedtuple("median", ("values", "indices"))
-mode_result = namedtuple("mode", ("values", "indices"))
-sort_result = namedtuple("sort", ("values", "indices"))
-topk_result = namedtuple("topk", ("values", "indices"))
-kthvalue_result = namedtuple("kthvalue", ("values", "indices"))
-cummax_result = namedtuple("cummax", ("values", "indices"))
-aminmax_result = namedtuple("aminmax", ("min", "max"))
-cummin_result = namedtuple("cummin", ("values", "indices"))
+max_result = named_result("max", ("values", "indices"))
+min_result = named_result("min", ("values", "indices"))
+median_result = named_result("median", ("values", "indices"))
+mode_result = named_result("mode", ("values", "indices"))
+sort_result = named_result("sort", ("values", "indices"))
+topk_result = named_result("topk", ("values", "indices"))
+kthvalue_result = named_result("kthvalue", ("values", "indices"))
+cummax_result = named_result("cummax", ("values", "indices"))
+aminmax_result = named_result("aminmax", ("min", "max"))
+cummin_result = named_result("cummin", ("values", "indices"))
 
 
 def _cast(input, dtype):
@@ -53,6 +52,8 @@ def prod(input, dim=None, keepdim: bool = False, *, dtype=None):
 
 def nansum(input, dim=None, keepdim: bool = False, *, dtype=None):
     """The sum over ``dim`` with NaN counted as zero."""
+    if input._array.dtype.kind == "c":
+        raise UnsupportedDtype("nansum does not support complex inputs.")
     return sum(ops.where(ops.isnan(input), ops.zeros_like(input), input), dim, keepdim, dtype=dtype)
 
 
@@ -67,12 +68,13 @@ def _extreme(input, dim, keepdim, amax, argmax, elementwise, result):
         return elementwise(input, dim)
     if dim is None:
         if input._array.size == 0:
-            raise DimensionError(
+            raise RefusedError(
                 f"{amax.__name__[1:]}(): Expected reduction dim to be specified for input.numel() == 0.",
                 f"input: {tuple(input._array.shape)}",
             )
         return amax(input)
-    indices = argmax(input, dim=dim, keepdim=True)
+    seen = ops.cast(input, dtype=dtypes.uint8) if input._array.dtype == bool else input
+    indices = argmax(seen, dim=dim, keepdim=True)
     if not input._array.ndim:
         return result(ops.clone(input), ops.reshape(indices, shape=()))
     values = ops.gather(input, indices, dim=dim)
@@ -99,7 +101,9 @@ def min(input, dim=None, keepdim: bool = False, *, other=None):  # noqa: A001
 def aminmax(input, *, dim=None, keepdim: bool = False):
     """The smallest and the largest value."""
     if dim is None and not input._array.size:
-        raise DtypeError("aminmax(): cannot compute aminmax over an empty dimension as the operation has no identity.")
+        raise RefusedError(
+            "aminmax(): cannot compute aminmax over an empty dimension as the operation has no identity."
+        )
     return aminmax_result(ops.amin(input, dim=dim, keepdim=keepdim), ops.amax(input, dim=dim, keepdim=keepdim))
 
 
@@ -155,13 +159,13 @@ def kthvalue(input, k: int, dim: int = -1, keepdim: bool = False):
     if not input._array.ndim:
         canonical_dim("kthvalue", dim, 0)
         if k != 1:
-            raise DtypeError(f"kthvalue(): selected number k out of range for dimension {dim}.")
+            raise RefusedError(f"kthvalue(): selected number k out of range for dimension {dim}.")
         return kthvalue_result(ops.clone(input), ops.cast(ops.zeros_like(input), dtype=dtypes.int64))
     dim = canonical_dim("kthvalue", dim, input._array.ndim)
     if not 1 <= k <= input._array.shape[dim]:
         if not input._array.shape[dim]:
             raise DimensionError(f"kthvalue(): Expected reduction dim {dim} to have non-zero size.")
-        raise DtypeError(f"kthvalue(): selected number k out of range for dimension {dim}.")
+        raise RefusedError(f"kthvalue(): selected number k out of range for dimension {dim}.")
     indices = ops.narrow(ops.sort(input, dim=dim)[1], dim=dim, start=k - 1, length=1)
     values = ops.gather(input, indices, dim=dim)
     if not keepdim:
@@ -176,6 +180,8 @@ def median(input, dim=None, keepdim: bool = False):
     >>> mlkit.median(mlkit.tensor([5.0, 1.0, 3.0]))
     tensor(3.)
     """
+    if input._array.dtype.kind in "bc":
+        raise UnsupportedDtype(f"median: not implemented for {input.dtype}.")
     if dim is None:
         if not input._array.ndim:
             return ops.clone(input)

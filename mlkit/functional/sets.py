@@ -9,7 +9,7 @@ import numpy as np
 from mlkit.core import backend as backends
 from mlkit.core import dtype as dtypes
 from mlkit.core.dispatch import ops
-from mlkit.core.errors import DtypeError, ShapeError
+from mlkit.core.errors import DtypeError, RefusedError, ShapeError
 from mlkit.core.value import Value, wrap
 from mlkit.functional.creation import on_device, tensor, to_numpy_array
 from mlkit.functional.shaping import meshgrid, stack
@@ -92,7 +92,7 @@ def unique_consecutive(input, return_inverse: bool = False, return_counts: bool 
 def isin(elements, test_elements, *, assume_unique: bool = False, invert: bool = False):
     """True where an element is one of ``test_elements``."""
     if not isinstance(elements, Value) and not isinstance(test_elements, Value):
-        raise DtypeError("isin: at least one of elements and test_elements must be a tensor.")
+        raise RefusedError("isin: at least one of elements and test_elements must be a tensor.")
     if not isinstance(elements, Value):
         elements = tensor(elements, device=test_elements.device)
     if not isinstance(test_elements, Value):
@@ -112,9 +112,9 @@ def searchsorted(sorted_sequence, input, *, out_int32: bool = False, right: bool
     tensor([1, 3])
     """
     if side not in (None, "left", "right"):
-        raise DtypeError(f"searchsorted: side can only be 'left' or 'right' but got {side}.")
+        raise RefusedError(f"searchsorted: side can only be 'left' or 'right' but got {side}.")
     if side == "left" and right:
-        raise DtypeError(
+        raise RefusedError(
             "searchsorted: side and right can't be set to opposites, got side of left while right was True."
         )
     if sorter is not None:
@@ -124,7 +124,7 @@ def searchsorted(sorted_sequence, input, *, out_int32: bool = False, right: bool
             raise DtypeError(f"searchsorted: sorter must be a tensor of long dtype but got {sorter.dtype}.")
         n = _shape(sorter)[-1] if sorter._array.ndim else 0
         if sorter._array.size and not 0 <= int(sorter._array.min()) <= int(sorter._array.max()) < n:
-            raise DtypeError("searchsorted: sorter index out of range.")
+            raise RefusedError("searchsorted: sorter index out of range.")
         sorted_sequence = ops.gather(sorted_sequence, sorter, dim=sorted_sequence._array.ndim - 1)
     if not isinstance(input, Value):
         if sorted_sequence._array.ndim != 1:
@@ -157,7 +157,7 @@ def combinations(input, r: int = 2, with_replacement: bool = False):
     if input._array.ndim != 1:
         raise ShapeError("combinations: expected a 1D vector.", f"input: {_shape(input)}")
     if r < 0:
-        raise DtypeError(f"combinations: expected a non-negative number, got {r}.")
+        raise RefusedError(f"combinations: expected a non-negative number, got {r}.")
     if r == 0:
         return ops.narrow(input, dim=0, start=0, length=0)
     choose = itertools.combinations_with_replacement if with_replacement else itertools.combinations

@@ -7,7 +7,7 @@ from typing import Any
 
 from mlkit.core import backend as backends
 from mlkit.core import dtype as dtypes
-from mlkit.core.errors import ArgumentError, DtypeError
+from mlkit.core.errors import ArgumentError, DtypeError, RefusedError
 
 _state: dict[str, Any] = {
     "deterministic": False,
@@ -66,7 +66,7 @@ def set_deterministic_debug_mode(debug_mode) -> None:
     """0 or "default", 1 or "warn", 2 or "error"."""
     level = {"default": 0, "warn": 1, "error": 2}.get(debug_mode, debug_mode)
     if level not in (0, 1, 2):
-        raise DtypeError(f"invalid value of debug_mode, expected 0 to 2 or a name, but got {debug_mode}.")
+        raise RefusedError(f"invalid value of debug_mode, expected 0 to 2 or a name, but got {debug_mode}.")
     use_deterministic_algorithms(level > 0, warn_only=level == 1)
 
 
@@ -78,7 +78,7 @@ def get_float32_matmul_precision() -> str:
 def set_float32_matmul_precision(precision: str) -> None:
     """Accepted for PyTorch's sake: products of float32 are made in float32 on the CPU."""
     if precision not in ("highest", "high", "medium"):
-        raise DtypeError(f"set_float32_matmul_precision: {precision!r} is not one of highest, high, medium.")
+        raise RefusedError(f"set_float32_matmul_precision: {precision!r} is not one of highest, high, medium.")
     _state["precision"] = precision
 
 

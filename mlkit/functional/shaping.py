@@ -6,7 +6,7 @@ import numpy as np
 
 from mlkit.core import backend as backends
 from mlkit.core.dispatch import ops
-from mlkit.core.errors import ArgumentError, DtypeError, ShapeError, ValueRangeError
+from mlkit.core.errors import ArgumentError, DtypeError, RefusedError, ShapeError
 from mlkit.core.size import broadcast_shapes as _broadcast_shapes
 from mlkit.core.value import MetaArray, Value
 from mlkit.ops.reduce import canonical_dim, canonical_dims
@@ -77,7 +77,7 @@ def _reinterpreted(input, d):
     try:
         out = wrap(array.view(d.numpy))
     except (ValueError, TypeError) as error:
-        raise DtypeError(f"view: the memory does not allow {d}.", str(error)) from None
+        raise RefusedError(f"view: the memory does not allow {d}.", str(error)) from None
     out._storage = storage_of(input)
     return out
 
@@ -95,7 +95,7 @@ def flatten(input, start_dim: int = 0, end_dim: int = -1):
         return ops.reshape(input, shape=(1,))
     start, end = canonical_dim("flatten", start_dim, rank), canonical_dim("flatten", end_dim, rank)
     if start > end:
-        raise ValueRangeError(f"flatten: start_dim ({start_dim}) cannot come after end_dim ({end_dim}).")
+        raise RefusedError(f"flatten: start_dim ({start_dim}) cannot come after end_dim ({end_dim}).")
     shape = tuple(input._array.shape)
     if start == end:
         return input
@@ -173,6 +173,8 @@ def expand(input, *shape, size=None, implicit=False):
 
 def broadcast_to(input, size):
     """``input`` expanded to that shape."""
+    if isinstance(size, int):
+        raise RefusedError(f"broadcast_to: size must be a tuple of ints, got {size}.")
     return ops.expand(input, shape=tuple(size))
 
 
@@ -210,7 +212,10 @@ def stack(tensors, dim: int = 0):
     """Tensors of one shape joined along a new dim."""
     tensors = list(tensors)
     if not tensors:
-        raise ValueRangeError("stack expects a non-empty list of tensors.")
+        raise RefusedError("stack expects a non-empty list of tensors.")
+    for i, x in enumerate(tensors):
+        if not isinstance(x, Value):
+            raise ArgumentError(f"stack: expected Tensor as element {i}, got {type(x).__name__}.")
     stack_shape_check("stack", [x._array.shape for x in tensors])
     return ops.cat([unsqueeze(x, dim) for x in tensors], dim=dim)
 
@@ -233,13 +238,13 @@ def split(tensor, split_size_or_sections, dim: int = 0):
     if isinstance(split_size_or_sections, int):
         size = split_size_or_sections
         if size < 0 or (size == 0 and total):
-            raise ValueRangeError(f"split expects split_size be positive, but got split_size={size}.")
+            raise RefusedError(f"split expects split_size be positive, but got split_size={size}.")
         parts = [size] * (total // size) + ([total % size] if total % size else []) if size else [0]
         parts = parts or [0]
     else:
         parts = list(split_size_or_sections)
         if sum(parts) != total or min(parts, default=0) < 0:
-            raise ValueRangeError(
+            raise RefusedError(
                 f"split_with_sizes expects split_sizes to sum exactly to {total} (input tensor's size at dimension "
                 f"{dim}), but got split_sizes={parts}."
             )
@@ -253,7 +258,7 @@ def split(tensor, split_size_or_sections, dim: int = 0):
 def chunk(input, chunks: int, dim: int = 0):
     """At most ``chunks`` views of equal size along ``dim`` (the last may be smaller)."""
     if chunks <= 0:
-        raise ValueRangeError(f"chunk expects `chunks` to be greater than 0, got: {chunks}.")
+        raise RefusedError(f"chunk expects `chunks` to be greater than 0, got: {chunks}.")
     dim = canonical_dim("chunk", dim, input._array.ndim)
     total = input._array.shape[dim]
     size = -(-total // chunks)
@@ -266,12 +271,12 @@ def tensor_split(input, indices_or_sections, dim: int = 0):
     total = input._array.shape[dim]
     if isinstance(indices_or_sections, Value):
         if indices_or_sections._array.dtype != np.int64 or indices_or_sections._array.ndim > 1:
-            raise DtypeError("tensor_split expected tensor_indices_or_sections to be a zero or 1-d int64 tensor.")
+            raise RefusedError("tensor_split expected tensor_indices_or_sections to be a zero or 1-d int64 tensor.")
         indices_or_sections = indices_or_sections._array.tolist()
     if isinstance(indices_or_sections, int):
         n = indices_or_sections
         if n <= 0:
-            raise DtypeError(f"number of sections must be larger than 0, got {n}.")
+            raise RefusedError(f"number of sections must be larger than 0, got {n}.")
         small, extra = divmod(total, n)
         cuts = list(np.cumsum([small + (i < extra) for i in range(n)])[:-1])
     else:
@@ -332,7 +337,9 @@ def repeat_interleave(input, repeats=None, dim=None, *, output_size=None):
 
 def flip(input, *args, dims=None):
     """The order along dims reversed."""
-    return ops.flip(input, dims=sizes(args if dims is None else (dims,)))
+    dims = sizes(args if dims is None else (dims,))
+    canonical_dims("flip", dims or None, input._array.ndim)  # raises when one is there twice
+    return ops.flip(input, dims=dims)
 
 
 def roll(input, shifts, dims=None):
@@ -347,12 +354,12 @@ def roll(input, shifts, dims=None):
 def rot90(input, k: int = 1, dims=(0, 1)):
     """Turned by k quarter turns in the plane of dims, from the first towards the second."""
     if len(dims) != 2:
-        raise DtypeError(f"expected total rotation dims == 2, but got dims = {len(dims)}.")
+        raise RefusedError(f"expected total rotation dims == 2, but got dims = {len(dims)}.")
     if input._array.ndim < 2:
-        raise DtypeError(f"expected total dims >= 2, but got total dims = {input._array.ndim}.")
+        raise RefusedError(f"expected total dims >= 2, but got total dims = {input._array.ndim}.")
     a, b = (d + input._array.ndim if -input._array.ndim <= d < 0 else d for d in dims)
     if a == b:
-        raise DtypeError(f"expected rotation dims to be different, but got dim0 = {dims[0]} and dim1 = {dims[1]}.")
+        raise RefusedError(f"expected rotation dims to be different, but got dim0 = {dims[0]} and dim1 = {dims[1]}.")
     dims = tuple(canonical_dim("rot90", d, input._array.ndim) for d in dims)
     k %= 4
     if k == 0:
@@ -402,7 +409,12 @@ def meshgrid(*tensors, indexing: str = "ij"):
     if len(tensors) == 1 and isinstance(tensors[0], (list, tuple)):
         tensors = tuple(tensors[0])
     if indexing not in ("ij", "xy"):
-        raise ValueRangeError(f"meshgrid: indexing must be one of 'xy' or 'ij', but received: {indexing}.")
+        raise RefusedError(f"meshgrid: indexing must be one of 'xy' or 'ij', but received: {indexing}.")
+    for x in tensors:
+        if x._array.ndim > 1:
+            raise RefusedError(
+                f"torch.meshgrid: Expected 0D or 1D tensor in the tensor list but got: {x._array.ndim}D."
+            )
     swap = indexing == "xy" and len(tensors) >= 2
     if swap:
         tensors = (tensors[1], tensors[0], *tensors[2:])
@@ -473,15 +485,15 @@ def column_stack(tensors):
 
 def _listed(name: str, tensors: list) -> list:
     if not tensors:
-        raise DtypeError(f"{name} expects a non-empty TensorList.")
+        raise RefusedError(f"{name} expects a non-empty TensorList.")
     return tensors
 
 
 def _split_along(name: str, input, where, dim: int):
     if isinstance(where, int) and where <= 0:
-        raise DtypeError(f"number of sections must be larger than 0, got {where}.")
+        raise RefusedError(f"number of sections must be larger than 0, got {where}.")
     if isinstance(where, int) and input._array.shape[dim] % where:
-        raise DtypeError(
+        raise RefusedError(
             f"torch.{name} attempted to split along dimension {dim}, but the size of the dimension "
             f"{input._array.shape[dim]} is not divisible by the split_size {where}!"
         )
@@ -491,21 +503,21 @@ def _split_along(name: str, input, where, dim: int):
 def hsplit(input, indices_or_sections):
     """Views split along the second dim (the first of a vector)."""
     if input._array.ndim < 1:
-        raise DtypeError(f"torch.hsplit requires a tensor with at least 1 dimension, but got {input._array.ndim}.")
+        raise RefusedError(f"torch.hsplit requires a tensor with at least 1 dimension, but got {input._array.ndim}.")
     return _split_along("hsplit", input, indices_or_sections, 0 if input._array.ndim == 1 else 1)
 
 
 def vsplit(input, indices_or_sections):
     """Views split along the first dim."""
     if input._array.ndim < 2:
-        raise DtypeError(f"torch.vsplit requires a tensor with at least 2 dimension, but got {input._array.ndim}.")
+        raise RefusedError(f"torch.vsplit requires a tensor with at least 2 dimension, but got {input._array.ndim}.")
     return _split_along("vsplit", input, indices_or_sections, 0)
 
 
 def dsplit(input, indices_or_sections):
     """Views split along the third dim."""
     if input._array.ndim < 3:
-        raise DtypeError(f"torch.dsplit requires a tensor with at least 3 dimension, but got {input._array.ndim}.")
+        raise RefusedError(f"torch.dsplit requires a tensor with at least 3 dimension, but got {input._array.ndim}.")
     return _split_along("dsplit", input, indices_or_sections, 2)
 
 
@@ -527,14 +539,14 @@ def unsafe_chunk(input, chunks: int, dim: int = 0):
 def fliplr(input):
     """The second dim reversed."""
     if input._array.ndim < 2:
-        raise DtypeError("Input must be >= 2-d.")
+        raise RefusedError("Input must be >= 2-d.")
     return ops.flip(input, dims=(1,))
 
 
 def flipud(input):
     """The first dim reversed."""
     if input._array.ndim < 1:
-        raise DtypeError("Input must be >= 1-d.")
+        raise RefusedError("Input must be >= 1-d.")
     return ops.flip(input, dims=(0,))
 
 
@@ -546,7 +558,7 @@ def ravel(input):
 def adjoint(input):
     """The last two dims exchanged, conjugated."""
     if input._array.ndim < 2:
-        raise DtypeError("tensor.adjoint() is only supported on matrices or batches of matrices.")
+        raise RefusedError("tensor.adjoint() is only supported on matrices or batches of matrices.")
     return ops.conj(ops.mT(input))
 
 
@@ -566,7 +578,7 @@ def block_diag(*tensors):
     blocks = []
     for x in tensors:
         if x._array.ndim > 2:
-            raise DtypeError(
+            raise RefusedError(
                 "torch.block_diag: Input tensors must have 2 or fewer dimensions.", f"input: {tuple(x._array.shape)}"
             )
         blocks.append(atleast_2d(x))

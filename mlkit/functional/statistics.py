@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections import namedtuple
 from typing import Any
 
 import numpy as np
@@ -11,16 +10,17 @@ import numpy as np
 from mlkit.core import backend as backends
 from mlkit.core import dtype as dtypes
 from mlkit.core.dispatch import ops
-from mlkit.core.errors import ArgumentError, DimensionError, DtypeError, ShapeError
+from mlkit.core.errors import ArgumentError, DimensionError, DtypeError, RefusedError, ShapeError, UnsupportedDtype
 from mlkit.core.value import Value, wrap
 from mlkit.functional.creation import on_device, tensor, to_numpy_array
+from mlkit.functional.results import named_result
 from mlkit.functional.shaping import cat, stack
 from mlkit.ops.reduce import canonical_dim
 
-nanmedian_result = namedtuple("nanmedian", ("values", "indices"))
-mode_result = namedtuple("mode", ("values", "indices"))
-histogram_result = namedtuple("histogram", ("hist", "bin_edges"))
-histogramdd_result = namedtuple("histogramdd", ("hist", "bin_edges"))
+nanmedian_result = named_result("nanmedian", ("values", "indices"))
+mode_result = named_result("mode", ("values", "indices"))
+histogram_result = named_result("histogram", ("hist", "bin_edges"))
+histogramdd_result = named_result("histogramdd", ("hist", "bin_edges"))
 
 
 def _shape(x) -> tuple:
@@ -132,6 +132,8 @@ def _quantile(name, input, q, dim, keepdim, interpolation, ignore_nan):
         spoiled = ops.ne(last, rows._array.shape[1] - 1)
         last = ops.zeros_like(last) + (rows._array.shape[1] - 1)
     rank_of = ops.mul(ops.cast_like(ops.maximum(last, ops.zeros_like(last)), q), flat_q)  # (rows, q)
+    if not ignore_nan:  # a NaN is sorted last, and taken
+        rank_of = ops.where(spoiled, ops.ones_like(rank_of) * (rows._array.shape[1] - 1), rank_of)
     if interpolation == "lower":
         rank_of = ops.floor(rank_of)
     elif interpolation == "higher":
@@ -146,8 +148,6 @@ def _quantile(name, input, q, dim, keepdim, interpolation, ignore_nan):
         if interpolation == "midpoint":
             weight = ops.ones_like(weight) * 0.5
         values = ops.lerp(values, ops.gather(ordered, above, dim=1), weight)
-    if not ignore_nan:
-        values = ops.where(spoiled, ops.ones_like(values) * float("nan"), values)
     values = ops.permute(values, dims=(1, 0))
     return ops.reshape(values, shape=(*_shape(q), *whole))
 
@@ -251,9 +251,11 @@ def histc(input, bins: int = 100, min=0, max=0):  # noqa: A002
 def bincount(input, weights=None, minlength: int = 0):
     """How often each of 0, 1, 2, ... occurs in a vector of integers, or the sum of their weights."""
     if input._array.ndim != 1 or input._array.dtype.kind not in "iu":
-        raise DtypeError("bincount only supports 1-d non-negative integral inputs.", f"{input.dtype} {_shape(input)}")
+        raise UnsupportedDtype(
+            "bincount only supports 1-d non-negative integral inputs.", f"{input.dtype} {_shape(input)}"
+        )
     if minlength < 0:
-        raise DtypeError("minlength should be >= 0.")
+        raise RefusedError("minlength should be >= 0.")
     if weights is not None and _shape(weights) != _shape(input):
         raise ShapeError("weights should be 1-d and have the same length as input.", f"{_shape(weights)}")
     if input._array.size and int(ops.amin(input)._array) < 0:
@@ -305,15 +307,15 @@ def _histogram(name, points, bins, bounds, weight, density):
             edges.append(to_numpy_array(b))
             continue
         if b <= 0:
-            raise DtypeError(f"{name}: bins must be > 0, but got {b}.")
+            raise RefusedError(f"{name}: bins must be > 0, but got {b}.")
         if bounds is not None:
             low, high = bounds[2 * d], bounds[2 * d + 1]
         else:
             low, high = (values[:, d].min(), values[:, d].max()) if len(values) else (0.0, 0.0)
         if not (np.isfinite(low) and np.isfinite(high)):
-            raise DtypeError(f"{name}: dimension {d}'s range [{low}, {high}] is not finite.")
+            raise RefusedError(f"{name}: dimension {d}'s range [{low}, {high}] is not finite.")
         if low > high:
-            raise DtypeError(f"{name}: min should not exceed max, but got min {low} max {high}.")
+            raise RefusedError(f"{name}: min should not exceed max, but got min {low} max {high}.")
         if low == high:
             low, high = low - 0.5, high + 0.5
         edges.append(np.linspace(low, high, b + 1).astype(values.dtype))
@@ -439,7 +441,7 @@ def gradient(input, *, spacing=1, dim=None, edge_order: int = 1):
             f"({len(dims)}), got {len(spacing)}."
         )
     if input._array.dtype == np.uint8:
-        raise DtypeError("torch.gradient does not support uint8 input.")
+        raise RefusedError("torch.gradient does not support uint8 input.")
     out = []
     for position, d in enumerate(dims):
         n = _shape(input)[d]
@@ -527,9 +529,9 @@ def renorm(input, p: float, dim: int, maxnorm: float):
     if input._array.ndim < 2:
         raise ShapeError(f"renorm: input needs at least 2 dimensions, got {input._array.ndim} dimensions.")
     if p <= 0:
-        raise DtypeError("renorm: non-positive-norm not supported.")
+        raise RefusedError("renorm: non-positive-norm not supported.")
     if maxnorm < 0:
-        raise DtypeError(f"renorm: expected maxnorm to be >= 0 but got {maxnorm}.")
+        raise RefusedError(f"renorm: expected maxnorm to be >= 0 but got {maxnorm}.")
     from mlkit.functional.reductions import norm
 
     dim = canonical_dim("renorm", dim, input._array.ndim)

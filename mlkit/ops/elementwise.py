@@ -36,6 +36,8 @@ class add(Elementwise):
 class sub(Elementwise):
     """input - other."""
 
+    refuses_any = "b"
+
     linear = True
 
     def forward(m, input, other):
@@ -78,6 +80,8 @@ class div(Float):
 class pow(Elementwise):  # noqa: A001
     """input ** other, both tensors."""
 
+    refuses = "b"
+
     def forward(m, input, other):
         return m.power_(input, other)
 
@@ -101,7 +105,8 @@ class pow_scalar(Elementwise):
     def forward(m, input, *, exponent=REQUIRED):
         if exponent == 2:
             return input * input
-        return m.power_(input, exponent)
+        out = m.power_(input, exponent)
+        return out if out.dtype == input.dtype else out.astype(input.dtype)
 
     def vjp(m, g, input, exponent):
         if exponent == 0:
@@ -126,6 +131,8 @@ class neg(Elementwise):
 class abs(Elementwise):  # noqa: A001
     """|input|; for complex numbers the magnitude, a real tensor."""
 
+    refuses = "b"
+
     ufunc = "absolute"
 
     def infer(input):
@@ -139,6 +146,8 @@ class abs(Elementwise):  # noqa: A001
 class maximum(Elementwise):
     """The larger of the two; NaN wins. Where they are equal each gets half the gradient."""
 
+    refuses = "c"
+
     ufunc = "maximum"
 
     def vjp(m, g, input, other, needs):
@@ -148,6 +157,8 @@ class maximum(Elementwise):
 @op(samples=PAIR)
 class minimum(Elementwise):
     """The smaller of the two; NaN wins. Where they are equal each gets half the gradient."""
+
+    refuses = "c"
 
     ufunc = "minimum"
 
@@ -159,6 +170,8 @@ class minimum(Elementwise):
 class fmax(Elementwise):
     """The larger of the two; a NaN loses against a number."""
 
+    refuses = "c"
+
     ufunc = "fmax"
 
     def vjp(m, g, input, other, needs):
@@ -169,6 +182,8 @@ class fmax(Elementwise):
 @op(samples=PAIR)
 class fmin(Elementwise):
     """The smaller of the two; a NaN loses against a number."""
+
+    refuses = "c"
 
     ufunc = "fmin"
 
@@ -192,6 +207,8 @@ def _split_by_order(m, g, first, tie, needs):
 class atan2(Float):
     """The angle of the point (other, input)."""
 
+    refuses = "c"
+
     ufunc = "arctan2"
 
     def vjp_input(m, g, input, other):
@@ -202,8 +219,10 @@ class atan2(Float):
 
 
 @op(samples=POSITIVE_PAIR)
-class hypot(Float):
+class hypot(Elementwise):
     """sqrt(input**2 + other**2) without overflow."""
+
+    refuses = "biuc"
 
     ufunc = "hypot"
 
@@ -215,8 +234,10 @@ class hypot(Float):
 
 
 @op(samples=PAIR)
-class logaddexp(Float):
+class logaddexp(Elementwise):
     """log(exp(input) + exp(other)), stable."""
+
+    refuses = "biu"
 
     def forward(m, input, other):
         return m.logaddexp_(input, other)
@@ -249,6 +270,8 @@ class frexp(Op):
 class copysign(Float):
     """The magnitude of input with the sign of other."""
 
+    refuses = "c"
+
     ufunc = "copysign"
 
     def vjp_input(m, g, input, out):
@@ -262,6 +285,8 @@ class copysign(Float):
 @op(onnx="Mod", samples=POSITIVE_PAIR)
 class remainder(Elementwise):
     """input modulo other, with the sign of other (Python's %)."""
+
+    refuses = "bc"
 
     def forward(m, input, other):
         return m.remainder_(input, other)
@@ -277,6 +302,8 @@ class remainder(Elementwise):
 class fmod(Elementwise):
     """The remainder of the division, with the sign of input (C's fmod)."""
 
+    refuses = "bc"
+
     def forward(m, input, other):
         return m.fmod_(input, other)
 
@@ -290,6 +317,8 @@ class fmod(Elementwise):
 @op(samples=POSITIVE_PAIR)
 class floor_divide(Elementwise):
     """floor(input / other)."""
+
+    refuses = "bc"
 
     def forward(m, input, other):
         return m.floor_divide_(input, other)
@@ -305,6 +334,8 @@ class floor_divide(Elementwise):
 class trunc_divide(Elementwise):
     """input / other rounded towards zero."""
 
+    refuses = "bc"
+
     def forward(m, input, other):
         return m.trunc_divide_(input, other)
 
@@ -318,6 +349,8 @@ class trunc_divide(Elementwise):
 @op(samples=[((3, 4), (3, 4), ())])
 class lerp(Elementwise):
     """input + weight * (end - input)."""
+
+    refuses = "biu"
 
     def forward(m, input, end, weight):
         return input + weight * (end - input)
@@ -592,6 +625,8 @@ class sinc(Float):
 class erf(Float):
     """The error function, 2/sqrt(pi) * integral of exp(-t*t) from 0 to input."""
 
+    refuses = "c"
+
     def forward(m, input):
         return m.erf_(input)
 
@@ -602,6 +637,8 @@ class erf(Float):
 @op(samples=ONE)
 class erfc(Float):
     """1 - erf(input), exact in the tail."""
+
+    refuses = "c"
 
     def forward(m, input):
         return m.erfc_(input)
@@ -616,6 +653,8 @@ class erfc(Float):
 @op(onnx="Relu", samples=ONE)
 class relu(Elementwise):
     """max(input, 0)."""
+
+    refuses = "bc"
 
     def forward(m, input):
         return m.xp.maximum(input, 0)
@@ -734,6 +773,8 @@ def _flat(name: str, ufunc: str, doc: str, onnx: str | None = None) -> Op:
     """A step function: its gradient is zero everywhere."""
 
     class Step(Elementwise):
+        refuses = "bc"
+
         def forward(m, input):
             return getattr(m.xp, ufunc)(input) if input.dtype.kind in "fc" else m.copy(input)
 
@@ -753,6 +794,8 @@ trunc = _flat("trunc", "trunc", "input without its fraction.")
 @op(onnx="Sign", samples=ONE)
 class sign(Elementwise):
     """-1, 0 or 1."""
+
+    refuses = "c"
 
     def forward(m, input):
         return m.copy(input) if input.dtype.kind == "b" else m.xp.sign(input)
@@ -780,6 +823,8 @@ class sgn(Elementwise):
 class frac(Elementwise):
     """The fraction of input, with its sign."""
 
+    refuses = "biuc"
+
     def forward(m, input):
         return input - m.xp.trunc(input)
 
@@ -787,10 +832,11 @@ class frac(Elementwise):
         return g
 
 
-def _predicate(name: str, ufunc: str, doc: str, samples: list, onnx: str | None = None) -> Op:
+def _predicate(name: str, ufunc: str, doc: str, samples: list, onnx: str | None = None, refuses: str = "") -> Op:
     class Test(Predicate):
         pass
 
+    Test.refuses = refuses
     Test.ufunc = ufunc
     Test.__doc__ = doc
     return op(onnx=onnx, samples=samples, name=name)(Test)
@@ -798,10 +844,10 @@ def _predicate(name: str, ufunc: str, doc: str, samples: list, onnx: str | None 
 
 eq = _predicate("eq", "equal", "input == other.", PAIR, "Equal")
 ne = _predicate("ne", "not_equal", "input != other.", PAIR)
-lt = _predicate("lt", "less", "input < other.", PAIR, "Less")
-le = _predicate("le", "less_equal", "input <= other.", PAIR, "LessOrEqual")
-gt = _predicate("gt", "greater", "input > other.", PAIR, "Greater")
-ge = _predicate("ge", "greater_equal", "input >= other.", PAIR, "GreaterOrEqual")
+lt = _predicate("lt", "less", "input < other.", PAIR, "Less", "c")
+le = _predicate("le", "less_equal", "input <= other.", PAIR, "LessOrEqual", "c")
+gt = _predicate("gt", "greater", "input > other.", PAIR, "Greater", "c")
+ge = _predicate("ge", "greater_equal", "input >= other.", PAIR, "GreaterOrEqual", "c")
 logical_and = _predicate("logical_and", "logical_and", "Both true (non-zero counts as true).", PAIR, "And")
 logical_or = _predicate("logical_or", "logical_or", "At least one true (non-zero counts as true).", PAIR, "Or")
 logical_xor = _predicate("logical_xor", "logical_xor", "Exactly one true.", PAIR, "Xor")
@@ -812,10 +858,11 @@ isfinite = _predicate("isfinite", "isfinite", "True where input is neither NaN n
 signbit = _predicate("signbit", "signbit", "True where the sign bit is set.", ONE)
 
 
-def _integer(name: str, ufunc: str, doc: str, samples: list) -> Op:
+def _integer(name: str, ufunc: str, doc: str, samples: list, refuses: str = "fcV") -> Op:
     class Bits(Elementwise):
         differentiable = False
 
+    Bits.refuses = refuses
     Bits.ufunc = ufunc
     Bits.__doc__ = doc
     return op(samples=samples, name=name)(Bits)
@@ -825,15 +872,19 @@ bitwise_and = _integer("bitwise_and", "bitwise_and", "Bitwise and; logical and f
 bitwise_or = _integer("bitwise_or", "bitwise_or", "Bitwise or; logical or for bools.", INTEGERS)
 bitwise_xor = _integer("bitwise_xor", "bitwise_xor", "Bitwise exclusive or.", INTEGERS)
 bitwise_not = _integer("bitwise_not", "invert", "Bitwise not; logical not for bools.", [INTEGERS[0][:1]])
-bitwise_left_shift = _integer("bitwise_left_shift", "left_shift", "input * 2**other.", INTEGERS)
-bitwise_right_shift = _integer("bitwise_right_shift", "right_shift", "input / 2**other, rounded down.", INTEGERS)
-gcd = _integer("gcd", "gcd", "The greatest common divisor.", INTEGERS)
-lcm = _integer("lcm", "lcm", "The least common multiple.", INTEGERS)
+bitwise_left_shift = _integer("bitwise_left_shift", "left_shift", "input * 2**other.", INTEGERS, "bfcV")
+bitwise_right_shift = _integer(
+    "bitwise_right_shift", "right_shift", "input / 2**other, rounded down.", INTEGERS, "bfcV"
+)
+gcd = _integer("gcd", "gcd", "The greatest common divisor.", INTEGERS, "bfcV")
+lcm = _integer("lcm", "lcm", "The least common multiple.", INTEGERS, "bfcV")
 
 
 @op(samples=PAIR)
 class nextafter(Elementwise):
     """The next representable number after input in the direction of other."""
+
+    refuses = "biuc"
 
     ufunc = "nextafter"
     differentiable = False
@@ -866,6 +917,8 @@ class where(Elementwise):
 @op(onnx="Clip", samples=[((3, 4), {"min": -0.5, "max": 0.5}), ((3, 4), {"min": None, "max": 0.3})])
 class clamp(Elementwise):
     """input bounded below by min and above by max (Python numbers or None); NaN stays NaN."""
+
+    refuses = "c"
 
     def forward(m, input, *, min=None, max=None):
         if min is not None:

@@ -3,7 +3,7 @@
 import numpy as np
 
 from mlkit.core import dtype as dtypes
-from mlkit.core.errors import DimensionError, ShapeError, ValueRangeError
+from mlkit.core.errors import DimensionError, RefusedError, ShapeError
 from mlkit.core.value import MetaArray
 from mlkit.ops.registry import REQUIRED, Op, Sample, op
 
@@ -162,6 +162,8 @@ class prod(Reduction):
 
 def _extreme(name: str, best: str, doc: str, onnx: str) -> Op:
     class Extreme(Reduction):
+        refuses_any = "c"
+
         def prepare(self, input, **attributes):
             canonical = Reduction.prepare(self, input, **attributes)
             needs_elements(self.name, input.shape, canonical["dim"])
@@ -186,6 +188,7 @@ amin = _extreme("amin", "min", "The smallest value over dims; equal minima share
 
 def _arg_extreme(name: str, doc: str, onnx: str) -> Op:
     class ArgExtreme(Reduction):
+        refuses_any = "bc"
         differentiable = False
 
         def prepare(self, input, *, dim=None, keepdim=False):
@@ -236,6 +239,8 @@ all = _truth("all", "True where every element over dims is non-zero.")  # noqa: 
 @op(samples=[((3, 4), {"dim": 1}), ((3, 4), {"correction": 0}), ((2, 3, 4), {"dim": (0, 2), "keepdim": True})])
 class var(Reduction):
     """The variance over dims; ``correction`` 1 divides by n - 1 (Bessel), 0 by n."""
+
+    refuses_any = "biu"
 
     def prepare(self, input, *, dim=None, correction=1, keepdim=False):
         return {**Reduction.prepare(self, input, dim=dim, keepdim=keepdim), "correction": correction}
@@ -424,7 +429,7 @@ cummin = _running_extreme("cummin", "minimum", "The smallest value so far along 
 class softmax(AlongDim):
     """exp(input) / sum of exp along dim, shifted by the maximum so that nothing overflows."""
 
-    promotion = "float"
+    refuses_any = "biuc"
 
     def forward(m, input, *, dim=REQUIRED):
         return m.softmax_(input, dim)
@@ -438,7 +443,7 @@ class softmax(AlongDim):
 class log_softmax(AlongDim):
     """log of softmax along dim, stable."""
 
-    promotion = "float"
+    refuses_any = "biuc"
 
     def forward(m, input, *, dim=REQUIRED):
         return m.log_softmax_(input, dim)
@@ -450,6 +455,8 @@ class log_softmax(AlongDim):
 @op(samples=[(Sample((3, 4), "distinct"), {"dim": 1}), (Sample((3, 4), "distinct"), {"dim": 0, "descending": True})])
 class sort(AlongDim):
     """Values in order along dim, and where each was. NaN counts as largest."""
+
+    refuses_any = "c"
 
     outputs = 2
 
@@ -488,7 +495,7 @@ class topk(Op):
         dim = canonical_dim("topk", dim, input.ndim)
         size = input.shape[dim] if input.ndim else 1
         if not 0 <= k <= size:
-            raise ValueRangeError(f"topk: k={k} is not between 0 and {size}, the size of dim {dim}.")
+            raise RefusedError(f"topk: k={k} is not between 0 and {size}, the size of dim {dim}.")
         return {"k": k, "dim": dim, "largest": largest, "sorted": sorted}
 
     def infer(input, *, k, dim, largest, sorted):

@@ -83,6 +83,10 @@ class Op:
     first_kept = 0
     #: reads the random stream; compilers must neither drop nor merge it
     random = False
+    #: NumPy kinds ("b", "i", "u", "f", "c", and "V" for bfloat16) of the common dtype that it has no arithmetic for
+    refuses = ""
+    #: the same, of any one tensor before promotion
+    refuses_any = ""
     #: NumPy's ufunc that does it whole
     ufunc: str | None = None
 

@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from mlkit.core.errors import DimensionError, ShapeError, ValueRangeError
+from mlkit.core.errors import DimensionError, RefusedError, ShapeError, ValueRangeError
 from mlkit.core.size import Symbol
 from mlkit.core.value import MetaArray
 from mlkit.ops.reduce import canonical_dim, count
@@ -291,11 +291,9 @@ class unfold(Look):
         dimension = canonical_dim("unfold", dimension, input.ndim)
         n = input.shape[dimension] if input.ndim else 1
         if not 0 <= size <= n:
-            raise ValueRangeError(
-                f"unfold: maximum size for tensor at dimension {dimension} is {n} but size is {size}."
-            )
+            raise RefusedError(f"unfold: maximum size for tensor at dimension {dimension} is {n} but size is {size}.")
         if step <= 0:
-            raise ValueRangeError(f"unfold: step is {step} but must be > 0.")
+            raise RefusedError(f"unfold: step is {step} but must be > 0.")
         return {"dimension": dimension, "size": size, "step": step}
 
     def infer(input, *, dimension, size, step):
@@ -401,7 +399,7 @@ class repeat(Moves):
                 f"dimensions of tensor ({input.ndim})."
             )
         if any(r < 0 for r in repeats):
-            raise ValueRangeError(f"repeat: repeats must not be negative, got {repeats}.")
+            raise RefusedError(f"repeat: repeats must not be negative, got {repeats}.")
         return {"repeats": repeats}
 
     def infer(input, *, repeats):

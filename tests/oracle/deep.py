@@ -6,6 +6,7 @@ Expressions see ``T`` (the library) and the inputs by name.
 
 from __future__ import annotations
 
+import builtins
 from functools import cache
 from pathlib import Path
 
@@ -122,6 +123,11 @@ def compare(name: str, cases, library, rtol: float = 1e-8, atol: float = 1e-9) -
     for key in got:
         if key not in wanted:
             assert key.startswith("grad"), f"PyTorch has no {key}"
+
+
+def expected_error(name: str, cases) -> type[Exception]:
+    """The built-in class of the error that PyTorch raises."""
+    return getattr(builtins, str(_kept(str(path_of(cases)))[f"error/{name}"]))
 
 
 def compare_error(name: str, cases, library) -> None:

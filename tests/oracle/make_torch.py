@@ -28,12 +28,23 @@ def main() -> None:
         f"{len(cases.CASES)} cases, {len(programs.PROGRAMS)} programs, {len(kept)} arrays, PyTorch {torch.__version__}"
     )
     make_layers(torch)
-    from tests.oracle import cases_distributions, cases_fft, cases_linalg, cases_special, deep
+    from tests.oracle import (
+        cases_distributions,
+        cases_fft,
+        cases_linalg,
+        cases_special,
+        cases_tensor,
+        deep,
+        printing,
+        promotion,
+    )
 
-    for module in (cases_linalg, cases_fft, cases_special, cases_distributions):
+    for module in (cases_linalg, cases_fft, cases_special, cases_distributions, cases_tensor):
         path = deep.path_of(module)
         print(f"{path.name}: {deep.keep(module, torch, path)} arrays, {path.stat().st_size:,} bytes")
     _gradients(torch)
+    promotion.keep(torch)
+    printing.keep(torch)
 
 
 def _gradients(torch) -> None:
