@@ -223,3 +223,22 @@ def test_views_of_low_precision_share_memory():
     x = mlkit.zeros(2, 3, dtype=mlkit.bfloat16)
     x.t()[0] = 1.0
     assert x.float().tolist() == [[1, 0, 0], [1, 0, 0]]
+
+
+def test_rules_follow_the_outermost_listed_composite():
+    """What runs within a loss is decided by the loss; what is unsafe in float16 is refused on a GPU."""
+    from mlkit.amp.autocast_mode import _rule
+    from mlkit.core.dispatch import state
+    from mlkit.ops import REGISTRY
+
+    state.scopes.append("mse_loss")
+    try:
+        assert _rule(REGISTRY["matmul"], "cpu") == ("full", "mse_loss")
+    finally:
+        state.scopes.pop()
+    assert _rule(REGISTRY["matmul"], "cpu") == ("low", "matmul")
+    state.scopes.append("binary_cross_entropy")
+    try:
+        assert _rule(REGISTRY["mul"], "cuda")[0] == "refused" and _rule(REGISTRY["mul"], "cpu")[0] == "full"
+    finally:
+        state.scopes.pop()

@@ -106,5 +106,3 @@ def test_scaled_training():
         scaler.update()
         losses.append(loss.item())
     assert losses[-1] < 0.5 * losses[0]
-    with pytest.raises(RuntimeError, match="unsafe"), mlkit.autocast("cuda"):
-        F.binary_cross_entropy(mlkit.rand(3, device="cuda").half(), mlkit.ones(3, device="cuda").half())
