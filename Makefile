@@ -27,7 +27,7 @@ endif
 ##@ Start here
 .PHONY: lab
 lab: extension ## JupyterLab on the first notebook (LAB_ARGS=--no-browser: the server only)
-	$(BIN)/jupyter lab $(ALLOW_ROOT) $(LAB_ARGS) $(GUIDE)
+	$(BIN)/jupyter lab $(ALLOW_ROOT) --LabApp.default_url=/lab/tree/$(GUIDE) $(LAB_ARGS)
 
 .PHONY: test
 test: $(STAMPS)/test $(STAMPS)/browser front-end-test ## Every test: Python, TypeScript, real browser (PYTEST_ARGS="-k name")

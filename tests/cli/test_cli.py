@@ -82,6 +82,18 @@ def test_demo_finds_out_before_training_that_it_cannot_write(tmp_path, capsys):
     assert "is a folder" in error_of(["demo", "--out", tmp_path], capsys)
 
 
+def test_lab_opens_the_notebook_and_shows_the_folder_one_is_in(tmp_path, monkeypatch):
+    notebook = tmp_path / "my course" / "one.ipynb"
+    notebook.parent.mkdir()
+    notebook.touch()
+    monkeypatch.chdir(tmp_path)
+    here = [f"--ServerApp.root_dir={tmp_path}", "--LabApp.default_url=/lab/tree/my%20course/one.ipynb"]
+    assert cli._lab_place(notebook) == cli._lab_place(Path("my course/one.ipynb")) == here
+    monkeypatch.chdir(notebook.parent)
+    assert cli._lab_place(notebook)[1] == "--LabApp.default_url=/lab/tree/one.ipynb"
+    assert cli._lab_place(tmp_path) == [str(tmp_path)] and cli._lab_place(None) == []
+
+
 def test_lab_refuses_a_path_that_is_not_there(tmp_path, capsys):
     assert "is not there" in error_of(["lab", tmp_path / "no.ipynb"], capsys)
 
