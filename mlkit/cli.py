@@ -242,6 +242,17 @@ def dashboards() -> dict[str, Path]:
     return {}
 
 
+def _need_the_template() -> None:
+    """Without its template Voila would serve an empty page for ever."""
+    from jupyter_core.paths import jupyter_path
+
+    if not any(Path(folder, "mlkit").is_dir() for folder in jupyter_path("voila", "templates")):
+        raise UsageError(
+            "the dashboards' template is not installed, as when mlkit is used from its folder without an installation.\n"
+            "  Install it: python -m pip install -e '.[lab]' in the checkout, or python -m pip install --force-reinstall mlkit"
+        )
+
+
 def _title(notebook: Path) -> str:
     """The first heading of a notebook; empty when there is none."""
     try:
@@ -269,6 +280,7 @@ def _dashboard(options: argparse.Namespace) -> int:
     loopback = _is_loopback(options.host)
     _need("voila", "mlkit dashboard")
     _refuse_ipykernel_7_0()
+    _need_the_template()
     if options.port is None:
         port = _free_port(options.host)
     else:

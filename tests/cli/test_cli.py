@@ -235,3 +235,10 @@ def test_a_token_is_asked_for_and_told(notebook, tmp_path, voila_template):
         assert status in (200, 401, 403, 404) and "42" not in page and "Small dashboard" not in page
         status, page = get(address)
         assert status == 200 and "42" in page
+
+
+def test_a_dashboard_without_its_template_is_refused(tmp_path, monkeypatch, capsys):
+    paths = pytest.importorskip("jupyter_core.paths")
+    pytest.importorskip("voila")
+    monkeypatch.setattr(paths, "jupyter_path", lambda *names: [str(tmp_path)])
+    assert "template is not installed" in error_of(["dashboard", "training"], capsys)
