@@ -237,7 +237,9 @@ def pinv(A, rcond=None, hermitian: bool = False, *, atol=None, rtol=None):
 
 def _limit(atol, rtol, largest):
     def shaped(x):
-        return wrap(np.asarray(x)[..., None]) if hasattr(x, "shape") and np.ndim(x) else x
+        if isinstance(x, Value):
+            return ops.unsqueeze(x, -1) if x._array.ndim else x
+        return wrap(np.asarray(x)[..., None]) if np.ndim(x) else x
 
     scaled = largest * shaped(rtol)
     return ops.maximum(scaled, ops.zeros_like(scaled) + shaped(atol))
