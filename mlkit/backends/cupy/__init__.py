@@ -84,7 +84,16 @@ class CupyReader(Reader):
         return self.xp.ndarray(size, x.dtype, memptr=memory, strides=strides)
 
     def add_at_(self, out, place, values):
-        self.xp.add.at(out, place, values)
+        if out.dtype.kind == "c":
+            values = self.xp.asarray(values, out.dtype)
+            self.add_at_(out.real, place, values.real)
+            self.add_at_(out.imag, place, values.imag)
+        elif out.dtype.name in ("int8", "int16", "uint8", "uint16", "bool", "bfloat16"):  # no atomic addition of these
+            wide = out.astype(np.float32 if out.dtype.kind == "V" else np.int32)
+            self.xp.add.at(wide, place, self.xp.asarray(values, wide.dtype))
+            out[...] = wide.astype(out.dtype)
+        else:
+            self.xp.add.at(out, place, values)
 
     def ufunc_at_(self, ufunc, out, place, values):
         atomic.combine(self.xp, ufunc, out, place, values)
@@ -100,7 +109,7 @@ class CupyReader(Reader):
 
     def index_add_(self, x, index, source, dim):
         out = x.copy()
-        self.xp.add.at(self.xp.moveaxis(out, dim, 0), index, self.xp.moveaxis(source, dim, 0))
+        self.add_at_(self.xp.moveaxis(out, dim, 0), index, self.xp.moveaxis(source, dim, 0))
         return out
 
     def nll_place_(self, g, target, shape, ignore_index):
