@@ -12,7 +12,7 @@ import threading
 
 import numpy as np
 
-from mlkit.backends.numba import override, pool
+from mlkit.backends.numba import kernels, override, pool
 from mlkit.backends.numba.scratch import address, floats, zeros
 from mlkit.core import config
 
@@ -139,6 +139,9 @@ def conv2d(k, input, weight, bias=None, *, stride, padding, dilation, groups):
     columns = up(outs)
     out = np.empty((x.shape[0], *sizes, columns), np.float32)
     before = (padding[0][0], padding[1][0])
+    if for_winograd(weight.shape[1], outs, kernel, stride, dilation, sizes, x.shape[0]):
+        winograd_forward(x, weight, bias, before, sizes, out)
+        return channels_first(out, outs)
     strides = (sizes[0] * sizes[1] * columns, sizes[1] * columns, columns)
     run_forward(k, x, weight, bias, columns, stride, dilation, before, sizes, out, 0, strides)
     return channels_first(out, outs)
@@ -157,6 +160,10 @@ def conv2d_input_grad(k, g_, weight, *, shape, stride, padding, dilation, groups
     covered = all(a >= s for a, s in zip(kernel, stride, strict=True))
     out = (np.empty if covered else np.zeros)((batch, high, wide, columns), np.float32)
     turned = weight.transpose(1, 0, 2, 3)
+    if for_winograd(outs, channels, tuple(kernel), stride, dilation, (high, wide), batch):
+        before = (2 - padding[0][0], 2 - padding[1][0])
+        winograd_forward(g, turned[:, :, ::-1, ::-1], None, before, (high, wide), out)
+        return channels_first(out, channels)
     for rows in phases(high, kernel[0], stride[0], dilation[0], padding[0][0]):
         for lines in phases(wide, kernel[1], stride[1], dilation[1], padding[1][0]):
             (y, taps_y, first_y, before_y), (x, taps_x, first_x, before_x) = rows, lines
@@ -197,11 +204,81 @@ def conv2d_weight_grad(k, input, g_, *, shape, stride, padding, dilation, groups
     outs, channels, *kernel = shape
     sizes = g.shape[1:3]
     columns = up(outs)
+    if for_winograd(channels, outs, tuple(kernel), stride, dilation, sizes, x.shape[0]):
+        return winograd_weight_grad(x, g, shape, (padding[0][0], padding[1][0]), sizes)
     if columns != outs:
         wide = np.zeros((*g.shape[:3], columns), np.float32)
         wide[..., :outs] = g
         g = wide
     return direct_weight_grad(k, x, g, shape, columns, tuple(kernel), stride, padding, dilation, sizes)
+
+
+# --- Winograd's way ---------------------------------------------------------------------------------------------------------
+
+PLANES = 36
+SPACE = 640 << 10  # bytes of tiles in the other basis, in and out, worked on at once
+
+
+def for_winograd(channels, outs, kernel, stride, dilation, sizes, batch) -> bool:
+    """Whether the shape is one that Winograd's way is quicker for."""
+    return (
+        config.winograd
+        and kernel == (3, 3)
+        and stride == (1, 1)
+        and dilation == (1, 1)
+        and channels % LANES == 0
+        and outs % LANES == 0
+        and min(sizes) >= 4
+    )
+
+
+def tiles_of(sizes, batch) -> int:
+    return batch * -(-sizes[0] // 4) * -(-sizes[1] // 4)
+
+
+def winograd_forward(x, weight, bias, before, sizes, out):
+    """out (N, *sizes, O) = x (N, H, W, C) with weight (O, C, 3, 3), any view of it."""
+    k = kernels("mlkit.backends.numba.winograd")
+    batch, high, wide, channels = x.shape
+    outs = weight.shape[0]
+    turned, patch = floats(PLANES * channels * outs), floats(9 * 32)
+    k.weights(address(weight), *weight.strides, channels, outs, address(patch), address(turned))
+    start, zero = spread(outs, bias), zeros(32)
+    total = tiles_of(sizes, batch)
+    tiles = max(12, min(96, SPACE // (PLANES * 4 * (channels + outs)) // 12 * 12))
+
+    def work(a, b):
+        planes = floats(PLANES * (tiles * channels + LANES) + PLANES * LANES)
+        results = floats(PLANES * (tiles * outs + LANES))
+        k.forward(
+            address(x), high, wide, channels, address(turned), address(start), outs, *before, address(out), *sizes,
+            total, tiles, address(zero), address(planes), address(results), a, b,
+        )  # fmt: skip
+
+    pool.split(work, -(-total // tiles), max(1, (1 << 20) // (tiles * channels * outs)))
+
+
+def winograd_weight_grad(x, g, shape, before, sizes):
+    k = kernels("mlkit.backends.numba.winograd")
+    outs, channels = shape[:2]
+    batch, high, wide, _ = x.shape
+    all_tiles = tiles_of(sizes, batch)
+    # results of channels * outs are read and written once a group: with many channels, larger groups
+    tiles = max(12, SPACE // (PLANES * 4 * (channels + outs)), min(256, channels * outs // (channels + outs)))
+    tiles = min(tiles, all_tiles)
+
+    def work(total, a, b):
+        planes = floats(PLANES * (tiles * channels + LANES) + PLANES * LANES)
+        grads = floats(PLANES * (tiles * outs + LANES))
+        k.weight_grad(
+            address(x), high, wide, channels, address(g), outs, *before, *sizes,
+            all_tiles, tiles, address(total), address(planes), address(grads), a, b,
+        )  # fmt: skip
+
+    total = summed(work, -(-all_tiles // tiles), PLANES * channels * outs, max(1, (1 << 21) // (tiles * channels * outs)))
+    out, patch = np.empty(shape, np.float32), floats(9 * LANES)
+    k.weight_grad_back(address(total), channels, outs, address(patch), address(out))
+    return out
 
 
 def direct_weight_grad(k, x, g, shape, columns, kernel, stride, padding, dilation, sizes):
