@@ -207,6 +207,27 @@ class nll_place(Op):
         return m.nll_pick(g, target, ignore_index=ignore_index)
 
 
+@op(onnx="SoftmaxCrossEntropyLoss", samples=[((4, 3), Sample((4,), "index", "int64", 3))])
+class softmax_cross_entropy(Op):
+    """Minus the logarithm of softmax(input) at each row's label: input (N, C), target (N) -> (N).
+
+    0 where target is ignore_index.
+    """
+
+    promotion = None
+
+    def infer(input, target, *, ignore_index):
+        return nll_pick.infer(input, target, ignore_index=ignore_index)
+
+    def forward(m, input, target, *, ignore_index=-100):
+        return -m.nll_pick(m.log_softmax(input, dim=1), target, ignore_index=ignore_index)
+
+    def vjp_input(m, g, input, target, ignore_index):
+        counted = g * m.cast_like(m.ne(target, ignore_index), g)
+        place = m.nll_place(g, target, shape=tuple(input.shape), ignore_index=ignore_index)
+        return m.softmax(input, dim=1) * m.unsqueeze(counted, 1) - place
+
+
 @op(
     samples=[
         (Sample((4,), "index", "int64", 5), (5, 3)),

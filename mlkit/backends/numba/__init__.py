@@ -37,7 +37,8 @@ from mlkit.core import config
 
 #: The light files, imported with the NumPy backend.
 FAMILIES: tuple[str, ...] = (
-    # one a line
+    "pointwise",
+    "softmax",
 )
 
 
