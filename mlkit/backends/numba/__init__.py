@@ -37,6 +37,7 @@ from mlkit.core import config
 
 #: The light files, imported with the NumPy backend.
 FAMILIES: tuple[str, ...] = (
+    "norms",
     "pointwise",
     "softmax",
 )
