@@ -38,6 +38,9 @@ from mlkit.core import config
 #: The light files, imported with the NumPy backend.
 FAMILIES: tuple[str, ...] = (
     "conv",
+    "norms",
+    "pointwise",
+    "softmax",
 )
 
 

@@ -7,7 +7,7 @@ import os
 import numpy as np
 
 from mlkit.backends import numba
-from mlkit.backends.numba import pool
+from mlkit.backends.numba import optimizers, pool
 from mlkit.backends.numpy import special
 from mlkit.backends.portable.reader import Reader
 from mlkit.core.backend import Backend
@@ -171,4 +171,5 @@ def make_backend() -> Backend:
         memory=memory,
         kernels=kernels,
         gradients=gradients,
+        functions=optimizers.FUNCTIONS,
     )
