@@ -525,7 +525,8 @@ def _binary(op: Op, kernel: Callable) -> Callable | None:
     if not (swapped or none):
         return None
     differentiable = op.differentiable
-    picky = bool(op.refuses or op.refuses_any)  # then only the types that no op refuses go this way
+    # then only the types that no op refuses and none converts go this way
+    picky = bool(op.refuses or op.refuses_any or op.promotion == "float")
 
     def entry(input, other):
         if _busy:
