@@ -111,7 +111,7 @@ def _start(count: int) -> None:
     global _started
     with _lock:
         while _started < count:
-            threading.Thread(target=_work, name=f"mlkit-{_started}", daemon=True).start()
+            threading.Thread(target=_work, name=f"kernels-{_started}", daemon=True).start()
             _started += 1
 
 
