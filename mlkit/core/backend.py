@@ -28,7 +28,7 @@ class Backend:
     to_numpy: Callable  # array -> numpy array
     device_of: Callable  # array -> device
     synchronize: Callable[[], None]
-    memory: Callable[[], dict[str, int]]
+    memory: Callable[..., dict[str, int]]
     kernels: dict[str, Callable] = field(default_factory=dict)
     #: (op name, input name or None) -> function (rule, m, g, *what the rule reads) that runs in a gradient rule's place
     gradients: dict[tuple[str, str | None], Callable] = field(default_factory=dict)

@@ -20,3 +20,12 @@ numba: bool = True
 #: about twice as quick. Largest error against float64, relative to the largest result: 2e-5, instead of 2e-6 for the
 #: direct way. A NaN or infinity in the input reaches up to five places around it, instead of those its 3x3 window covers.
 winograd: bool = True
+
+#: On a GPU: products of float32 matrices with factors rounded to TF32 (``mlkit.backends.cuda.matmul.allow_tf32``).
+cuda_matmul_tf32: bool = False
+
+#: On a GPU: convolution, normalisation and attention through cuDNN where it is installed (``mlkit.backends.cudnn``).
+cudnn: bool = True
+cudnn_tf32: bool = True
+cudnn_deterministic: bool = False
+cudnn_attention: bool = True

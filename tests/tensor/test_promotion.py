@@ -56,7 +56,9 @@ def test_the_short_way_promotes_as_the_full_way(name, dtype):
     assert short == full
     if op.promotion == "float" and not short.startswith("!") and op.result == "same":
         kind = getattr(mlkit, dtype)
-        assert short in ((dtype, "float32") if kind.is_complex else (dtype,) if kind.is_floating_point else ("float32",))
+        assert short in (
+            (dtype, "float32") if kind.is_complex else (dtype,) if kind.is_floating_point else ("float32",)
+        )
 
 
 def test_a_float_op_whose_gradient_keeps_nothing_promotes_integers():

@@ -6,7 +6,7 @@ import importlib.util
 
 import numpy as np
 
-from mlkit.backends.cupy import atomic, philox
+from mlkit.backends.cupy import atomic, memory, philox
 from mlkit.backends.portable.reader import Reader
 from mlkit.core.backend import Backend
 from mlkit.core.device import device
@@ -146,10 +146,7 @@ def make_backend() -> Backend:
         with cupy.cuda.Device(cupy.cuda.Device().id if index is None else index):
             return cupy.asarray(array)
 
-    def memory() -> dict[str, int]:
-        pool = cupy.get_default_memory_pool()
-        return {"allocated": pool.used_bytes(), "reserved": pool.total_bytes()}
-
+    memory.install(cupy)
     return Backend(
         name="cupy",
         device_type="cuda",
@@ -160,6 +157,6 @@ def make_backend() -> Backend:
         to_numpy=cupy.asnumpy,
         device_of=lambda array: device("cuda", array.device.id),
         synchronize=lambda: cupy.cuda.Device().synchronize(),
-        memory=memory,
+        memory=memory.figures,
         kernels=kernels,
     )
