@@ -41,6 +41,8 @@ class Backend:
         return self.kernels.get(op.name) or getattr(self.m, op.name)
 
 
+#: called whenever a backend has been loaded
+when_loaded: list[Callable[[], None]] = []
 _loaded: dict[str, Backend] = {}
 _by_array_type: dict[type, Backend] = {}
 
@@ -56,7 +58,15 @@ def load(name: str) -> Backend:
         _loaded[name] = backend
         for cls in backend.array_types:
             _by_array_type[cls] = backend
+        for tell in when_loaded:
+            tell()
     return backend
+
+
+def loaded() -> list[Backend]:
+    """The backends in use in this process, NumPy's always among them."""
+    load("numpy")
+    return list(_loaded.values())
 
 
 def for_device(place: device) -> Backend:

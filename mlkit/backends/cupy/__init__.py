@@ -6,7 +6,7 @@ import importlib.util
 
 import numpy as np
 
-from mlkit.backends.cupy import atomic, memory, philox
+from mlkit.backends.cupy import atomic, memory, philox, printer
 from mlkit.backends.portable.reader import Reader
 from mlkit.core.backend import Backend
 from mlkit.core.device import device
@@ -141,6 +141,9 @@ def make_backend() -> Backend:
     import cupy
 
     kernels: dict = {}
+    gradients: dict = {}
+    reader = CupyReader(cupy, kernels)
+    printer.install(reader, kernels, gradients)
 
     def asarray(array, index=None):
         with cupy.cuda.Device(cupy.cuda.Device().id if index is None else index):
@@ -151,7 +154,7 @@ def make_backend() -> Backend:
         name="cupy",
         device_type="cuda",
         array_types=(cupy.ndarray,),
-        m=CupyReader(cupy, kernels),
+        m=reader,
         available=available,
         asarray=asarray,
         to_numpy=cupy.asnumpy,
@@ -159,4 +162,5 @@ def make_backend() -> Backend:
         synchronize=lambda: cupy.cuda.Device().synchronize(),
         memory=memory.figures,
         kernels=kernels,
+        gradients=gradients,
     )
