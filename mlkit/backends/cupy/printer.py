@@ -447,9 +447,14 @@ class Kernel:
         kernel(
             ((out.size + 255) // 256,),
             (256,),
-            (*arrays, *numbers, out, np.int64(out.size), table.view([("", np.int64, table.shape)]).reshape(-1)[0]),
+            (*arrays, *numbers, out, np.int64(out.size), struct(table)),
         )
         return out
+
+
+def struct(table: np.ndarray) -> np.void:
+    """A table of numbers as one value, passed to a kernel by copy."""
+    return np.frombuffer(table.tobytes(), np.dtype([("numbers", np.int64, table.size)]))[0]
 
 
 def dense(x) -> bool:
@@ -481,7 +486,7 @@ class Printed:
             pass
         try:
             kernel: Kernel | None = Kernel(self.xp, name, rule, dtypes, out_dtype)
-        except (Unprintable, TypeError, AttributeError):
+        except (Unprintable, TypeError, AttributeError, RecursionError):  # it asks for more than symbols can do
             kernel = None
         self.kernels[key] = kernel
         return kernel
