@@ -23,17 +23,23 @@ class Unprintable(Exception):
     """The rule needs more than one element at a time."""
 
 
+class Lines(list):
+    """The statements of a kernel, and the dtype that its real numbers are computed in."""
+
+    dtype = np.dtype(np.float32)
+
+
 class Term:
     """A value in the kernel: its C name, and whether it is a real number ("f") or a truth ("b")."""
 
     __slots__ = ("code", "kind", "lines")
 
-    def __init__(self, code: str, kind: str, lines: list[str]) -> None:
+    def __init__(self, code: str, kind: str, lines: Lines) -> None:
         self.code, self.kind, self.lines = code, kind, lines
 
     @property
     def dtype(self):
-        return _DTYPE[self.kind]
+        return np.dtype(bool) if self.kind == "b" else self.lines.dtype
 
     shape: tuple = ()
     ndim = 0
@@ -122,9 +128,6 @@ class Term:
         return self
 
 
-_DTYPE = {"f": np.dtype(np.float32), "b": np.dtype(np.bool_)}
-
-
 def real(x: Any) -> str:
     """A term or a Python number as C of the computing type R."""
     if isinstance(x, Term):
@@ -159,7 +162,7 @@ _COMPARE = {
 class Printer:
     """The reader for symbols; ``xp`` is itself, since rules may use either."""
 
-    def __init__(self, lines: list[str]) -> None:
+    def __init__(self, lines: Lines) -> None:
         self.lines = lines
         self.xp = self
 
@@ -290,6 +293,8 @@ _STORED = {
 }
 _HEAD = r"""
 typedef %(real)s R;
+#define INFINITY __int_as_float(0x7f800000)
+#define NAN __int_as_float(0x7fffffff)
 __device__ __forceinline__ float half_to_float(unsigned short h) {
     float f; asm("{ cvt.f32.f16 %%0, %%1; }" : "=f"(f) : "h"(h)); return f;
 }
@@ -313,7 +318,8 @@ class Kernel:
         self.xp, self.out_dtype = xp, out_dtype
         floats = [d for d in dtypes if d is not None and d.kind != "b"]
         wide = any(d.itemsize == 8 for d in floats)
-        lines: list[str] = []
+        lines = Lines()
+        lines.dtype = np.dtype(np.float64 if wide else np.float32)
         terms = []
         for i, d in enumerate(dtypes):
             terms.append(Term(f"x{i}", "b" if d is not None and d.kind == "b" else "f", lines))
