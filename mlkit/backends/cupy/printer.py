@@ -26,7 +26,7 @@ class Unprintable(Exception):
 class Lines(list):
     """The statements of a kernel, and the dtype that its real numbers are computed in."""
 
-    dtype = np.dtype(np.float32)
+    dtype: np.dtype = np.dtype(np.float32)
 
 
 class Term:
