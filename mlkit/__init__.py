@@ -476,6 +476,11 @@ _LAZY = {
 }
 
 
+def _assert(condition, message: str) -> None:
+    """``assert`` as a function, which public model code calls for the sake of PyTorch's compilers."""
+    assert condition, message  # noqa: S101
+
+
 def is_tensor(obj):
     """Whether ``obj`` is a tensor."""
     return isinstance(obj, Tensor)

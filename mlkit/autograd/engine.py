@@ -102,11 +102,16 @@ def kept_array(kept, node: Node):
     return kept.unpack()._array if kept.__class__ is Packed else kept
 
 
+def _several(kept: tuple) -> bool:
+    """Whether this is a tuple of kept outputs (None for those no rule reads), not one output with its storage."""
+    return kept[0] is None or kept[0].__class__ is tuple or kept[0].__class__ is Packed
+
+
 def kept_output_array(kept, node: Node):
     if kept.__class__ is Packed:
         return kept.unpack()._array
-    if kept[0].__class__ is tuple or kept[0].__class__ is Packed:
-        return tuple([kept_output_array(k, node) for k in kept])
+    if _several(kept):
+        return tuple([None if k is None else kept_output_array(k, node) for k in kept])
     array, storage = kept
     if storage.mutated > node.seq:
         raise changed(node, f"the output with shape {tuple(array.shape)}", storage)
@@ -124,8 +129,10 @@ def kept_tensor(kept, node: Node):
 
 
 def kept_output_tensor(kept, node: Node):
-    if kept.__class__ is not Packed and (kept[0].__class__ is tuple or kept[0].__class__ is Packed):
-        return tuple([wrap(kept_output_array(k, node), Output(node, i)) for i, k in enumerate(kept)])
+    if kept.__class__ is not Packed and _several(kept):
+        return tuple(
+            [None if k is None else wrap(kept_output_array(k, node), Output(node, i)) for i, k in enumerate(kept)]
+        )
     out = wrap(kept_output_array(kept, node), node)
     if kept.__class__ is not Packed:
         out._storage = kept[1]

@@ -428,7 +428,12 @@ def save(node: Node, op: Op, operands: list, arrays: list, attributes: dict, out
             else:
                 kept.append(operands[key] if key < len(operands) else None)
         elif kind == "out":
-            kept.append(tuple(map(keep_output, outputs)) if outputs.__class__ is tuple else keep_output(outputs))
+            if outputs.__class__ is not tuple:
+                kept.append(keep_output(outputs))
+            elif op.reads_outputs is None:
+                kept.append(tuple(map(keep_output, outputs)))
+            else:
+                kept.append(tuple([keep_output(o) if i in op.reads_outputs else None for i, o in enumerate(outputs)]))
         elif kind == "shape":
             kept.append([x.shape for x in arrays] if op.variadic else getattr(arrays[key], "shape", ()))
         elif kind == "dtype":

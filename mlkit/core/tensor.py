@@ -383,7 +383,8 @@ class Tensor(Value):
     def detach(self):
         """The same memory, cut off from the graph."""
         out = wrap(self._array)
-        out._storage = value.storage_of(self)
+        out._storage = storage = value.storage_of(self)
+        storage.aliased = True
         return out
 
     def detach_(self):
@@ -394,11 +395,15 @@ class Tensor(Value):
     @property
     def data(self):
         """The same memory without history; changes through it are not tracked."""
-        return wrap(self._array)
+        value.storage_of(self).aliased = True
+        out = wrap(self._array)
+        value.storage_of(out).aliased = True
+        return out
 
     @data.setter
     def data(self, new) -> None:
         self._array = new._array
+        value.storage_of(self).aliased = True
 
     def retain_grad(self) -> None:
         """Have backward() fill ``.grad`` of this non-leaf tensor too."""
@@ -459,6 +464,7 @@ class Tensor(Value):
             raise DeviceError(
                 f"can't convert {self.device} device type tensor to numpy.", hint="Use tensor.cpu() to copy it first."
             )
+        value.storage_of(self).aliased = True
         return creation.to_numpy_array(self)
 
     def __array__(self, dtype=None, copy=None) -> np.ndarray:
@@ -474,6 +480,7 @@ class Tensor(Value):
 
     def __dlpack__(self, *, stream=None, max_version=None, dl_device=None, copy=None):
         """A DLPack capsule of this tensor's memory, made by its array library."""
+        value.storage_of(self).aliased = True
         wishes = {"stream": stream, "max_version": max_version, "dl_device": dl_device, "copy": copy}
         return interop.dlpack_of(self, wishes)
 
@@ -582,6 +589,12 @@ class Tensor(Value):
 
     def double(self):
         return self.to(dtypes.float64)
+
+    def new(self, *args, device=None):
+        """PyTorch's old form: sizes give uninitialised memory, a list or an array its values, in this tensor's dtype."""
+        if len(args) == 1 and not isinstance(args[0], (int, Size)):
+            return self.new_tensor(args[0], device=device)
+        return self.new_empty(*(args or (0,)), device=device)
 
     def new_tensor(self, data, *, dtype=None, device=None, requires_grad=False):
         return creation.tensor(

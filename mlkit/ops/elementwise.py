@@ -254,6 +254,7 @@ class frexp(Op):
     """input as mantissa * 2**exponent, the mantissa in [0.5, 1): (mantissa, exponent as int32)."""
 
     outputs = 2
+    reads_outputs = (1,)
 
     def infer(input):
         return MetaArray(input.shape, input.dtype), MetaArray(input.shape, np.dtype(np.int32))

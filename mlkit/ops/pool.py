@@ -56,6 +56,7 @@ def _max_family(n: int):
 
     class MaxPool(Op):
         outputs = 2
+        reads_outputs = (1,)
         promotion = None
 
         def prepare(input, *, kernel_size, stride, padding, dilation=ones, ceil_mode=False):
@@ -228,6 +229,7 @@ def _adaptive_max_family(n: int):
 
     class AdaptiveMaxPool(Op):
         outputs = 2
+        reads_outputs = (1,)
         promotion = None
 
         def infer(input, *, sizes):

@@ -27,6 +27,7 @@ class lstm_gates(Op):
     """
 
     outputs = 2
+    reads_outputs = (1,)
     promotion = "equal"
 
     def infer(gates, cell):
