@@ -23,6 +23,7 @@ from mlkit.core.errors import (
     GradientError,
     RefusedError,
     ShapeError,
+    UnsupportedDtype,
     ValueRangeError,
 )
 from mlkit.core.layout import layout, strided
@@ -39,8 +40,10 @@ from mlkit.functional import (
     linear_algebra,
     products,
     reductions,
+    removed,
     sets,
     shaping,
+    short_time,
     special,
     statistics,
 )
@@ -1028,6 +1031,10 @@ class Tensor(Value):
     logit = special.logit
     xlogy = special.xlogy
     polygamma = special.polygamma
+    stft = short_time.stft
+    istft = short_time.istft
+    hardshrink = activation.hardshrink
+    prelu = activation.prelu
     mvlgamma = special.multigammaln
 
     # --- linear algebra -----------------------------------------------------------------------------------------------------------------------
@@ -1094,11 +1101,17 @@ class Tensor(Value):
 
     def uniform_(self, from_=0.0, to=1.0, *, generator=None):
         """Fill with numbers uniform on [from_, to)."""
+        if not from_ <= to:
+            raise RefusedError(f"uniform_ expects to return a [from, to) range, but found from={from_} > to={to}.")
+        _floating(self, "uniform_")
         fresh = creation.rand(*self.shape, generator=generator, dtype=self.dtype, device=self.device)
         return inplace.assign(self, fresh * (to - from_) + from_, "uniform_")
 
     def normal_(self, mean=0.0, std=1.0, *, generator=None):
         """Fill with numbers from a normal distribution."""
+        if not std >= 0:
+            raise RefusedError(f"normal_ expects std >= 0.0, but found std {std}.")
+        _floating(self, "normal_")
         fresh = creation.randn(*self.shape, generator=generator, dtype=self.dtype, device=self.device)
         return inplace.assign(self, fresh * std + mean, "normal_")
 
@@ -1118,6 +1131,9 @@ class Tensor(Value):
 
     def exponential_(self, lambd=1.0, *, generator=None):
         """Fill with numbers from an exponential distribution."""
+        if not lambd > 0:
+            raise RefusedError(f"exponential_ expects lambda > 0.0, but found lambda={lambd}.")
+        _floating(self, "exponential_")
         u = creation.rand(*self.shape, generator=generator, dtype=self.dtype, device=self.device)
         return inplace.assign(self, ops.log1p(-u) / -lambd, "exponential_")
 
@@ -1246,7 +1262,7 @@ class AmbiguousTruth(ArgumentErrorOrRuntime, ValueError):
 
 def _floating(x, name: str) -> None:
     if not (x.is_floating_point() or x.is_complex()):
-        raise DtypeError(f"{name}: expected a floating point tensor, got {x.dtype}.")
+        raise UnsupportedDtype(f"{name}: not implemented for {x.dtype}: its values are fractions.")
 
 
 def _fresh_uniform(x, name: str, generator):
@@ -1310,6 +1326,8 @@ for _name in (
     setattr(Tensor, _name, numpy_names(getattr(Tensor, _name)))
 for _name in "lgamma digamma erfinv i0 igamma igammac logit xlogy polygamma mvlgamma".split():
     setattr(Tensor, _name + "_", _in_place(_name + "_", getattr(Tensor, _name)))
+for _name in "eig lstsq solve symeig".split():
+    setattr(Tensor, _name, getattr(removed, _name))
 Tensor.clip_ = Tensor.clamp_
 Tensor.multiply_, Tensor.divide_, Tensor.subtract_ = Tensor.mul_, Tensor.div_, Tensor.sub_
 Tensor.__iadd__, Tensor.__isub__, Tensor.__imul__ = Tensor.add_, Tensor.sub_, Tensor.mul_

@@ -21,6 +21,7 @@ from mlkit.core.errors import (
 from mlkit.core.size import broadcast_shapes
 from mlkit.core.value import MetaArray, Value, wrap
 from mlkit.functional import creation
+from mlkit.functional.arguments import check_same_dtype
 from mlkit.functional.out import takes_out
 from mlkit.functional.shaping import movedim
 from mlkit.ops.decompositions import batch_of, check_floating, check_matrix, singular
@@ -854,10 +855,12 @@ def vecdot(x, y, *, dim: int = -1):
     check_vecdot = (dtypes.from_numpy_dtype(t._array.dtype).category for t in (x, y))
     if min(check_vecdot) < 2:
         raise DtypeError("linalg.vecdot: Expected a floating point or complex tensor as input.")
+    check_same_dtype("linalg.vecdot", x, y=y)
     return ops.sum(ops.conj(x) * y, dim=dim)
 
 
 def _cross(name: str, input, other, dim: int):
+    check_same_dtype(name, input, other=other)
     rank = input._array.ndim
     if rank != other._array.ndim:
         raise ShapeError(
