@@ -38,6 +38,7 @@ from mlkit.core import config
 #: The light files, imported with the NumPy backend.
 FAMILIES: tuple[str, ...] = (
     "conv",
+    "pooling",
 )
 
 

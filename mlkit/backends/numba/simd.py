@@ -103,9 +103,19 @@ class Lanes:
         fused = cgutils.get_or_insert_function(self.builder.module, kind, f"llvm.fmuladd.v{LANES}f32")
         return Lanes(self.builder, self.builder.call(fused, [self.value, self._other(x), self._other(y)]))
 
-    def greater(self, x):
+    def beats(self, x):
         """A mask for ``Emitter.choose``: where self > x, or self is NaN."""
-        return self.builder.fcmp_unordered("ugt", self.value, self._other(x))
+        more = self.builder.fcmp_ordered(">", self.value, self._other(x))
+        return self.builder.or_(more, self.builder.fcmp_unordered("uno", self.value, self.value))
+
+
+class Whole:
+    """Sixteen 32-bit integers."""
+
+    __slots__ = ("builder", "value")
+
+    def __init__(self, builder, value):
+        self.builder, self.value = builder, value
 
 
 class Emitter:
@@ -138,8 +148,28 @@ class Emitter:
         """One float32 from memory in all lanes."""
         return self.splat(self.builder.load(self._at(address, SCALAR), align=4))
 
-    def choose(self, mask, a: Lanes, b: Lanes) -> Lanes:
-        return Lanes(self.builder, self.builder.select(mask, a.value, b.value))
+    def whole(self, x: Number) -> Whole:
+        """The same integer in all lanes."""
+        narrow = self.builder.trunc(self.number(x).value, ir.IntType(32))
+        one = self.builder.insert_element(ir.Constant(INDICES, ir.Undefined), narrow, ir.Constant(ir.IntType(32), 0))
+        nowhere = ir.Constant(INDICES, [0] * LANES)
+        return Whole(self.builder, self.builder.shuffle_vector(one, ir.Constant(INDICES, ir.Undefined), nowhere))
+
+    def store_int64(self, address: Number, x: Whole) -> None:
+        """Sixteen int64, 128 bytes."""
+        kind = ir.VectorType(WORD, LANES)
+        self.builder.store(self.builder.sext(x.value, kind), self._at(address, kind), align=8)
+
+    def equal_int64(self, address: Number, x: Number):
+        """A mask: where the sixteen int64 at an address are x."""
+        kind = ir.VectorType(WORD, LANES)
+        one = self.builder.insert_element(ir.Constant(kind, ir.Undefined), x.value, ir.Constant(ir.IntType(32), 0))
+        wanted = self.builder.shuffle_vector(one, ir.Constant(kind, ir.Undefined), ir.Constant(INDICES, [0] * LANES))
+        return self.builder.icmp_signed("==", self.builder.load(self._at(address, kind), align=8), wanted)
+
+    def choose(self, mask, a, b):
+        """a where the mask is true, else b: both Lanes or both Whole."""
+        return a.__class__(self.builder, self.builder.select(mask, a.value, b.value))
 
     def slot(self, x):
         """A variable that a loop changes: ``get()`` and ``set(x)``; LLVM keeps it in a register."""
