@@ -39,6 +39,7 @@ from mlkit.core import config
 FAMILIES: tuple[str, ...] = (
     "conv",
     "pooling",
+    "rnn",
 )
 
 
