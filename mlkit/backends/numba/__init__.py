@@ -40,6 +40,7 @@ FAMILIES: tuple[str, ...] = (
     "conv",
     "pooling",
     "rnn",
+    "attention",
 )
 
 

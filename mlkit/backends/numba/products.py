@@ -9,13 +9,12 @@ FEW = 4
 
 
 @helper
-def rows_times(n, width, a, a_row, count, runs, a_run, more, a_more, b, start, start_row, c, c_row):
+def rows_times(n, width, a, a_row, count, runs, a_run, more, a_more, b, step, start, start_row, c, c_row):
     """c[i] = start[i] + sum over k of a[i, k] * b[k] for i < n: rows of a with neighbouring steps, ``width`` columns.
 
-    All but n, width, count, runs and more are addresses and strides in bytes; the meaning is that of ``simd.block``.
+    ``step`` is how far b goes on in each step: width * 4 in panels. All but n, width, count, runs and more are addresses and strides in bytes; the meaning is that of ``simd.block``.
     A rest of one to three rows is done with rows before it again, so c must be none of the inputs.
     """
-    step = width * 4
     i = 0
     if width == PANEL:
         while n - i >= ROWS:

@@ -36,7 +36,7 @@ def lstm_forward(gates, packed, steps, batch, size, hidden, cell, states, cells,
             before, cell_before = hidden + first * row, cell + first * row
         for p in range(0, 4 * size, PANEL):
             width = min(PANEL, 4 * size - p)
-            rows_times(rows, width, before, row, size, 1, 0, 1, 0, packed + p * row, gates + at * 4 + p * 4, wide, opened + at * 4 + p * 4, wide)  # fmt: skip
+            rows_times(rows, width, before, row, size, 1, 0, 1, 0, packed + p * row, width * 4, gates + at * 4 + p * 4, wide, opened + at * 4 + p * 4, wide)  # fmt: skip
         for i in range(rows):
             for c in range(0, row, BYTES):
                 here = i * row + c
@@ -81,4 +81,4 @@ def lstm_backward(
                 )  # fmt: skip
         for p in range(0, size, PANEL):
             width = min(PANEL, size - p)
-            rows_times(rows, width, g_gates + at * 4, wide, 4 * size, 1, 0, 1, 0, packed + p * wide, zero, 0, g_hidden + first * row + p * 4, row)  # fmt: skip
+            rows_times(rows, width, g_gates + at * 4, wide, 4 * size, 1, 0, 1, 0, packed + p * wide, width * 4, zero, 0, g_hidden + first * row + p * 4, row)  # fmt: skip

@@ -197,6 +197,13 @@ class Emitter:
         wanted = self.builder.shuffle_vector(one, ir.Constant(kind, ir.Undefined), ir.Constant(INDICES, [0] * LANES))
         return self.builder.icmp_signed("==", self.builder.load(self._at(address, kind), align=8), wanted)
 
+    def everywhere(self, x: Lanes, combine) -> Lanes:
+        """All lanes combined with one another, in every lane: ``combine`` of two vectors is a sum or a maximum."""
+        for distance in (8, 4, 2, 1):
+            order = ir.Constant(INDICES, [(i + distance) % LANES for i in range(LANES)])
+            x = combine(x, Lanes(self.builder, self.builder.shuffle_vector(x.value, x.value, order)))
+        return x
+
     def choose(self, mask, a, b):
         """a where the mask is true, else b: both Lanes or both Whole."""
         return a.__class__(self.builder, self.builder.select(mask, a.value, b.value))
@@ -282,9 +289,9 @@ def poke(typingctx, address, number):
 
 
 def exp(e: Emitter, x: Lanes) -> Lanes:
-    """e ** x to about 1e-7, from -87.3 (below it 0) to 88.7 (above it infinity)."""
+    """e ** x to about 1e-7; 0 below -104, infinity above 88.7."""
     builder = e.builder
-    near = x.smaller(89.0).larger(-104.0)
+    near = x.smaller(89.0).larger(-110.0)
     # to the nearest whole number by adding and taking away 1.5 * 2**23
     whole = near.times_plus(1.4426950408889634, 12582912.0) - 12582912.0
     rest = whole.times_plus(-0.693359375, near)
@@ -320,6 +327,22 @@ def tanh(e: Emitter, x: Lanes) -> Lanes:
     far = e.choose(negative, -far, far)
     small = builder.fcmp_ordered("<", size.value, ir.Constant(VECTOR, [0.625] * LANES))
     return e.choose(small, near, far).kept_nan(x)
+
+
+@emitted
+def transpose(e, source, row, target, target_row):
+    """16x16 numbers, rows to columns."""
+    x = [e.load(source + row * i) for i in range(LANES)]
+    for distance in (8, 4, 2, 1):
+        for i in range(LANES):
+            if not i & distance:
+                a, b = x[i].value, x[i + distance].value
+                low = [j if not j & distance else LANES + j - distance for j in range(LANES)]
+                high = [j + distance if not j & distance else LANES + j for j in range(LANES)]
+                x[i] = Lanes(e.builder, e.builder.shuffle_vector(a, b, ir.Constant(INDICES, low)))
+                x[i + distance] = Lanes(e.builder, e.builder.shuffle_vector(a, b, ir.Constant(INDICES, high)))
+    for i in range(LANES):
+        e.store(target + target_row * i, x[i])
 
 
 # --- the block of products that convolutions and matrix products are made of ----------------------------------------------
