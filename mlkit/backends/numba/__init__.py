@@ -41,6 +41,7 @@ FAMILIES: tuple[str, ...] = (
     "pooling",
     "rnn",
     "attention",
+    "gemm",
 )
 
 
