@@ -8,7 +8,7 @@ import numpy as np
 
 from mlkit.backends import numba
 from mlkit.backends.numba import optimizers, pool
-from mlkit.backends.numpy import special
+from mlkit.backends.numpy import allocator, special
 from mlkit.backends.portable.reader import Reader
 from mlkit.core.backend import Backend
 from mlkit.core.device import CPU
@@ -154,6 +154,7 @@ def memory() -> dict[str, int]:
 
 
 def make_backend() -> Backend:
+    allocator.begin()
     kernels: dict = {}
     gradients: dict = {}
     reader = NumpyReader(np, kernels)
