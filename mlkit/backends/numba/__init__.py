@@ -42,6 +42,8 @@ FAMILIES: tuple[str, ...] = (
     "norms",
     "pointwise",
     "softmax",
+    "conv",
+    "pooling",
 )
 
 

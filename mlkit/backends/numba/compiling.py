@@ -132,18 +132,24 @@ ALL: list = []  # every kernel, for `mlkit warmup`
 def kernel(*signatures: str, **options) -> Callable:
     """Compile the decorated function on its first call: without the GIL, and kept on disk.
 
-    ``signatures`` (as "void(float32[:], int64)") are what `mlkit warmup` compiles ahead; calls with other types compile
-    when they come. ``options`` go to ``numba.njit``.
+    ``signatures`` (as "void(float32[:], int64)"; by default all whole numbers, which is what addresses and sizes are)
+    are what `mlkit warmup` compiles ahead; calls with other types compile when they come. ``options`` go to
+    ``numba.njit``.
     """
 
     def decorate(function: Callable):
         made = numba.njit(nogil=True, error_model="numpy", **options)(function)
         made._cache = KernelCache(function)
-        made.warm = signatures
+        made.warm = signatures or (f"({', '.join(['int64'] * function.__code__.co_argcount)})",)
         ALL.append(made)
         return made
 
     return decorate
+
+
+def helper(function: Callable):
+    """A function that kernels call: compiled into each of them, never alone."""
+    return numba.njit(nogil=True, error_model="numpy")(function)
 
 
 # --- a sign of life ---------------------------------------------------------------------------------------------------------
