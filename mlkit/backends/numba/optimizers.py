@@ -83,8 +83,11 @@ class Table:
         return found
 
 
-def _table(optimizer, group: dict, params: list[Value], names: tuple[str, ...]):
-    """(table, gradients to keep alive, the parameters left over): for those whose state has ``names``."""
+def _table(optimizer, group: dict, params: list[Value], names: tuple[str, ...], begin: bool = False):
+    """(table, gradients to keep alive, the parameters left over): for those whose state has ``names``.
+
+    With ``begin`` a parameter that has no state yet gets one.
+    """
     tables = optimizer.__dict__.setdefault("_tables", {})
     table = tables.get(id(group["params"]))
     if table is not None and table.names == names:
@@ -95,6 +98,8 @@ def _table(optimizer, group: dict, params: list[Value], names: tuple[str, ...]):
     state_of = optimizer.state
     for p in params:
         x, g = p._array, p._grad._array
+        if begin and x.__class__ is np.ndarray and x.dtype is FLOAT32 and not state_of.get(p):
+            state_of[p] = optimizer.start(group, p)
         kept: Any = state_of.get(p) if names else ()
         if (
             x.__class__ is not np.ndarray
@@ -155,10 +160,7 @@ def _kernels(params: list[Value]):
 def _step_adam(optimizer, group: dict, params: list[Value]) -> list[Value]:
     if group["amsgrad"] or (kernels := _kernels(params)) is None:
         return params
-    for p in params:
-        if not optimizer.state.get(p) and p._array.__class__ is np.ndarray and p._array.dtype is FLOAT32:
-            optimizer.state[p] = optimizer.start(group, p)
-    table, _gradients, left = _table(optimizer, group, params, ("exp_avg", "exp_avg_sq"))
+    table, _gradients, left = _table(optimizer, group, params, ("exp_avg", "exp_avg_sq"), begin=True)
     if table is None:
         return left
     lr, (beta1, beta2), decay = group["lr"], group["betas"], group["weight_decay"]
@@ -213,10 +215,7 @@ def _step_sgd(optimizer, group: dict, params: list[Value]) -> list[Value]:
 def _step_rmsprop(optimizer, group: dict, params: list[Value]) -> list[Value]:
     if group["centered"] or group["momentum"] > 0 or (kernels := _kernels(params)) is None:
         return params
-    for p in params:
-        if not optimizer.state.get(p) and p._array.__class__ is np.ndarray and p._array.dtype is FLOAT32:
-            optimizer.state[p] = optimizer.start(group, p)
-    table, _gradients, left = _table(optimizer, group, params, ("square_avg",))
+    table, _gradients, left = _table(optimizer, group, params, ("square_avg",), begin=True)
     if table is None:
         return left
     numbers = np.array(
