@@ -44,6 +44,8 @@ FAMILIES: tuple[str, ...] = (
     "softmax",
     "conv",
     "pooling",
+    "rnn",
+    "attention",
 )
 
 

@@ -104,7 +104,7 @@ def run_forward(k, x, weight, bias, columns, stride, dilation, before, sizes, ou
 
     def strip(a, b):
         space = floats(size)
-        k.forward(*common, address(out) + at * 4, *sizes, *strides, lines, copied, address(space), a, b)
+        k.forward(*common, address(out) + at * 4, *sizes, *strides, lines, int(copied), address(space), a, b)
 
     pool.split(strip, batch * strips, max(1, (1 << 21) * strips // max(work, 1)))
 
