@@ -37,6 +37,11 @@ from mlkit.core import config
 
 #: The light files, imported with the NumPy backend.
 FAMILIES: tuple[str, ...] = (
+    "dropout",
+    "embedding",
+    "norms",
+    "pointwise",
+    "softmax",
     "conv",
     "pooling",
     "rnn",

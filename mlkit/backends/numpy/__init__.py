@@ -7,8 +7,8 @@ import os
 import numpy as np
 
 from mlkit.backends import numba
-from mlkit.backends.numba import pool
-from mlkit.backends.numpy import special
+from mlkit.backends.numba import optimizers, pool
+from mlkit.backends.numpy import allocator, special
 from mlkit.backends.portable.reader import Reader
 from mlkit.core.backend import Backend
 from mlkit.core.device import CPU
@@ -169,6 +169,7 @@ def memory() -> dict[str, int]:
 
 
 def make_backend() -> Backend:
+    allocator.begin()
     kernels: dict = {}
     gradients: dict = {}
     reader = NumpyReader(np, kernels)
@@ -186,4 +187,5 @@ def make_backend() -> Backend:
         memory=memory,
         kernels=kernels,
         gradients=gradients,
+        functions=optimizers.FUNCTIONS,
     )
