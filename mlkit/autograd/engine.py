@@ -298,7 +298,7 @@ def run(
             if targets is not None and node in targets:
                 found[targets[node]] = g
             if node.__class__ is Leaf:
-                if value.node_prehooks and node in value.node_prehooks:
+                if prehooks and node in value.node_prehooks:
                     g = run_prehooks(node, g, tensors)
                 if targets is None:
                     accumulate(node, g, tensors)
@@ -403,7 +403,7 @@ def accumulate(leaf: Leaf, g, tensors: bool) -> None:
         value.mark_mutated(old)
     else:
         tensor._grad = wrap(old._array + g)
-    if value.node_hooks and leaf in value.node_hooks:
+    if value.node_hooks.data and leaf in value.node_hooks:
         for hook in list(value.node_hooks[leaf].values()):
             hook((), (as_tensor(g, tensors),))
     hooks = tensor.__dict__.get("_post_accumulate_hooks")

@@ -663,8 +663,7 @@ class Tensor(Value):
     def __contains__(self, element):
         return bool((self == element).any())
 
-    def __hash__(self):
-        return id(self)
+    __hash__ = object.__hash__  # by identity, without a call of Python's
 
     def __repr__(self):
         return tensor_text(self)
