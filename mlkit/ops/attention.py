@@ -44,7 +44,9 @@ class attention(Op):
         xp = m.xp
         scores = m.matmul_(query * np.asarray(scale, query.dtype)[()], m.mT(key))
         if is_causal:
-            scores = xp.where(causal(m, query.shape[-2], key.shape[-2], query), scores, np.asarray(-np.inf, scores.dtype))
+            scores = xp.where(
+                causal(m, query.shape[-2], key.shape[-2], query), scores, np.asarray(-np.inf, scores.dtype)
+            )
         top = xp.max(scores, axis=-1, keepdims=True)
         weights = xp.exp(scores - top)
         total = xp.sum(weights, axis=-1, keepdims=True)

@@ -79,7 +79,17 @@ def attention_gradient(k, g, query, key, value, out, needs, scale, is_causal):
     sums = np.ascontiguousarray(out[1])
     factor = np.array([scale], np.float32)
     padded = -(-keys // WIDEST) * WIDEST
-    common = (*place(q), *place(k_), *place(v), *place(o), *place(go), address(sums), *place(gq), *place(gk), *place(gv))
+    common = (
+        *place(q),
+        *place(k_),
+        *place(v),
+        *place(o),
+        *place(go),
+        address(sums),
+        *place(gq),
+        *place(gk),
+        *place(gv),
+    )
     common += (count, queries, keys, features, wide, address(factor), int(is_causal))
 
     def work(a, b):

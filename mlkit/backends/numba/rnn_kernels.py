@@ -40,7 +40,9 @@ def lstm_forward(gates, packed, steps, batch, size, hidden, cell, states, cells,
         for i in range(rows):
             for c in range(0, row, BYTES):
                 here = i * row + c
-                lstm_point(opened + at * 4 + i * wide + c, row, cell_before + here, cells + at + here, states + at + here)
+                lstm_point(
+                    opened + at * 4 + i * wide + c, row, cell_before + here, cells + at + here, states + at + here
+                )
 
 
 @emitted
