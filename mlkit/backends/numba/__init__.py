@@ -46,6 +46,7 @@ FAMILIES: tuple[str, ...] = (
     "pooling",
     "rnn",
     "attention",
+    "gemm",
 )
 
 
