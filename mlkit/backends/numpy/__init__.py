@@ -52,7 +52,9 @@ def products_in_parts(a, b, grain: int):
     """a @ b with its rows, or its first leading dim, shared out among the pool's threads."""
     if a.ndim == 1 or a.ndim > 2 and a.shape[0] != b.shape[0] or a.shape[-1] != b.shape[-2]:
         return np.matmul(a, b)
-    lead = (a.shape[0],) if a.ndim == 2 else (a.shape[0], *np.broadcast_shapes(a.shape[1:-2], b.shape[1:-2]), a.shape[-2])
+    lead = (
+        (a.shape[0],) if a.ndim == 2 else (a.shape[0], *np.broadcast_shapes(a.shape[1:-2], b.shape[1:-2]), a.shape[-2])
+    )
     out = np.empty((*lead, b.shape[-1]), a.dtype)
     if a.ndim == 2:
         pool.split(lambda i, j: np.matmul(a[i:j], b, out=out[i:j]), a.shape[0], max(grain, 16))
