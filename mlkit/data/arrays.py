@@ -68,14 +68,17 @@ def stack(tensors: Sequence[Any]) -> Any:
 
 
 def stack_arrays(parts: Sequence[np.ndarray]) -> np.ndarray:
-    """Along a new first axis; in a worker, into memory that the main process sees."""
+    """Arrays of one shape along a new first axis; in a worker, into memory that the main process sees."""
     from mlkit.data import transport
 
     first = parts[0]
-    if first.nbytes * len(parts) < transport.LARGE or any(part.dtype != first.dtype for part in parts):
+    dtype = first.dtype
+    if not first.ndim or not first.size or any(part.dtype != dtype for part in parts):
         return np.stack(parts)
-    out = transport.empty((len(parts), *first.shape), first.dtype)
-    return np.stack(parts, out=out)
+    out = transport.empty((len(parts), *first.shape), dtype)
+    # along the axis that is there: quicker than giving each array a new one
+    np.concatenate(parts, out=out.reshape(len(parts) * len(first), *first.shape[1:]))
+    return out
 
 
 def dtype_name(tensor: Any) -> str:

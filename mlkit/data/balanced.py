@@ -104,7 +104,7 @@ class GroupBatchSampler(Sampler):
 
 
 def stratified_split(dataset: Any, lengths: Sequence[float], labels: Any, generator: Any = None) -> list[Subset]:
-    """Split a dataset at random so that every class has the same share in each part, to within one sample.
+    """Split a dataset at random so that every class has about the same share in each part.
 
     Args:
         dataset: Any dataset with a length.

@@ -118,6 +118,8 @@ def _collate_arrays(batch: Sequence[Any], *, collate_fn_map: Any = None) -> Any:
             f"default_collate: arrays of {batch[0].dtype} cannot be stacked into a tensor.",
             hint="Return numbers: convert texts to indices, and objects to arrays of one shape.",
         )
+    if isinstance(batch[0], np.generic) and {type(part) for part in batch} == {type(batch[0])}:
+        return arrays.as_tensor(np.array(batch))
     _check_shapes(batch, lambda part: isinstance(part, (np.ndarray, np.generic)))
     return arrays.as_tensor(arrays.stack_arrays([np.asarray(part) for part in batch]))
 
@@ -160,7 +162,9 @@ def _numeric(value: Any) -> bool:
 
 
 def _check_shapes(batch: Sequence[Any], wanted: Callable[[Any], bool]) -> None:
-    expected = batch[0].shape
+    expected, kind = batch[0].shape, type(batch[0])
+    if all(type(sample) is kind and sample.shape == expected for sample in batch):
+        return
     for position, sample in enumerate(batch):
         if not wanted(sample):
             raise _different(position, f"a {type(batch[0]).__name__}", sample)

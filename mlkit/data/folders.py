@@ -122,7 +122,8 @@ class DatasetFolder(Dataset):
     ) -> list[tuple[str, int]]:
         """(path, number of the class) of each file, sorted."""
         endings = tuple(ending.lower() for ending in extensions or ())
-        found, empty = [], []
+        found: list[tuple[str, int]] = []
+        empty: list[str] = []
         for name in sorted(class_to_idx):
             before = len(found)
             for folder, _, files in sorted(os.walk(os.path.join(directory, name), followlinks=True)):

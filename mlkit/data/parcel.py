@@ -61,7 +61,9 @@ def main_stays_out(wanted: bool) -> Iterator[None]:
         yield
         return
     with _lock:
-        kept = {name: main.__dict__.pop(name) for name in ("__file__", "__spec__") if name in main.__dict__}
+        kept: dict[str, Any] = {
+            name: main.__dict__.pop(name) for name in ("__file__", "__spec__") if name in main.__dict__
+        }
         main.__dict__["__spec__"] = None
         try:
             yield

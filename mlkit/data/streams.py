@@ -25,6 +25,7 @@ __all__ = ["EpochStreams", "numpy_generator", "of_sample"]
 _WORD = (1 << 64) - 1
 _STEP = 0x9E3779B97F4A7C15  # odd, so that different places have different names
 _COLLATE = 0xD1B54A32D192ED03  # batches are named apart from samples
+_OTHER = 0x5851F42D4C957F2D  # NumPy's and Python's generators are the same one: with one seed they would say the same
 
 
 class _Here(threading.local):
@@ -68,10 +69,10 @@ class EpochStreams:
         """Inside, all global generators belong to batch `number`; afterwards they are as they were."""
         name = ((self.seed ^ _COLLATE) + number * _STEP) & _WORD
         before, outer = default_generator.get_pair(), _here.generator
-        numpy_before, python_before = np.random.get_bit_generator(), random.getstate()
-        np.random.set_bit_generator(self._numpy)
+        numpy_before, python_before = np.random.get_bit_generator(), random.getstate()  # type: ignore[attr-defined]
+        np.random.set_bit_generator(self._numpy)  # type: ignore[attr-defined]
         np.random.seed([name & 0xFFFFFFFF, name >> 32])
-        random.seed(name)
+        random.seed(name ^ _OTHER)
         self._generator.set_pair(name, 0)
         default_generator.set_pair(name, 0)
         _here.generator = self._generator
@@ -80,14 +81,15 @@ class EpochStreams:
         finally:
             _here.generator = outer
             default_generator.set_pair(*before)
-            np.random.set_bit_generator(numpy_before)
+            np.random.set_bit_generator(numpy_before)  # type: ignore[attr-defined]
             random.setstate(python_before)
 
     def sample(self, place: int) -> None:
         """Go to the stream of the sample at this place of the epoch (inside `batch`)."""
-        name = (self.seed + place * _STEP) & _WORD
-        self._generator.set_pair(name, 0)
-        default_generator.set_pair(name, 0)
+        # As set_pair does, without its lock: this is done for every sample, and a lock here would guard nothing.
+        for generator in (self._generator, default_generator):
+            generator._seed = (self.seed + place * _STEP) & _WORD
+            generator._offset = 0
 
     def collating(self, number: int) -> None:
         """Go to the stream of the batch itself, for what is drawn while it is put together."""

@@ -239,6 +239,9 @@ def _freed() -> None:
 
 
 def _memory_file(size: int) -> int:
+    free = available_memory()
+    if free is not None and size > free:  # the system would rather end a process than refuse memory
+        raise _no_room(size, f"{free / 1e6:,.0f} MB of memory are free")
     if hasattr(os, "memfd_create"):
         descriptor = os.memfd_create("mlkit-batch", os.MFD_CLOEXEC)
     else:
@@ -246,14 +249,30 @@ def _memory_file(size: int) -> int:
         os.unlink(path)
     try:
         if hasattr(os, "posix_fallocate"):
-            os.posix_fallocate(descriptor, 0, size)  # all of it now: a full memory is an error here and no crash later
+            os.posix_fallocate(descriptor, 0, size)  # all of it now: a full disk is an error here and no crash later
         else:
             os.ftruncate(descriptor, size)
     except OSError as error:
         os.close(descriptor)
-        raise DataError(
-            f"DataLoader: there is no room for a batch of {size / 1e6:,.0f} MB in shared memory.",
-            details=error.strerror,
-            hint="Use smaller batches, fewer workers or a smaller prefetch_factor.",
-        ) from error
+        raise _no_room(size, error.strerror) from error
     return descriptor
+
+
+def _no_room(size: int, why: str | None) -> DataError:
+    return DataError(
+        f"DataLoader: there is no room for a batch of {size / 1e6:,.0f} MB in shared memory.",
+        details=why,
+        hint="Use smaller batches, fewer workers or a smaller prefetch_factor.",
+    )
+
+
+def available_memory() -> int | None:
+    """Bytes that can be had without swapping; None where the system does not tell."""
+    try:
+        with open("/proc/meminfo", "rb") as file:
+            for line in file:
+                if line.startswith(b"MemAvailable:"):
+                    return int(line.split()[1]) * 1024
+    except (OSError, ValueError):
+        pass
+    return None
