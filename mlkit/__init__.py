@@ -463,6 +463,7 @@ _LAZY = {
         ).split()
     },
     "Trainer": ("mlkit.train", "Trainer"),
+    "metrics": ("mlkit.train.metrics", None),
     "align_tensors": ("mlkit.core.names", "align_tensors"),
     "amp": ("mlkit.amp", None),
     **{

@@ -159,7 +159,7 @@ def _runner(op, tensors: bool) -> Callable:
     }
     if rules.joint is not None:
         fn, plan = rules.joint
-        scope["rule"] = fn
+        scope["rule"] = fn if tensors else overridable(op.name, None, fn)
         lines.append("    needs = [n is not None for n in inputs]")
         count = len(op.inputs)
         if not op.variadic:
@@ -172,7 +172,8 @@ def _runner(op, tensors: bool) -> Callable:
                 parts.append("None")
                 continue
             fn, plan = each
-            scope[f"rule_{i}"] = fn
+            name = op.inputs[i] if len(rules.each) > 1 else None
+            scope[f"rule_{i}"] = fn if tensors else overridable(op.name, name, fn)
             call = f"rule_{i}({', '.join(['m', 'g', *map(source, plan)])})"
             parts.append(call if len(rules.each) == 1 else f"{call} if inputs[{i}] is not None else None")
         lines.append(f"    return ({', '.join(parts)},)")
@@ -181,6 +182,18 @@ def _runner(op, tensors: bool) -> Callable:
     linecache.cache[filename] = (len(text), None, text.splitlines(True), filename)
     exec(compile(text, filename, "exec"), scope)  # noqa: S102 - our own text, from the op's rules
     return scope["run"]
+
+
+def overridable(op_name: str, input_name: str | None, rule: Callable) -> Callable:
+    """The gradient rule, or what runs in its place on NumPy arrays where a backend does it quicker."""
+    special = backends.load("numpy").gradients.get((op_name, input_name))
+    if special is None:
+        return rule
+
+    def run(m, g, *kept):
+        return special(rule, m, g, *kept)
+
+    return run
 
 
 _array_runners: dict = {}

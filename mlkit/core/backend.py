@@ -30,6 +30,10 @@ class Backend:
     synchronize: Callable[[], None]
     memory: Callable[[], dict[str, int]]
     kernels: dict[str, Callable] = field(default_factory=dict)
+    #: (op name, input name or None) -> function (rule, m, g, *what the rule reads) that runs in a gradient rule's place
+    gradients: dict[tuple[str, str | None], Callable] = field(default_factory=dict)
+    #: what is done to many tensors at once, by name: optimizer steps, the norm of all gradients
+    functions: dict[str, Callable] = field(default_factory=dict)
     compile: Callable | None = None
 
     def kernel(self, op) -> Callable:

@@ -269,6 +269,8 @@ class Tensor(Value):
 
     def storage_offset(self) -> int:
         array = base = self._array
+        if not isinstance(array, np.ndarray):
+            return (array.data.ptr - array.data.mem.ptr) // array.itemsize
         while isinstance(getattr(base, "base", None), np.ndarray):
             base = base.base
         return (array.ctypes.data - base.ctypes.data) // array.itemsize

@@ -237,7 +237,9 @@ def pinv(A, rcond=None, hermitian: bool = False, *, atol=None, rtol=None):
 
 def _limit(atol, rtol, largest):
     def shaped(x):
-        return wrap(np.asarray(x)[..., None]) if hasattr(x, "shape") and np.ndim(x) else x
+        if isinstance(x, Value):
+            return ops.unsqueeze(x, -1) if x._array.ndim else x
+        return wrap(np.asarray(x)[..., None]) if np.ndim(x) else x
 
     scaled = largest * shaped(rtol)
     return ops.maximum(scaled, ops.zeros_like(scaled) + shaped(atol))
@@ -695,7 +697,7 @@ def matrix_rank(A, tol=None, hermitian: bool = False, *, atol=None, rtol=None):
     if min(A._array.shape[-2:]) == 0:
         return ops.cast(ops.zeros(_shape(A)[:-2], like=A), dtype=dtypes.int64)
     absolute, relative = (tol, 0.0) if tol is not None else _tolerances(A, atol, rtol)
-    absolute = absolute._array if isinstance(absolute, Value) else absolute
+    absolute = _detached(absolute) if isinstance(absolute, Value) else absolute
     values = ops.abs(ops.eigh(A)[0]) if hermitian else ops.svd(A, full_matrices=False)[1]
     limit = _limit(absolute, relative, ops.amax(values, dim=-1, keepdim=True))
     return ops.sum(ops.gt(values, limit), dim=-1)

@@ -159,6 +159,11 @@ def cross_entropy(
         )
     if label_smoothing < 0 or label_smoothing > 1:
         raise BatchError(f"label_smoothing must be between 0.0 and 1.0. Got: {label_smoothing}.")
+    if weight is None and label_smoothing == 0 and _rows_with_labels(input._array, target._array):
+        losses = ops.softmax_cross_entropy(input, target, ignore_index=ignore_index)
+        if reduction == "mean" and (target._array == ignore_index).any():
+            return ops.div(ops.sum(losses), float((target._array != ignore_index).sum()))
+        return reduced(losses, reduction)
     log_p = ops.log_softmax(input, dim=axis)
     plain = nll_loss(log_p, target, weight, ignore_index=ignore_index, reduction=reduction)
     if label_smoothing == 0:
@@ -180,6 +185,17 @@ def cross_entropy(
     else:
         smooth = reduced(smooth, reduction)
     return ops.add(ops.mul(plain, 1 - label_smoothing), ops.mul(smooth, label_smoothing / classes))
+
+
+def _rows_with_labels(input, target) -> bool:
+    """Whether these are plain arrays of scores (N, C) and labels (N), for which one op does it all."""
+    return (
+        len(input.shape) == 2
+        and tuple(target.shape) == tuple(input.shape[:1])
+        and input.dtype.kind in "fV"
+        and not isinstance(input, (LevelArray, MetaArray))
+        and not isinstance(target, (LevelArray, MetaArray))
+    )
 
 
 def _wide(classes, rank):

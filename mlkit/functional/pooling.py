@@ -6,10 +6,10 @@ import math
 
 from mlkit.core import dtype as dtypes
 from mlkit.core.dispatch import composite, ops
-from mlkit.core.errors import ShapeError, ValueRangeError
+from mlkit.core.errors import BatchError, RefusedError, ShapeError, ValueRangeError
 from mlkit.core.rng import default_generator
 from mlkit.core.value import MetaArray
-from mlkit.functional.arguments import tuple_of
+from mlkit.functional.arguments import check_not_empty, check_window, tuple_of
 from mlkit.functional.arithmetic import pow
 from mlkit.functional.shaping import unsqueeze
 
@@ -17,7 +17,9 @@ from mlkit.functional.shaping import unsqueeze
 def _pool_arguments(n, kernel_size, stride, padding):
     kernel = tuple_of(kernel_size, n, "kernel_size")
     stride = kernel if stride is None or stride == () else tuple_of(stride, n, "stride")
-    return kernel, stride, tuple_of(padding, n, "padding")
+    padding = tuple_of(padding, n, "padding")
+    check_window("pooling", kernel_size=kernel, stride=stride, padding=padding)
+    return kernel, stride, padding
 
 
 def _batched(n, input, fn):
@@ -33,6 +35,8 @@ def _max_pool(n, input, kernel_size, stride, padding, dilation, ceil_mode, retur
     kernel, stride, padding = _pool_arguments(n, kernel_size, stride, padding)
     how = {"kernel_size": kernel, "stride": stride, "padding": padding, "ceil_mode": ceil_mode}
     how["dilation"] = tuple_of(dilation, n, "dilation")
+    check_window(f"max_pool{n}d", dilation=how["dilation"])
+    check_not_empty(f"max_pool{n}d", tuple(input._array.shape), n)
     values, indices = _batched(n, input, lambda x: getattr(ops, f"max_pool{n}d")(x, **how))
     return (values, indices) if return_indices else values
 
@@ -56,6 +60,8 @@ def _avg_pool(n, input, kernel_size, stride, padding, ceil_mode, count_include_p
     kernel, stride, padding = _pool_arguments(n, kernel_size, stride, padding)
     how = {"kernel_size": kernel, "stride": stride, "padding": padding, "ceil_mode": ceil_mode}
     how |= {"count_include_pad": count_include_pad, "divisor_override": divisor_override}
+    if divisor_override == 0:
+        raise RefusedError(f"avg_pool{n}d: divisor_override must not be zero.")
     return _batched(n, input, lambda x: getattr(ops, f"avg_pool{n}d")(x, **how))
 
 
@@ -114,7 +120,7 @@ def _output_size(n, input, output_size, name):
     given = given * n if len(given) == 1 else given
     rank = input._array.ndim
     if len(given) != n or rank not in (n + 1, n + 2):
-        raise ShapeError(
+        raise BatchError(
             f"{name}: expected input with {n + 1} or {n + 2} dims and {n} output sizes, got {tuple(input._array.shape)} "
             f"and {output_size}."
         )

@@ -169,6 +169,11 @@ class Recorder:
         """The state's name; "ready" before the first beginning."""
         return self._status["state"]
 
+    @property
+    def epochs(self) -> int | None:
+        """How many epochs the training has, where that is known."""
+        return self._status["epochs"]
+
     def names(self) -> list[str]:
         """Names of all series, sorted."""
         with self._lock:

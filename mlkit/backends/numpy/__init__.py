@@ -6,7 +6,9 @@ import os
 
 import numpy as np
 
-from mlkit.backends.numpy import blas, special
+from mlkit.backends import numba
+from mlkit.backends.numba import optimizers, pool
+from mlkit.backends.numpy import special
 from mlkit.backends.portable.reader import Reader
 from mlkit.core.backend import Backend
 from mlkit.core.device import CPU
@@ -67,15 +69,12 @@ class NumpyReader(Reader):
         return special.erfc(x)
 
     def get_threads(self) -> int:
-        """How many threads NumPy's products use."""
-        found = blas._openblas()
-        return found[0]() if found else os.cpu_count() or 1
+        """How many threads work on one operation."""
+        return pool.threads()
 
     def set_threads(self, count: int) -> None:
-        """Set it, where NumPy's BLAS can be told."""
-        found = blas._openblas()
-        if found:
-            found[1](count)
+        """Set it, for mlkit's own pool and for NumPy's BLAS where it can be told."""
+        pool.set_threads(count)
 
     # The stream: 64-bit words of Philox4x64-10 with key = seed, counter = offset.
 
@@ -112,21 +111,23 @@ class NumpyReader(Reader):
     def matmul_(self, a, b):
         # below, OpenBLAS takes one thread by itself; above, a second one is worth waking
         if 1 << 18 < a.size * b.shape[-1] < 1 << 23:
-            with blas.one_thread():
+            with pool.one_blas_thread():
                 return np.matmul(a, b)
         # for two matrices the method is the shorter way to the same BLAS call
         return a.dot(b) if a.ndim == b.ndim == 2 and a.dtype.kind == "f" else np.matmul(a, b)
 
+    # many small products in a row lose by a second BLAS thread: between two products it spins
+
     def conv_(self, *args):
-        with blas.one_thread():
+        with pool.one_blas_thread():
             return super().conv_(*args)
 
     def conv_input_grad_(self, *args):
-        with blas.one_thread():
+        with pool.one_blas_thread():
             return super().conv_input_grad_(*args)
 
     def conv_weight_grad_(self, *args):
-        with blas.one_thread():
+        with pool.one_blas_thread():
             return super().conv_weight_grad_(*args)
 
     def as_strided_(self, x, size, stride, offset):
@@ -154,11 +155,14 @@ def memory() -> dict[str, int]:
 
 def make_backend() -> Backend:
     kernels: dict = {}
+    gradients: dict = {}
+    reader = NumpyReader(np, kernels)
+    numba.install(reader, kernels, gradients)
     return Backend(
         name="numpy",
         device_type="cpu",
         array_types=(np.ndarray, np.generic),
-        m=NumpyReader(np, kernels),
+        m=reader,
         available=lambda: (True, ""),
         asarray=lambda array, index: array,
         to_numpy=lambda array: array,
@@ -166,4 +170,6 @@ def make_backend() -> Backend:
         synchronize=lambda: None,
         memory=memory,
         kernels=kernels,
+        gradients=gradients,
+        functions=optimizers.FUNCTIONS,
     )
