@@ -207,7 +207,7 @@ class Trainer(Keeping):
             epochs: How many epochs to go.
 
         Yields:
-            A `Step` after every training step and every validation batch.
+            A `Step` after every training step, every validation batch and every epoch.
         """
         place = self.place
         for epoch in range(place["epoch"] + 1, place["fit_began_at_epoch"] + epochs + 1):
@@ -230,6 +230,7 @@ class Trainer(Keeping):
                 self.random_before_validation = None
                 measured |= valid
             self._record_epoch(epoch, measured)
+            yield Step(False, {})  # a callback may have asked to stop: not one step more
 
     def train_step(self, batches: list[Any]) -> dict[str, float]:
         """One step of the optimizer, on one batch or on several whose gradients are averaged.
