@@ -239,6 +239,9 @@ class Recorder:
         if self._root is False:
             return
         try:
+            if self.directory is not None and not self.directory.path.is_dir():
+                self.directory = None  # deleted since the run before: everything goes into a new one
+                self._written, self._events_written = {}, 0
             if self.directory is None:
                 directory = RunDirectory.create(self.name, None if self._root is True else self._root)
                 self.directory = directory

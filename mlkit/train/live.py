@@ -616,7 +616,7 @@ class _Identity:
 
 def _place(frame: Any) -> tuple[Any, ...]:
     """Where in the program this is: the lines of all calls that led here."""
-    path = []
+    path: list[tuple[_Identity, int]] = []
     while frame is not None and len(path) < 100:
         path.append((_Identity(frame.f_code), frame.f_lineno))
         frame = frame.f_back
