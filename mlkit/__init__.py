@@ -487,6 +487,7 @@ _LAZY = {
     "GradScaler": ("mlkit.amp", "GradScaler"),
     "Trainer": ("mlkit.train", "Trainer"),
     "metrics": ("mlkit.train.metrics", None),
+    "live": ("mlkit.train.live", "live"),
     "align_tensors": ("mlkit.core.names", "align_tensors"),
     "amp": ("mlkit.amp", None),
     **{
