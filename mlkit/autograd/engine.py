@@ -106,11 +106,32 @@ def kept_output_array(kept, node: Node):
     if kept.__class__ is Packed:
         return kept.unpack()._array
     if kept[0].__class__ is tuple or kept[0].__class__ is Packed:
-        return tuple([kept_output_array(k, node) for k in kept])
+        return KeptOutputs(kept, node, kept_output_array)
     array, storage = kept
     if storage.mutated > node.seq:
         raise changed(node, f"the output with shape {tuple(array.shape)}", storage)
     return array
+
+
+class KeptOutputs:
+    """The outputs a gradient rule kept, looked at when it takes them: it may not need all, and those may change in place."""
+
+    __slots__ = ("get", "kept", "node")
+
+    def __init__(self, kept, node: Node, get: Callable):
+        self.kept, self.node, self.get = kept, node, get
+
+    def __len__(self) -> int:
+        return len(self.kept)
+
+    def __getitem__(self, i: int):
+        if self.get is kept_output_array:
+            return kept_output_array(self.kept[i], self.node)
+        return self.get(self.kept[i], self.node, i)
+
+
+def _kept_output_tensor(kept, node: Node, i: int):
+    return wrap(kept_output_array(kept, node), Output(node, i))
 
 
 def kept_tensor(kept, node: Node):
@@ -125,7 +146,7 @@ def kept_tensor(kept, node: Node):
 
 def kept_output_tensor(kept, node: Node):
     if kept.__class__ is not Packed and (kept[0].__class__ is tuple or kept[0].__class__ is Packed):
-        return tuple([wrap(kept_output_array(k, node), Output(node, i)) for i, k in enumerate(kept)])
+        return KeptOutputs(kept, node, _kept_output_tensor)
     out = wrap(kept_output_array(kept, node), node)
     if kept.__class__ is not Packed:
         out._storage = kept[1]

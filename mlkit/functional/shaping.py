@@ -47,6 +47,9 @@ def view(input, *shape, size=None, dtype=None):
     array = input._array
     if array.__class__ is not MetaArray:
         full = resolve_shape("view", sizes(shape), array.size, array.shape)
+        if _lies_channels_last(array) and input._view_of is None and not view_possible(array, full):
+            # What convolutions give lies so in memory, which is not the program's doing: lay it out as its shape says.
+            input._array = array = backends.for_array(array).m.xp.ascontiguousarray(array)
         if array.size and not array.flags.c_contiguous and not view_possible(array, full):
             raise ShapeError(
                 "view: view size is not compatible with input tensor's size and stride (at least one dimension spans "
@@ -55,6 +58,16 @@ def view(input, *shape, size=None, dtype=None):
                 "Use .reshape(...) instead.",
             )
     return ops.reshape(input, shape=sizes(shape))
+
+
+def _lies_channels_last(array) -> bool:
+    """Whether the second dim is the innermost in memory, with no gaps: how convolutions compute."""
+    rank = array.ndim
+    return (
+        rank > 2
+        and not array.flags.c_contiguous
+        and array.transpose((0, *range(2, rank), 1)).flags.c_contiguous is True
+    )
 
 
 def _reinterpreted(input, d):

@@ -34,7 +34,7 @@ class batch_norm_train(Op):
         return m.batch_norm_train_(input, weight, bias, eps)
 
     def vjp(m, g, input, weight, out, needs, eps):
-        _, mean, var, inverse_std = out
+        mean, var, inverse_std = out[1], out[2], out[3]  # not the result itself, which may be changed in place
         rank, channels = len(input.shape), input.shape[1]
         dims = (0, *range(2, rank))
         wide = channel_shape(rank, channels)
