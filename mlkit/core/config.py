@@ -20,3 +20,6 @@ numba: bool = True
 #: about twice as quick. Largest error against float64, relative to the largest result: 2e-5, instead of 2e-6 for the
 #: direct way. A NaN or infinity in the input reaches up to five places around it, instead of those its 3x3 window covers.
 winograd: bool = True
+
+#: The library's name where dtypes, sizes and layouts print: "mlkit.float32". ``mlkit.torch`` makes it "torch".
+shown_name: str = "mlkit"
