@@ -52,3 +52,7 @@ def empty_memory_cache() -> bool:
     True
     """
     return importlib.import_module("mlkit.backends.numpy.allocator").empty()
+
+
+#: The library's name where dtypes, sizes and layouts print: "mlkit.float32". ``mlkit.torch`` makes it "torch".
+shown_name: str = "mlkit"

@@ -11,7 +11,7 @@ from collections.abc import Callable
 import numpy as np
 
 from mlkit.autograd import engine
-from mlkit.core import absent, inplace, rich, value
+from mlkit.core import absent, config, inplace, rich, value
 from mlkit.core import backend as backends
 from mlkit.core import dtype as dtypes
 from mlkit.core.device import META, device
@@ -73,7 +73,7 @@ class TypedConstructor:
         return isinstance(x, Value) and x._array.dtype == self.dtype.numpy
 
     def __repr__(self) -> str:
-        return f"<class 'mlkit.{self.__name__}'>"
+        return f"<class '{config.shown_name}.{self.__name__}'>"
 
 
 def _names():
@@ -546,7 +546,7 @@ class Tensor(Value):
     def type(self, dtype=None):
         """Without argument PyTorch's type name; else the tensor as that dtype."""
         if dtype is None:
-            return f"mlkit.{dtypes.TYPE_NAMES.get(self.dtype.name, self.dtype.name.capitalize())}Tensor"
+            return f"{config.shown_name}.{dtypes.TYPE_NAMES.get(self.dtype.name, self.dtype.name.capitalize())}Tensor"
         if isinstance(dtype, str) and dtype.endswith("Tensor"):
             word = dtype.rpartition(".")[2].removesuffix("Tensor")
             dtype = next((d for d, n in dtypes.TYPE_NAMES.items() if n == word), dtype)
@@ -669,7 +669,9 @@ class Tensor(Value):
         return tensor_text(self)
 
     def __format__(self, spec):
-        return format(self.item(), spec) if spec and not self._array.ndim else repr(self)
+        if not self._array.ndim and self.__class__ is Tensor and self._array.__class__ is not value.MetaArray:
+            return format(self.item(), spec)  # f"{loss}" is the number
+        return object.__format__(self, spec)
 
     def _repr_html_(self):
         return rich.repr_html(self)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import warnings
 
-from mlkit.core import config
+from mlkit.core import config, frames
 from mlkit.core import dtype as dtypes
 from mlkit.core.dispatch import composite, ops
 from mlkit.core.errors import ArgumentError, BatchError, DtypeError, ShapeError, ValueRangeError
@@ -39,10 +39,30 @@ def old_reduction(size_average, reduce) -> str:
     return "none" if reduce is False else "sum" if size_average is False else "mean"
 
 
+#: losses that PyTorch warns of when their shapes differ
+_WARNS = {"mse_loss", "l1_loss", "smooth_l1_loss", "huber_loss"}
+
+
+def _warn_of_broadcasting(input, target) -> None:
+    """PyTorch's warning, at the line of the user's program."""
+    file, line, _ = frames.user_place() or ("<unknown>", 0, "")
+    warnings.warn_explicit(
+        f"Using a target size ({target.shape!r}) that is different to the input size ({input.shape!r}). This will likely "
+        "lead to incorrect results due to broadcasting. Please ensure they have the same size.",
+        UserWarning,
+        file,
+        line,
+    )
+
+
 def check_same_shape(name: str, input, target) -> None:
     """Refuse a loss between shapes that only agree by broadcasting, which is nearly always a mistake."""
     a, b = tuple(input._array.shape), tuple(target._array.shape)
-    if a == b or not config.strict_broadcast:
+    if a == b:
+        return
+    if not config.strict_broadcast:
+        if name in _WARNS:
+            _warn_of_broadcasting(input, target)
         return
     hint = (
         f"Give both the same shape, for example target.reshape(input.shape) or {name}(input.expand_as(target), target)."
