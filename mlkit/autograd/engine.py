@@ -103,9 +103,11 @@ def kept_array(kept, node: Node):
 
 
 def kept_output_array(kept, node: Node):
+    if kept is None:  # one that the rule does not read
+        return None
     if kept.__class__ is Packed:
         return kept.unpack()._array
-    if kept[0].__class__ is tuple or kept[0].__class__ is Packed:
+    if kept[0].__class__ is tuple or kept[0].__class__ is Packed or kept[0] is None:
         return tuple([kept_output_array(k, node) for k in kept])
     array, storage = kept
     if storage.mutated > node.seq:
@@ -124,8 +126,10 @@ def kept_tensor(kept, node: Node):
 
 
 def kept_output_tensor(kept, node: Node):
-    if kept.__class__ is not Packed and (kept[0].__class__ is tuple or kept[0].__class__ is Packed):
-        return tuple([wrap(kept_output_array(k, node), Output(node, i)) for i, k in enumerate(kept)])
+    if kept.__class__ is not Packed and (kept[0].__class__ in (tuple, Packed) or kept[0] is None):
+        return tuple(
+            [None if k is None else wrap(kept_output_array(k, node), Output(node, i)) for i, k in enumerate(kept)]
+        )
     out = wrap(kept_output_array(kept, node), node)
     if kept.__class__ is not Packed:
         out._storage = kept[1]
@@ -253,6 +257,7 @@ def run(
     found: dict = {}
     runners = _tensor_runners if tensors else _array_runners
     listening = "backward_node" in events.listeners
+    recorder = state.recorder if tensors else None
     before, outer = state.grad, visiting.now
     state.grad, visiting.now = create_graph, (order, useful)
     # the tables' own dictionaries: asking a WeakKeyDictionary whether it is empty is a Python call
@@ -302,7 +307,8 @@ def run(
                 results = on_meta(op, node, g)
             else:
                 try:
-                    results = (runners.get(op) or runner_of(op, tensors))(m, g, node)
+                    rule = runners.get(op) or runner_of(op, tensors)
+                    results = rule(m, g, node) if recorder is None else recorder.gradient(rule, m, g, node)
                 except Exception as error:
                     explain(error, node, g)
                     raise
@@ -362,6 +368,8 @@ def accumulate(leaf: Leaf, g, tensors: bool) -> None:
     if tensor is None:
         return
     old = tensor._grad
+    if state.recorder is not None:
+        g = state.recorder.accumulates(tensor, g)
     if not tensors and g.dtype != tensor._array.dtype:
         g = g.astype(tensor._array.dtype)  # of low precision: rules may have computed in a wider one
     if tensors:

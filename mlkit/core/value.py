@@ -138,7 +138,9 @@ class Node:
         rules = getattr(self.op, "rules", None)
         for (kind, key), kept in zip(rules.slots if rules else (), self.saved or (), strict=False):
             if kind == "out" and name == "out":
-                return wrap(kept[0], self) if not isinstance(kept[0], tuple) else tuple(wrap(k[0]) for k in kept)
+                if isinstance(kept[0], tuple) or kept[0] is None:
+                    return tuple(None if k is None else wrap(k[0]) for k in kept)
+                return wrap(kept[0], self)
             if (kind == "input" and self.op.inputs[key] == name) or (kind == "attribute" and key == name):
                 return kept
         raise AttributeError(f"{self!r} keeps no {name!r}")
@@ -290,8 +292,14 @@ def storage_of(tensor: Value) -> Storage:
 user_place: Callable[[], tuple | None] | None = None
 
 
+#: set while a function is being recorded for compiling: told of every in-place change
+on_mutation: Callable[[Value], None] | None = None
+
+
 def mark_mutated(tensor: Value) -> None:
     """Say that the tensor's memory was changed in place."""
+    if on_mutation is not None:
+        on_mutation(tensor)
     storage = tensor._storage
     if storage is None:
         storage = tensor._storage = Storage()

@@ -17,6 +17,7 @@ class batch_norm_train(Op):
     """
 
     outputs = 4
+    reads_outputs = (1, 2, 3)
     promotion = None
 
     def infer(input, weight=None, bias=None, *, eps):
