@@ -1094,11 +1094,15 @@ class Tensor(Value):
 
     def uniform_(self, from_=0.0, to=1.0, *, generator=None):
         """Fill with numbers uniform on [from_, to)."""
+        if from_ > to:
+            raise ShapeError(f"uniform_ expects to return a [from, to) range, but found from={from_} > to={to}.")
         fresh = creation.rand(*self.shape, generator=generator, dtype=self.dtype, device=self.device)
         return inplace.assign(self, fresh * (to - from_) + from_, "uniform_")
 
     def normal_(self, mean=0.0, std=1.0, *, generator=None):
         """Fill with numbers from a normal distribution."""
+        if std < 0:
+            raise ShapeError(f"normal_ expects std >= 0.0, but found std {std}.")
         fresh = creation.randn(*self.shape, generator=generator, dtype=self.dtype, device=self.device)
         return inplace.assign(self, fresh * std + mean, "normal_")
 

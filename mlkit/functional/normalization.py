@@ -6,7 +6,7 @@ import math
 
 from mlkit.core import dtype as dtypes
 from mlkit.core.dispatch import composite, ops
-from mlkit.core.errors import ShapeError, ValueRangeError
+from mlkit.core.errors import ShapeError, UnsupportedDtype, ValueRangeError
 from mlkit.core.value import LevelArray, MetaArray, mark_mutated
 
 
@@ -17,6 +17,13 @@ def _more_than_one(shape) -> None:
         raise ValueRangeError(
             f"Expected more than 1 value per channel when training, got input size {list(shape)}.",
             hint="Use a larger batch, drop_last=True in the DataLoader, or model.eval().",
+        )
+
+
+def _floating(name: str, input) -> None:  # noqa: A002
+    if input._array.dtype.kind not in "fcV":
+        raise UnsupportedDtype(
+            f"{name}: not implemented for {dtypes.from_numpy_dtype(input._array.dtype)}.", hint="Use input.float()."
         )
 
 
@@ -48,6 +55,7 @@ def batch_norm(
     input (N, C, *). In training the batch's own statistics are used and the running ones moved towards them by
     ``momentum``; otherwise the running ones are used.
     """
+    _floating("batch_norm", input)
     if not training:
         if running_mean is None or running_var is None:
             raise ShapeError("batch_norm: expected running_mean and running_var to be given when training=False.")
@@ -145,6 +153,7 @@ def _checked_shape(name, input, normalized_shape) -> tuple:
 
 def layer_norm(input, normalized_shape, weight=None, bias=None, eps: float = 1e-05):
     """Normalisation over the last dims, whose sizes are ``normalized_shape`` (Ba et al. 2016, arXiv:1607.06450)."""
+    _floating("layer_norm", input)
     shape = _checked_shape("layer_norm", input, normalized_shape)
     return ops.layer_norm(input, weight, bias, dims=len(shape), eps=eps)
 

@@ -275,7 +275,9 @@ def winograd_weight_grad(x, g, shape, before, sizes):
             all_tiles, tiles, address(total), address(planes), address(grads), a, b,
         )  # fmt: skip
 
-    total = summed(work, -(-all_tiles // tiles), PLANES * channels * outs, max(1, (1 << 21) // (tiles * channels * outs)))
+    total = summed(
+        work, -(-all_tiles // tiles), PLANES * channels * outs, max(1, (1 << 21) // (tiles * channels * outs))
+    )
     out, patch = np.empty(shape, np.float32), floats(9 * LANES)
     k.weight_grad_back(address(total), channels, outs, address(patch), address(out))
     return out

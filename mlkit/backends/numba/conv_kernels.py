@@ -41,7 +41,10 @@ def unpack(source, outs, channels, taps, columns, weight):
         for c in range(channels):
             for o in range(first, min(first + 16, outs)):
                 for t in range(taps):
-                    poke(weight + ((o * channels + c) * taps + t) * 4, peek(source + ((t * channels + c) * columns + o) * 4))
+                    poke(
+                        weight + ((o * channels + c) * taps + t) * 4,
+                        peek(source + ((t * channels + c) * columns + o) * 4),
+                    )
 
 
 @helper

@@ -60,13 +60,21 @@ class Number:
         return x.value if isinstance(x, Number) else ir.Constant(WORD, int(x))
 
     def __add__(self, x):
-        return self if x.__class__ is int and x == 0 else Number(self.builder, self.builder.add(self.value, self._other(x)))
+        return (
+            self
+            if x.__class__ is int and x == 0
+            else Number(self.builder, self.builder.add(self.value, self._other(x)))
+        )
 
     def __sub__(self, x):
         return Number(self.builder, self.builder.sub(self.value, self._other(x)))
 
     def __mul__(self, x):
-        return self if x.__class__ is int and x == 1 else Number(self.builder, self.builder.mul(self.value, self._other(x)))
+        return (
+            self
+            if x.__class__ is int and x == 1
+            else Number(self.builder, self.builder.mul(self.value, self._other(x)))
+        )
 
     def __rmul__(self, x):
         return self * x
@@ -222,7 +230,9 @@ def poke(typingctx, address, number):
 
 
 @emitted
-def block(e, rows, panels, across, a, a_row, a_step, count, runs, a_run, more, a_more, b, b_step, start, start_row, c, c_row):
+def block(
+    e, rows, panels, across, a, a_row, a_step, count, runs, a_run, more, a_more, b, b_step, start, start_row, c, c_row
+):
     """c[i] = start[i] + sum over k of a[i, k] * b[k], for ``rows`` rows of ``panels`` vectors, held in registers.
 
     k runs over ``more`` times ``runs`` times ``count`` steps: a goes on by a_step in each, by a_run and a_more from one
