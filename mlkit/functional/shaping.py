@@ -18,7 +18,11 @@ def sizes(args) -> tuple:
     """Sizes given as separate ints or as one sequence."""
     if len(args) == 1 and not hasattr(args[0], "__index__"):
         args = tuple(args[0])
-    return tuple(a.item() if isinstance(a, Value) else a for a in args)
+    args = tuple([a.item() if isinstance(a, Value) else a for a in args])
+    for a in args:
+        if a.__class__ is float:
+            raise ArgumentError(f"expected sizes of whole numbers, got {a} in {args}.")
+    return args
 
 
 def reshape(input, *args, shape=None):

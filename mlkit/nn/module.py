@@ -14,23 +14,6 @@ from mlkit.core.device import device as device_class
 from mlkit.core.errors import ArgumentError, CheckpointError, MlkitError, ShapeError, ValueRangeError
 from mlkit.core.tensor import Tensor
 from mlkit.core.value import Hook, Leaf, Value
-from mlkit.nn.hooks import (  # noqa: F401 - PyTorch has them in nn.modules.module
-    HOOK_TABLES,
-    WithModule,
-    add_hook,
-    always_called,
-    any_global_hooks,
-    global_hooks,
-    register_module_backward_hook,
-    register_module_buffer_registration_hook,
-    register_module_forward_hook,
-    register_module_forward_pre_hook,
-    register_module_full_backward_hook,
-    register_module_full_backward_pre_hook,
-    register_module_module_registration_hook,
-    register_module_parameter_registration_hook,
-    registered,
-)  # fmt: skip
 from mlkit.nn.parameter import Buffer, Parameter, is_lazy
 
 
@@ -41,6 +24,18 @@ class IncompatibleKeys(namedtuple("IncompatibleKeys", ("missing_keys", "unexpect
 
     def __repr__(self) -> str:
         return super().__repr__() if any(self) else "<All keys matched successfully>"
+
+
+def _hook(hooks: dict, fn: Callable, prepend: bool = False) -> Hook:
+    handle = Hook(hooks)
+    if prepend:
+        rest = dict(hooks)
+        hooks.clear()
+        hooks[handle.id] = fn
+        hooks.update(rest)
+    else:
+        hooks[handle.id] = fn
+    return handle
 
 
 class Module:
@@ -67,7 +62,7 @@ class Module:
         set_plain(self, "_buffers", {})
         set_plain(self, "_non_persistent_buffers_set", set())
         set_plain(self, "_modules", {})
-        for name in HOOK_TABLES:
+        for name in _HOOKS:
             set_plain(self, name, OrderedDict())
 
     def forward(self, *input: Any) -> Any:
@@ -85,10 +80,12 @@ class Module:
             )
         if isinstance(new, Parameter):
             self._forget(name, parts["_parameters"])
-            parts["_parameters"][name] = registered("parameter", self, name, new) if global_hooks["parameter"] else new
+            parts["_parameters"][name] = (
+                _registered("parameter", self, name, new) if _global_hooks["parameter"] else new
+            )
         elif isinstance(new, Module):
             self._forget(name, parts["_modules"])
-            parts["_modules"][name] = registered("module", self, name, new) if global_hooks["module"] else new
+            parts["_modules"][name] = _registered("module", self, name, new) if _global_hooks["module"] else new
         elif isinstance(new, Buffer):
             self._forget(name, parts["_buffers"])
             self.register_buffer(name, new, persistent=new.persistent)
@@ -147,7 +144,7 @@ class Module:
             raise ArgumentError(f"cannot assign '{type(param).__name__}' object to parameter '{name}'.")
         if param is not None and not isinstance(param._node, Leaf) and param._node is not None:
             raise ValueRangeError(f"Cannot assign non-leaf Tensor to parameter '{name}'.")
-        self._parameters[name] = param if param is None else registered("parameter", self, name, param)
+        self._parameters[name] = param if param is None else _registered("parameter", self, name, param)
 
     def register_buffer(self, name: str, tensor: Tensor | None, persistent: bool = True) -> None:
         """Add a tensor that is state but no parameter, such as running statistics."""
@@ -156,7 +153,7 @@ class Module:
         _check_name(self, name, self._buffers)
         if tensor is not None and not isinstance(tensor, Value):
             raise ArgumentError(f"cannot assign '{type(tensor).__name__}' object to buffer '{name}'.")
-        self._buffers[name] = tensor if tensor is None else registered("buffer", self, name, tensor)
+        self._buffers[name] = tensor if tensor is None else _registered("buffer", self, name, tensor)
         if persistent:
             self._non_persistent_buffers_set.discard(name)
         else:
@@ -170,7 +167,7 @@ class Module:
         if module is not None and not isinstance(module, Module):
             raise ArgumentError(f"{type(module).__name__} is not a Module subclass.")
         _check_name(self, name, self._modules)
-        self._modules[name] = module if module is None else registered("module", self, name, module)
+        self._modules[name] = module if module is None else _registered("module", self, name, module)
 
     # --- calling -----------------------------------------------------------------------------------------------------------
 
@@ -181,7 +178,10 @@ class Module:
             or parts["_forward_pre_hooks"]
             or parts["_backward_hooks"]
             or parts["_backward_pre_hooks"]
-            or any_global_hooks
+            or _before_all
+            or _after_all
+            or _before_all_backward
+            or _after_all_backward
             or "module_enter" in events.listeners
             or "module_exit" in events.listeners
         ):
@@ -202,7 +202,7 @@ class Module:
         output = None
         called: set = set()
         try:
-            for hook in list(global_hooks["forward_pre"].values()):
+            for hook in list(_global_hooks["forward_pre"].values()):
                 result = hook(self, args)
                 if result is not None:
                     args = result if isinstance(result, tuple) else (result,)
@@ -224,17 +224,17 @@ class Module:
             if (
                 self._backward_hooks
                 or self._backward_pre_hooks
-                or global_hooks["backward"]
-                or global_hooks["backward_pre"]
+                or _global_hooks["backward"]
+                or _global_hooks["backward_pre"]
             ):
                 from mlkit.nn.backward_hooks import BackwardHooks
 
-                before = [*global_hooks["backward_pre"].values(), *self._backward_pre_hooks.values()]
-                after = [*global_hooks["backward"].values(), *self._backward_hooks.values()]
+                before = [*_global_hooks["backward_pre"].values(), *self._backward_pre_hooks.values()]
+                after = [*_global_hooks["backward"].values(), *self._backward_hooks.values()]
                 backward = BackwardHooks(self, before, after)
                 args = backward.watch_inputs(args)
             output = self.forward(*args, **kwargs)
-            hooks = [(key, hook, False) for key, hook in global_hooks["forward"].items()]
+            hooks = [(key, hook, False) for key, hook in _global_hooks["forward"].items()]
             hooks += [(key, hook, key in self._forward_hooks_with_kwargs) for key, hook in self._forward_hooks.items()]
             for key, hook, with_kwargs in hooks:
                 called.add(key)
@@ -253,8 +253,8 @@ class Module:
 
     def _run_always_called(self, called: set, args: tuple, kwargs: dict, output) -> None:
         """After an error: the forward hooks that were registered with always_call and have not run."""
-        for key, hook in list(global_hooks["forward"].items()):
-            if key in always_called and key not in called:
+        for key, hook in list(_global_hooks["forward"].items()):
+            if key in _global_always and key not in called:
                 hook(self, args, output)
         for key, hook in list(self._forward_hooks.items()):
             if key in self._forward_hooks_always_called and key not in called:
@@ -265,7 +265,7 @@ class Module:
 
     def register_forward_pre_hook(self, hook: Callable, *, prepend: bool = False, with_kwargs: bool = False) -> Hook:
         """Call ``hook(module, args)`` before forward; what it returns replaces the arguments."""
-        handle = add_hook(self._forward_pre_hooks, hook, prepend)
+        handle = _hook(self._forward_pre_hooks, hook, prepend)
         if with_kwargs:
             self._forward_pre_hooks_with_kwargs[handle.id] = True
         return handle
@@ -277,7 +277,7 @@ class Module:
 
         ``with_kwargs``: the hook is called as (module, args, kwargs, output). ``always_call``: also when forward raises.
         """
-        handle = add_hook(self._forward_hooks, hook, prepend)
+        handle = _hook(self._forward_hooks, hook, prepend)
         if with_kwargs:
             self._forward_hooks_with_kwargs[handle.id] = True
         if always_call:
@@ -290,11 +290,11 @@ class Module:
 
     def register_full_backward_hook(self, hook: Callable, prepend: bool = False) -> Hook:
         """Call ``hook(module, grad_input, grad_output)`` when the gradients of the inputs are known."""
-        return add_hook(self._backward_hooks, hook, prepend)
+        return _hook(self._backward_hooks, hook, prepend)
 
     def register_full_backward_pre_hook(self, hook: Callable, prepend: bool = False) -> Hook:
         """Call ``hook(module, grad_output)`` before the gradients of the inputs are computed."""
-        return add_hook(self._backward_pre_hooks, hook, prepend)
+        return _hook(self._backward_pre_hooks, hook, prepend)
 
     # --- looking around -------------------------------------------------------------------------------------------------------
 
@@ -543,27 +543,27 @@ class Module:
 
     def _register_state_dict_hook(self, hook: Callable) -> Hook:
         """Call ``hook(module, state_dict, prefix, metadata)`` after state_dict; what it returns replaces the result."""
-        return add_hook(self._state_dict_hooks, hook)
+        return _hook(self._state_dict_hooks, hook)
 
     def _register_load_state_dict_pre_hook(self, hook: Callable, with_module: bool = False) -> Hook:
         """PyTorch's older form: the hook gets no module unless asked."""
         if with_module:
             return self.register_load_state_dict_pre_hook(hook)
-        return add_hook(self._load_state_dict_pre_hooks, hook)
+        return _hook(self._load_state_dict_pre_hooks, hook)
 
     def register_state_dict_post_hook(self, hook: Callable) -> Hook:
-        return add_hook(self._state_dict_hooks, hook)
+        return _hook(self._state_dict_hooks, hook)
 
     def register_state_dict_pre_hook(self, hook: Callable) -> Hook:
-        return add_hook(self._state_dict_pre_hooks, hook)
+        return _hook(self._state_dict_pre_hooks, hook)
 
     def register_load_state_dict_pre_hook(self, hook: Callable) -> Hook:
         """Call ``hook(module, state_dict, prefix, local_metadata, strict, missing, unexpected, errors)`` before loading."""
-        return add_hook(self._load_state_dict_pre_hooks, WithModule(hook))
+        return _hook(self._load_state_dict_pre_hooks, _WithModule(hook))
 
     def register_load_state_dict_post_hook(self, hook: Callable) -> Hook:
         """Call ``hook(module, incompatible_keys)`` after loading."""
-        return add_hook(self._load_state_dict_post_hooks, hook)
+        return _hook(self._load_state_dict_post_hooks, hook)
 
     def _load_from_state_dict(
         self, state_dict, prefix, local_metadata, strict, missing_keys, unexpected_keys, error_msgs
@@ -576,7 +576,7 @@ class Module:
         loading = _loading[-1] if _loading else _Loading(assign)
         for hook in list(self._load_state_dict_pre_hooks.values()):
             given = (state_dict, prefix, local_metadata, strict, missing_keys, unexpected_keys, error_msgs)
-            hook(self, *given) if isinstance(hook, WithModule) else hook(*given)
+            hook(self, *given) if isinstance(hook, _WithModule) else hook(*given)
         skip = self._non_persistent_buffers_set
         members = [(n, p) for n, p in self._parameters.items() if p is not None]
         members += [(n, b) for n, b in self._buffers.items() if b is not None and n not in skip]
@@ -706,8 +706,96 @@ class Module:
 
     def __setstate__(self, state: dict) -> None:
         self.__dict__.update(state)
-        for name in HOOK_TABLES:
+        for name in _HOOKS:
             self.__dict__.setdefault(name, OrderedDict())
+
+
+_HOOKS = (
+    "_forward_hooks",
+    "_forward_hooks_with_kwargs",
+    "_forward_hooks_always_called",
+    "_forward_pre_hooks",
+    "_forward_pre_hooks_with_kwargs",
+    "_backward_hooks",
+    "_backward_pre_hooks",
+    "_state_dict_hooks",
+    "_state_dict_pre_hooks",
+    "_load_state_dict_pre_hooks",
+    "_load_state_dict_post_hooks",
+)
+#: hooks on every module, by kind
+_global_hooks: dict[str, OrderedDict] = {
+    kind: OrderedDict()
+    for kind in ("forward_pre", "forward", "backward_pre", "backward", "parameter", "buffer", "module")
+}
+_global_always: set = set()
+
+
+# by themselves, for the test in each call
+_before_all, _after_all = _global_hooks["forward_pre"], _global_hooks["forward"]
+_before_all_backward, _after_all_backward = _global_hooks["backward_pre"], _global_hooks["backward"]
+
+
+def register_module_forward_pre_hook(hook: Callable) -> Hook:
+    """Call ``hook(module, args)`` before the forward of every module."""
+    return _hook(_global_hooks["forward_pre"], hook)
+
+
+def register_module_forward_hook(hook: Callable, *, with_kwargs: bool = False, always_call: bool = False) -> Hook:
+    """Call ``hook(module, args, output)`` after the forward of every module."""
+    if with_kwargs:
+        plain = hook
+        hook = lambda module, args, output: plain(module, args, {}, output)  # noqa: E731
+    handle = _hook(_global_hooks["forward"], hook)
+    if always_call:
+        _global_always.add(handle.id)
+    return handle
+
+
+def register_module_full_backward_pre_hook(hook: Callable) -> Hook:
+    """Call ``hook(module, grad_output)`` before the backward of every module."""
+    return _hook(_global_hooks["backward_pre"], hook)
+
+
+def register_module_full_backward_hook(hook: Callable) -> Hook:
+    """Call ``hook(module, grad_input, grad_output)`` after the backward of every module."""
+    return _hook(_global_hooks["backward"], hook)
+
+
+register_module_backward_hook = register_module_full_backward_hook
+
+
+def register_module_parameter_registration_hook(hook: Callable) -> Hook:
+    """Call ``hook(module, name, parameter)`` whenever a parameter is registered; what it returns replaces it."""
+    return _hook(_global_hooks["parameter"], hook)
+
+
+def register_module_buffer_registration_hook(hook: Callable) -> Hook:
+    """Call ``hook(module, name, buffer)`` whenever a buffer is registered; what it returns replaces it."""
+    return _hook(_global_hooks["buffer"], hook)
+
+
+def register_module_module_registration_hook(hook: Callable) -> Hook:
+    """Call ``hook(module, name, submodule)`` whenever a child module is registered; what it returns replaces it."""
+    return _hook(_global_hooks["module"], hook)
+
+
+def _registered(kind: str, module: Module, name: str, member):
+    """What the registration hooks make of a new member."""
+    for hook in list(_global_hooks[kind].values()):
+        result = hook(module, name, member)
+        member = member if result is None else result
+    return member
+
+
+class _WithModule:
+    """A load_state_dict hook that gets the module: whichever holds the hook, a copy too."""
+
+    def __init__(self, hook: Callable):
+        self.hook = hook
+
+    def __call__(self, module: Module, *args) -> None:
+        self.hook(module, *args)
 
 
 class _Loading:

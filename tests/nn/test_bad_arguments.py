@@ -7,7 +7,7 @@ import json
 import pytest
 
 import mlkit
-from tests.oracle import bad_arguments
+from tests.oracle import bad_arguments_layers as bad_arguments
 
 KEPT = json.loads(bad_arguments.KEPT.read_text())
 
