@@ -120,6 +120,12 @@ def nll_loss(
             f"nll_loss: expected integer class labels, got {dtypes.from_numpy_dtype(target._array.dtype)}.",
             hint="Use target.long().",
         )
+    scores, labels = tuple(input._array.shape), tuple(target._array.shape)
+    if len(scores) > 1 and labels and isinstance(scores[0], int) and scores[0] != labels[0]:
+        raise BatchError(
+            f"Expected input batch_size ({scores[0]}) to match target batch_size ({labels[0]}).",
+            f"input:  (batch, class, ...): {scores}\ntarget: (batch, ...): {labels}",
+        )
     check_floating("nll_loss", input)
     check_same_dtype("nll_loss", input, weight=weight)
     picked = ops.nll_pick(input, target, ignore_index=ignore_index)
@@ -279,6 +285,11 @@ def binary_cross_entropy(input, target, weight=None, size_average=None, reduce=N
         )
     check_same_dtype("binary_cross_entropy", input, target=target)
     check_numbers(input, _check_probabilities)
+    if target._array.dtype.kind not in "fcV":
+        raise DtypeError(
+            f"binary_cross_entropy: expected a floating target, got {dtypes.from_numpy_dtype(target._array.dtype)}.",
+            hint="Use target.float().",
+        )
     loss = ops.neg(ops.add(ops.mul(target, _log(input)), ops.mul(ops.sub(1, target), _log(ops.sub(1, input)))))
     if weight is not None:
         loss = ops.mul(loss, weight)

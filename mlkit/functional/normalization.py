@@ -151,6 +151,7 @@ def _checked_shape(name, input, normalized_shape) -> tuple:
 
 def layer_norm(input, normalized_shape, weight=None, bias=None, eps: float = 1e-05):
     """Normalisation over the last dims, whose sizes are ``normalized_shape`` (Ba et al. 2016, arXiv:1607.06450)."""
+    check_floating("layer_norm", input)
     shape = _checked_shape("layer_norm", input, normalized_shape)
     check_same_dtype("layer_norm", input, weight=weight, bias=bias)
     for label, t in (("weight", weight), ("bias", bias)):
