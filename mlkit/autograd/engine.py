@@ -15,6 +15,8 @@ from collections.abc import Callable, Sequence
 from operator import attrgetter
 from typing import Any
 
+from numpy import ndarray
+
 from mlkit.core import backend as backends
 from mlkit.core import dtype as dtypes
 from mlkit.core import events, value
@@ -135,15 +137,19 @@ def kept_output_tensor(kept, node: Node):
 def _runner(op, tensors: bool) -> Callable:
     """A function (m, g, node) -> gradients of the inputs, written out for this op's rules."""
     rules = op.rules
-    of_input, of_output = ("kept_tensor", "kept_output_tensor") if tensors else ("kept_array", "kept_output_array")
+    of_output = "kept_output_tensor" if tensors else "kept_output_array"
 
     def source(slot) -> str:
         kind = slot[0]
         if kind == "needs":
             return "needs"
         number = rules.slots.index(slot)
-        if kind == "input":
-            return f"{of_input}(saved[{number}], node)"
+        if kind == "input" and tensors:
+            return f"kept_tensor(saved[{number}], node)"
+        if kind == "input":  # the usual case written out: a plain tensor whose memory has no record of changes
+            k = f"k{number}"
+            plain = f"({k} := saved[{number}]).__class__ is plain and {k}._storage is None"
+            return f"({k}._array if {plain} else kept_array({k}, node))"
         if kind == "out":
             return f"{of_output}(saved[{number}], node)"
         if kind == "attribute":
@@ -156,6 +162,7 @@ def _runner(op, tensors: bool) -> Callable:
         "kept_tensor": kept_tensor,
         "kept_output_array": kept_output_array,
         "kept_output_tensor": kept_output_tensor,
+        "plain": value.tensor_class,
     }
     if rules.joint is not None:
         fn, plan = rules.joint
@@ -245,6 +252,7 @@ def run(
     order = reachable(roots)
     useful = leads_to(order, set(targets)) if targets is not None else None
     pending: dict = {}
+    sums: set = set()  # nodes whose pending gradient is an array added up here
     for node, g in zip(roots, gradients, strict=True):
         if not tensors:
             g = g._array.copy() if node.__class__ is Leaf else g._array
@@ -325,13 +333,25 @@ def run(
                     own = r.shape if not tensors else r._array.shape
                     if own != wanted:
                         r = unbroadcast(m, r, wanted)
-                if parent.__class__ is Leaf and not tensors and (r is g or any(r is x for x in results[:i])):
-                    r = r.copy() if r.__class__ is not MetaArray else r  # two leaves must not share one .grad
                 old = pending.get(parent)
-                pending[parent] = r if old is None else old + r
+                if old is None:
+                    if parent.__class__ is Leaf and not tensors and (r is g or i and shared(r, results, i)):
+                        r = r.copy() if r.__class__ is not MetaArray else r  # two leaves must not share one .grad
+                    pending[parent] = r
+                elif parent in sums and r.__class__ is ndarray and old.dtype is r.dtype:
+                    old += r  # the sum made here before, which nobody else has seen
+                else:
+                    pending[parent] = total = old + r
+                    if total.__class__ is ndarray:  # and no scalar, which cannot be added to in place
+                        sums.add(parent)
     finally:
         state.grad, visiting.now = before, outer
     return found
+
+
+def shared(r, results, count: int) -> bool:
+    """Whether the gradient is the very array that an input before it gets."""
+    return r is results[0] if count == 1 else any(r is x for x in results[:count])
 
 
 def add_into(slots: list, number: int, g) -> None:
