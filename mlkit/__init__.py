@@ -486,6 +486,8 @@ _LAZY = {
     "random": ("mlkit.random", None),
     "GradScaler": ("mlkit.amp", "GradScaler"),
     "Trainer": ("mlkit.train", "Trainer"),
+    "metrics": ("mlkit.train.metrics", None),
+    "live": ("mlkit.train.live", "live"),
     "align_tensors": ("mlkit.core.names", "align_tensors"),
     "amp": ("mlkit.amp", None),
     **{
@@ -496,6 +498,11 @@ _LAZY = {
     "save": ("mlkit.io.torch_file", "save"),
     "load": ("mlkit.io.torch_file", "load"),
 }
+
+
+def _assert(condition, message: str) -> None:
+    """``assert`` as a function, which public model code calls for the sake of PyTorch's compilers."""
+    assert condition, message  # noqa: S101
 
 
 def is_tensor(obj):

@@ -60,7 +60,7 @@ _ABSENT = (
         r"BufferDict|ModuleDict|ParameterDict|Exclude.*|DisableTorchFunction.*|classproperty|get_file_path|"
         r"prepare_multiprocessing_environment|profiler_.*|thread_safe_generator|typename_.*|slice_inverse|cond|while_loop|"
         r"init_num_threads|compiled_with_cxx11_abi|record_stream|reinforce|hash_tensor|const_data_ptr|map2_|volatile|"
-        r"new|name|AcceleratorError|FatalError|Stream(ObjType)?|Event|is_distributed|grad_dtype|module_load|storage_type",
+        r"name|AcceleratorError|FatalError|Stream(ObjType)?|Event|is_distributed|grad_dtype|module_load|storage_type",
     ),
 )
 _PATTERNS = tuple((what, re.compile(pattern + r"\Z")) for what, pattern in _ABSENT)

@@ -38,6 +38,7 @@ class State(threading.local):
         self.scopes: list[str] = []
         self.saving: list[Callable] = []  # what saved_tensors_hooks make of what backward keeps
         self.transforms = 0  # how many of mlkit.func's transforms are running
+        self.recorder: Any = None  # what mlkit.compile records the running function with
 
 
 state = State()
@@ -196,13 +197,23 @@ def library_of(op: Op, operands: list, arrays: list, attributes: dict):
             cpu = [i for i, a in enumerate(arrays) if isinstance(a, np.ndarray)]
             if all(arrays[i].ndim == 0 for i in cpu):
                 for i in cpu:
-                    arrays[i] = arrays[i].item()
+                    if operands[i]._node is not None and state.grad:
+                        operands[i] = apply(REGISTRY["to_device"], (operands[i],), {"device": first_device(arrays)})
+                        arrays[i] = operands[i]._array
+                    else:  # the gradient rules read the number too
+                        arrays[i] = operands[i] = arrays[i].item()
                 return first if first.name != "numpy" else found
             raise different_devices(op, arrays)
     if first is None:
         place = attributes.get("device")
         return backends.for_device(device(place)) if place is not None else backends.load("numpy")
     return first
+
+
+def first_device(arrays: list) -> device:
+    """The device of the first array that is not the CPU's."""
+    x = next(a for a in arrays if hasattr(a, "shape") and not isinstance(a, np.ndarray))
+    return backends.for_array(x).device_of(x)
 
 
 def different_devices(op: Op, arrays: list) -> DeviceError:
@@ -418,7 +429,12 @@ def save(node: Node, op: Op, operands: list, arrays: list, attributes: dict, out
             else:
                 kept.append(operands[key] if key < len(operands) else None)
         elif kind == "out":
-            kept.append(tuple(map(keep_output, outputs)) if outputs.__class__ is tuple else keep_output(outputs))
+            if outputs.__class__ is not tuple:
+                kept.append(keep_output(outputs))
+            elif op.reads_outputs is None:
+                kept.append(tuple(map(keep_output, outputs)))
+            else:
+                kept.append(tuple([keep_output(o) if i in op.reads_outputs else None for i, o in enumerate(outputs)]))
         elif kind == "shape":
             kept.append([x.shape for x in arrays] if op.variadic else getattr(arrays[key], "shape", ()))
         elif kind == "dtype":
@@ -656,7 +672,15 @@ class TensorReader:
     def __init__(self):
         for name, op in REGISTRY.items():
             setattr(self, name, make_entry(op))
-        self.conj_op = self.conj
+        conj_op = self.conj_op = self.conj
+
+        def conj(input):
+            if not isinstance(input, Value):
+                return input.conjugate()  # a number
+            return conj_op(input) if input._array.dtype.kind == "c" else input
+
+        conj.__doc__, conj.op = conj_op.__doc__, conj_op.op
+        self.conj = conj
 
     def __getattr__(self, name: str):
         raise AttributeError(f"mlkit has no op named {name!r}")
@@ -691,11 +715,6 @@ class TensorReader:
 
     def device_of(self, x):
         return backends.for_array(x._array).device_of(x._array)
-
-    def conj(self, x):
-        if not isinstance(x, Value):
-            return x.conjugate()
-        return self.conj_op(x) if x._array.dtype.kind == "c" else x
 
     def cast_like(self, x, like):
         return self.cast(x, dtype=dtypes.from_numpy_dtype(like._array.dtype))
@@ -735,6 +754,17 @@ class TensorReader:
 
 
 ops = TensorReader()
+
+
+def check_numbers(tensor: Value, check: Callable) -> None:
+    """Call ``check(array)``, which may raise, on a tensor's numbers; a compiled function checks in each of its calls."""
+    array = tensor._array
+    if array.__class__ is MetaArray:
+        return
+    if state.recorder is not None:
+        state.recorder.check(tensor, check)
+    else:
+        check(array)
 
 
 def composite(fn: Callable) -> Callable:

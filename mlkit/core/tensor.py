@@ -11,7 +11,7 @@ from collections.abc import Callable
 import numpy as np
 
 from mlkit.autograd import engine
-from mlkit.core import absent, inplace, rich, value
+from mlkit.core import absent, config, inplace, rich, value
 from mlkit.core import backend as backends
 from mlkit.core import dtype as dtypes
 from mlkit.core.device import META, device
@@ -73,7 +73,7 @@ class TypedConstructor:
         return isinstance(x, Value) and x._array.dtype == self.dtype.numpy
 
     def __repr__(self) -> str:
-        return f"<class 'mlkit.{self.__name__}'>"
+        return f"<class '{config.shown_name}.{self.__name__}'>"
 
 
 def _names():
@@ -272,6 +272,8 @@ class Tensor(Value):
 
     def storage_offset(self) -> int:
         array = base = self._array
+        if not isinstance(array, np.ndarray):
+            return (array.data.ptr - array.data.mem.ptr) // array.itemsize
         while isinstance(getattr(base, "base", None), np.ndarray):
             base = base.base
         return (array.ctypes.data - base.ctypes.data) // array.itemsize
@@ -375,6 +377,8 @@ class Tensor(Value):
                     "assigned grad has data of a different size.",
                     f"tensor: {tuple(self._array.shape)}\ngrad:   {tuple(g._array.shape)}",
                 )
+        if state.recorder is not None:
+            state.recorder.forgets([self])
         self._grad = g
 
     def backward(self, gradient=None, retain_graph=None, create_graph=False, inputs=None) -> None:
@@ -384,7 +388,8 @@ class Tensor(Value):
     def detach(self):
         """The same memory, cut off from the graph."""
         out = wrap(self._array)
-        out._storage = value.storage_of(self)
+        out._storage = storage = value.storage_of(self)
+        storage.aliased = True
         return out
 
     def detach_(self):
@@ -395,11 +400,15 @@ class Tensor(Value):
     @property
     def data(self):
         """The same memory without history; changes through it are not tracked."""
-        return wrap(self._array)
+        value.storage_of(self).aliased = True
+        out = wrap(self._array)
+        value.storage_of(out).aliased = True
+        return out
 
     @data.setter
     def data(self, new) -> None:
         self._array = new._array
+        value.storage_of(self).aliased = True
 
     def retain_grad(self) -> None:
         """Have backward() fill ``.grad`` of this non-leaf tensor too."""
@@ -460,6 +469,7 @@ class Tensor(Value):
             raise DeviceError(
                 f"can't convert {self.device} device type tensor to numpy.", hint="Use tensor.cpu() to copy it first."
             )
+        value.storage_of(self).aliased = True
         return creation.to_numpy_array(self)
 
     def __array__(self, dtype=None, copy=None) -> np.ndarray:
@@ -475,6 +485,7 @@ class Tensor(Value):
 
     def __dlpack__(self, *, stream=None, max_version=None, dl_device=None, copy=None):
         """A DLPack capsule of this tensor's memory, made by its array library."""
+        value.storage_of(self).aliased = True
         wishes = {"stream": stream, "max_version": max_version, "dl_device": dl_device, "copy": copy}
         return interop.dlpack_of(self, wishes)
 
@@ -537,7 +548,7 @@ class Tensor(Value):
     def type(self, dtype=None):
         """Without argument PyTorch's type name; else the tensor as that dtype."""
         if dtype is None:
-            return f"mlkit.{dtypes.TYPE_NAMES.get(self.dtype.name, self.dtype.name.capitalize())}Tensor"
+            return f"{config.shown_name}.{dtypes.TYPE_NAMES.get(self.dtype.name, self.dtype.name.capitalize())}Tensor"
         if isinstance(dtype, str) and dtype.endswith("Tensor"):
             word = dtype.rpartition(".")[2].removesuffix("Tensor")
             dtype = next((d for d, n in dtypes.TYPE_NAMES.items() if n == word), dtype)
@@ -583,6 +594,12 @@ class Tensor(Value):
 
     def double(self):
         return self.to(dtypes.float64)
+
+    def new(self, *args, device=None):
+        """PyTorch's old form: sizes give uninitialised memory, a list or an array its values, in this tensor's dtype."""
+        if len(args) == 1 and not isinstance(args[0], (int, Size)):
+            return self.new_tensor(args[0], device=device)
+        return self.new_empty(*(args or (0,)), device=device)
 
     def new_tensor(self, data, *, dtype=None, device=None, requires_grad=False):
         return creation.tensor(
@@ -648,14 +665,15 @@ class Tensor(Value):
     def __contains__(self, element):
         return bool((self == element).any())
 
-    def __hash__(self):
-        return id(self)
+    __hash__ = object.__hash__  # by identity, without a call of Python's
 
     def __repr__(self):
         return tensor_text(self)
 
     def __format__(self, spec):
-        return format(self.item(), spec) if spec and not self._array.ndim else repr(self)
+        if not self._array.ndim and self.__class__ is Tensor and self._array.__class__ is not value.MetaArray:
+            return format(self.item(), spec)  # f"{loss}" is the number
+        return object.__format__(self, spec)
 
     def _repr_html_(self):
         return rich.repr_html(self)

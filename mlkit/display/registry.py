@@ -117,7 +117,9 @@ def _register_own() -> None:
         "mlkit.data.loader.DataLoader": "dataset:html",
         "mlkit.train.history.History": "history:html",
         "mlkit.train.run.Run": "history:run_html",
+        "mlkit.train.lr_finder.LearningRateCurve": "lr_curve:html",
         "mlkit.observe.source.Source": "history:run_html",
+        "mlkit.observe.runs.RunTable": "runs:html",
         "mlkit.compiler.graph.Graph": "graph:html",
         "mlkit.core.errors.MlkitError": "error:html",
     }.items():

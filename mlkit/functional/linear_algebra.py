@@ -209,7 +209,7 @@ def _tolerances(A, atol, rtol):
         if atol_ is None:
             rtol_ = default
         elif hasattr(atol_, "shape"):
-            rtol_ = np.where(atol_ > 0, 0.0, default)
+            rtol_ = backends.for_array(atol_).m.xp.where(atol_ > 0, 0.0, default)
         else:
             rtol_ = 0.0 if atol_ > 0 else default
     return (0.0 if atol_ is None else atol_), rtol_
@@ -238,7 +238,8 @@ def pinv(A, rcond=None, hermitian: bool = False, *, atol=None, rtol=None):
 
 def _limit(atol, rtol, largest):
     def shaped(x):
-        return wrap(np.asarray(x)[..., None]) if hasattr(x, "shape") and np.ndim(x) else x
+        array = x._array if isinstance(x, Value) else x
+        return wrap(array[..., None]) if getattr(array, "ndim", 0) else x
 
     scaled = largest * shaped(rtol)
     return ops.maximum(scaled, ops.zeros_like(scaled) + shaped(atol))

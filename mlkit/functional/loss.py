@@ -5,9 +5,9 @@ from __future__ import annotations
 import math
 import warnings
 
-from mlkit.core import config
+from mlkit.core import config, frames
 from mlkit.core import dtype as dtypes
-from mlkit.core.dispatch import composite, ops
+from mlkit.core.dispatch import check_numbers, composite, ops
 from mlkit.core.errors import ArgumentError, BatchError, DtypeError, ShapeError, ValueRangeError
 from mlkit.core.value import LevelArray, MetaArray, Value
 from mlkit.functional.arguments import check_floating, check_same_dtype
@@ -39,10 +39,30 @@ def old_reduction(size_average, reduce) -> str:
     return "none" if reduce is False else "sum" if size_average is False else "mean"
 
 
+#: losses that PyTorch warns of when their shapes differ
+_WARNS = {"mse_loss", "l1_loss", "smooth_l1_loss", "huber_loss"}
+
+
+def _warn_of_broadcasting(input, target) -> None:
+    """PyTorch's warning, at the line of the user's program."""
+    file, line, _ = frames.user_place() or ("<unknown>", 0, "")
+    warnings.warn_explicit(
+        f"Using a target size ({target.shape!r}) that is different to the input size ({input.shape!r}). This will likely "
+        "lead to incorrect results due to broadcasting. Please ensure they have the same size.",
+        UserWarning,
+        file,
+        line,
+    )
+
+
 def check_same_shape(name: str, input, target) -> None:
     """Refuse a loss between shapes that only agree by broadcasting, which is nearly always a mistake."""
     a, b = tuple(input._array.shape), tuple(target._array.shape)
-    if a == b or not config.strict_broadcast:
+    if a == b:
+        return
+    if not config.strict_broadcast:
+        if name in _WARNS:
+            _warn_of_broadcasting(input, target)
         return
     hint = (
         f"Give both the same shape, for example target.reshape(input.shape) or {name}(input.expand_as(target), target)."
@@ -168,6 +188,11 @@ def cross_entropy(
         )
     if label_smoothing < 0 or label_smoothing > 1:
         raise BatchError(f"label_smoothing must be between 0.0 and 1.0. Got: {label_smoothing}.")
+    if weight is None and label_smoothing == 0 and _rows_with_labels(input._array, target._array):
+        losses = ops.softmax_cross_entropy(input, target, ignore_index=ignore_index)
+        if reduction == "mean" and (target._array == ignore_index).any():
+            return ops.div(ops.sum(losses), float((target._array != ignore_index).sum()))
+        return reduced(losses, reduction)
     log_p = ops.log_softmax(input, dim=axis)
     plain = nll_loss(log_p, target, weight, ignore_index=ignore_index, reduction=reduction)
     if label_smoothing == 0:
@@ -189,6 +214,17 @@ def cross_entropy(
     else:
         smooth = reduced(smooth, reduction)
     return ops.add(ops.mul(plain, 1 - label_smoothing), ops.mul(smooth, label_smoothing / classes))
+
+
+def _rows_with_labels(input, target) -> bool:
+    """Whether these are plain arrays of scores (N, C) and labels (N), for which one op does it all."""
+    return (
+        len(input.shape) == 2
+        and tuple(target.shape) == tuple(input.shape[:1])
+        and input.dtype.kind in "fV"
+        and not isinstance(input, (LevelArray, MetaArray))
+        and not isinstance(target, (LevelArray, MetaArray))
+    )
 
 
 def _wide(classes, rank):
@@ -242,16 +278,24 @@ def binary_cross_entropy(input, target, weight=None, size_average=None, reduce=N
             f"({list(input._array.shape)}) is deprecated. Please ensure they have the same size."
         )
     check_same_dtype("binary_cross_entropy", input, target=target)
-    array = input._array
-    if array.__class__ is not MetaArray and array.size and not bool(((array >= 0) & (array <= 1)).all()):
-        raise ShapeError(
-            "binary_cross_entropy: all elements of input should be between 0 and 1.",
-            hint="Apply a sigmoid first, or use binary_cross_entropy_with_logits on the scores.",
-        )
+    check_numbers(input, _check_probabilities)
     loss = ops.neg(ops.add(ops.mul(target, _log(input)), ops.mul(ops.sub(1, target), _log(ops.sub(1, input)))))
     if weight is not None:
         loss = ops.mul(loss, weight)
     return reduced(loss, reduction, size_average, reduce)
+
+
+def _check_probabilities(array) -> None:
+    if array.size and not bool(((array >= 0) & (array <= 1)).all()):
+        raise ShapeError(
+            "binary_cross_entropy: all elements of input should be between 0 and 1.",
+            hint="Apply a sigmoid first, or use binary_cross_entropy_with_logits on the scores.",
+        )
+
+
+def _check_variance(array) -> None:
+    if bool((array < 0).any()):
+        raise ValueRangeError("var has negative entry/entries")
 
 
 def _log(p):
@@ -367,8 +411,7 @@ def gaussian_nll_loss(input, target, var, full: bool = False, eps: float = 1e-6,
             raise ValueRangeError("var is of incorrect size", f"input: {shape}\nvar:   {own}")
     if reduction not in ("none", "mean", "sum"):
         raise ValueRangeError(f"{reduction} is not valid")
-    if var._array.__class__ is not MetaArray and bool((var._array < 0).any()):
-        raise ValueRangeError("var has negative entry/entries")
+    check_numbers(var, _check_variance)
     # the bound on var has no part in the gradient: where it applies the slope passes as if it did not
     bounded = ops.add(var, ops.sub(ops.clamp(var.detach(), min=eps), var.detach()))
     loss = ops.mul(ops.add(ops.log(bounded), ops.div(ops.square(ops.sub(input, target)), bounded)), 0.5)

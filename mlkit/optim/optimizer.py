@@ -23,7 +23,7 @@ from mlkit.autograd.grad_mode import enable_grad, set_grad_enabled
 from mlkit.core import backend as backends
 from mlkit.core import dtype as dtypes
 from mlkit.core import rich
-from mlkit.core.dispatch import ops
+from mlkit.core.dispatch import ops, state
 from mlkit.core.errors import ArgumentError, DtypeError, GradientError, MissingFeature, ValueRangeError
 from mlkit.core.value import Hook, MetaArray, Value, mark_mutated, wrap
 from mlkit.functional.creation import tensor
@@ -56,6 +56,8 @@ def _with_hooks(step: Callable) -> Callable:
     @functools.wraps(step)
     def hooked_step(*args, **kwargs):
         self = args[0]  # part of what hooks see and may change, as in PyTorch
+        if state.recorder is not None:
+            return state.recorder.optimizer_step(hooked_step, args, kwargs)
         for hook in list(chain(_every_pre_hook.values(), self._optimizer_step_pre_hooks.values())):
             changed = hook(self, args, kwargs)
             if changed is not None:
@@ -187,6 +189,8 @@ class Optimizer:
 
     def zero_grad(self, set_to_none: bool = True) -> None:
         """Forget the gradients of all parameters (or set them to zero)."""
+        if state.recorder is not None and set_to_none:
+            state.recorder.forgets([p for group in self.param_groups for p in group["params"]])
         for group in self.param_groups:
             for p in group["params"]:
                 if p._grad is not None:
@@ -218,13 +222,23 @@ class Optimizer:
                 with enable_grad():
                     loss = closure()
             for group in self.param_groups:
-                settings = group if differentiable else plain_settings(group)
-                for p in group["params"]:
-                    if p._grad is not None:
-                        (self._update_tensor if differentiable else self._update_array)(settings, p)
+                params = [p for p in group["params"] if p._grad is not None]
+                if differentiable:
+                    for p in params:
+                        self._update_tensor(group, p)
+                    continue
+                settings = plain_settings(group)
+                for p in self._update_together(settings, params):
+                    self._update_array(settings, p)
         return loss
 
     step = _with_hooks(step)
+
+    def _update_together(self, group: dict, params: list) -> list:
+        """One pass over all parameters by a backend that has this very ``update`` rule; returns those left to do."""
+        rule = type(self).update
+        together = backends.load("numpy").functions.get(f"{rule.__module__}.{rule.__qualname__}")
+        return params if together is None or not params else together(self, group, params)
 
     def _state_of(self, group: dict, p: Value) -> dict:
         """The parameter's state, begun now if this is its first step, with its step counted."""
@@ -386,7 +400,7 @@ def zeros_like(p: Value, fill: complex = 0) -> Value:
     array = p._array
     if array.__class__ is MetaArray:
         return wrap(MetaArray(array.shape, array.dtype))
-    return wrap(backends.for_array(array).m.xp.full(array.shape, fill, array.dtype))
+    return wrap(backends.for_array(array).m.xp.full_like(array, fill))  # in memory as the parameter lies
 
 
 def scalar(number: float, group: dict, p: Value) -> Value:

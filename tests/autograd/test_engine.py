@@ -269,3 +269,22 @@ def test_one_gradient_array_for_two_leaves_is_not_shared():
     g = mlkit.ones(3)
     (kept * 1 + kept * 1 + kept * 1).backward(g)
     assert (g == 1).all() and (kept.grad == 3).all()
+
+
+def test_what_a_gradient_does_not_read_may_change_in_place():
+    x = mlkit.randn(4, 3, 2, 2, requires_grad=True)
+    layer = mlkit.nn.BatchNorm2d(3)
+    y = layer(x) + 0
+    (y.relu() * 2).sum().backward()
+    wanted, x.grad = x.grad, None
+    h = layer(x)
+    mlkit.nn.functional.relu(h, inplace=True)
+    h *= 2
+    h.sum().backward()
+    assert mlkit.allclose(x.grad, wanted)
+
+
+def test_numbers_in_a_gradient_of_a_gradient_keep_its_dtype():
+    x = mlkit.ones(3, requires_grad=True)
+    (g,) = mlkit.autograd.grad((x / 0.25).sum(), x, create_graph=True)
+    assert g.dtype == mlkit.float32

@@ -6,8 +6,7 @@ import importlib.util
 
 import numpy as np
 
-from mlkit.backends.cupy import philox
-from mlkit.backends.portable import matrices
+from mlkit.backends.cupy import atomic, memory, philox, printer
 from mlkit.backends.portable.reader import Reader
 from mlkit.core.backend import Backend
 from mlkit.core.device import device
@@ -16,22 +15,18 @@ from mlkit.core.errors import DeviceError
 INSTALL = 'pip install "mlkit[cuda13]"   (CUDA 13 drivers; mlkit[cuda12] for CUDA 12)'
 
 
-#: the types for which CuPy adds with atomics
-ADDS_AT = frozenset("int32 uint32 uint64 float16 float32 float64 complex64 complex128".split())
-
-
 class CupyReader(Reader):
     """Op rules on CuPy arrays."""
 
     def erf_(self, x):
         from cupyx.scipy import special
 
-        return special.erf(x).astype(x.dtype, copy=False)  # half precision comes out of it as float32
+        return special.erf(x.astype(np.float32) if x.dtype.itemsize < 4 else x).astype(x.dtype, copy=False)
 
     def erfc_(self, x):
         from cupyx.scipy import special
 
-        return special.erfc(x).astype(x.dtype, copy=False)
+        return special.erfc(x.astype(np.float32) if x.dtype.itemsize < 4 else x).astype(x.dtype, copy=False)
 
     # the random stream, word for word the one of the NumPy backend
 
@@ -89,60 +84,33 @@ class CupyReader(Reader):
         return self.xp.ndarray(size, x.dtype, memptr=memory, strides=strides)
 
     def add_at_(self, out, place, values):
-        if out.dtype.name in ADDS_AT:
-            self.xp.add.at(out, place, values)
-        elif out.dtype == np.int64:  # sums wrap around alike with and without sign
-            self.xp.add.at(out.view(np.uint64), place, self.xp.asarray(values).astype(np.int64).view(np.uint64))
-        else:  # narrow integers and bools
-            wide = out.astype(np.int32)
-            self.xp.add.at(wide, place, self.xp.asarray(values).astype(np.int32))
+        if out.dtype.kind == "c":
+            values = self.xp.asarray(values, out.dtype)
+            self.add_at_(out.real, place, values.real)
+            self.add_at_(out.imag, place, values.imag)
+        elif out.dtype.name in ("int8", "int16", "uint8", "uint16", "bool", "bfloat16"):  # no atomic addition of these
+            wide = out.astype(np.float32 if out.dtype.kind == "V" else np.int32)
+            self.xp.add.at(wide, place, self.xp.asarray(values, wide.dtype))
             out[...] = wide.astype(out.dtype)
+        else:
+            self.xp.add.at(out, place, values)
 
     def ufunc_at_(self, ufunc, out, place, values):
-        """``ufunc.at`` for any ufunc and type: values sorted by place, neighbours combined until each place has one."""
-        xp, combine = self.xp, getattr(self.xp, ufunc)
-        place = xp.broadcast_arrays(*place) if isinstance(place, tuple) else [place]
-        key, step = xp.zeros(place[0].shape, np.int64), 1
-        for n, own in zip(out.shape[::-1], place[::-1], strict=True):
-            key += xp.where(own < 0, own + n, own) * step
-            step *= n
-        values = xp.broadcast_to(xp.asarray(values, dtype=out.dtype), key.shape).reshape(-1)
-        key = key.reshape(-1)
-        if not key.size:
-            return
-        order = xp.argsort(key)
-        key, values = key[order], values[order]
-        while True:
-            first = xp.concatenate((xp.ones(1, bool), key[1:] != key[:-1]))
-            starts = xp.flatnonzero(first)
-            if starts.size == key.size:
-                break
-            rank = xp.arange(key.size) - starts[xp.cumsum(first) - 1]
-            odd = xp.flatnonzero(rank & 1)
-            values[odd - 1] = combine(values[odd - 1], values[odd])
-            kept = xp.flatnonzero((rank & 1) == 0)
-            key, values = key[kept], values[kept]
-        there = xp.unravel_index(key, out.shape)
-        out[there] = combine(out[there], values)
+        atomic.combine(self.xp, ufunc, out, place, values)
+
+    def solve_(self, a, b):
+        xp = self.xp
+
+        def solve(a, b):  # CuPy wants equal batches
+            batch = np.broadcast_shapes(a.shape[:-2], b.shape[:-2])
+            return xp.linalg.solve(*(xp.broadcast_to(x, batch + x.shape[-2:]) for x in (a, b)))
+
+        return self._with_info(solve, a, b)
 
     def index_add_(self, x, index, source, dim):
         out = x.copy()
-        if out.dtype.name in ADDS_AT:
-            self.xp.add.at(self.xp.moveaxis(out, dim, 0), index, self.xp.moveaxis(source, dim, 0))
-        else:
-            grid = list(self.xp.ogrid[tuple(slice(0, n) for n in source.shape)])
-            grid[dim] = index.reshape([-1 if d == dim else 1 for d in range(source.ndim)])
-            self.add_at_(out, tuple(grid), source)
+        self.add_at_(self.xp.moveaxis(out, dim, 0), index, self.xp.moveaxis(source, dim, 0))
         return out
-
-    def solve_(self, a, b):
-        # CuPy wants the same batch on both sides, and takes a right-hand side of one dim less for a stack of vectors
-        xp, batch = self.xp, np.broadcast_shapes(a.shape[:-2], b.shape[:-2])
-        left, right = (xp.ascontiguousarray(xp.broadcast_to(x, (*batch, *x.shape[-2:]))) for x in (a, b))
-        out, info = self._with_info(xp.linalg.solve, left, right)
-        if info.shape != a.shape[:-2]:  # one answer per matrix of a
-            info = xp.zeros(a.shape[:-2], np.int32) if not info.any() else matrices.lu_factor(xp, a)[2]
-        return out, info
 
     def nll_place_(self, g, target, shape, ignore_index):
         xp = self.xp
@@ -173,25 +141,26 @@ def make_backend() -> Backend:
     import cupy
 
     kernels: dict = {}
+    gradients: dict = {}
+    reader = CupyReader(cupy, kernels)
+    printer.install(reader, kernels, gradients)
 
     def asarray(array, index=None):
         with cupy.cuda.Device(cupy.cuda.Device().id if index is None else index):
             return cupy.asarray(array)
 
-    def memory() -> dict[str, int]:
-        pool = cupy.get_default_memory_pool()
-        return {"allocated": pool.used_bytes(), "reserved": pool.total_bytes()}
-
+    memory.install(cupy)
     return Backend(
         name="cupy",
         device_type="cuda",
         array_types=(cupy.ndarray,),
-        m=CupyReader(cupy, kernels),
+        m=reader,
         available=available,
         asarray=asarray,
         to_numpy=cupy.asnumpy,
         device_of=lambda array: device("cuda", array.device.id),
         synchronize=lambda: cupy.cuda.Device().synchronize(),
-        memory=memory,
+        memory=memory.figures,
         kernels=kernels,
+        gradients=gradients,
     )
