@@ -655,7 +655,8 @@ def make_entry(op: Op) -> Callable:
         elif len(op.inputs) == 2 and op.promotion != "after_first":
             entry = _binary(op, kernel)
     elif op.name == "matmul":
-        entry = _product(op, library.kernel(op))
+        # two floating matrices need none of what the kernel decides
+        entry = _product(op, library.m.matmul_ if op.name not in library.kernels else library.kernel(op))
     if entry is None:
         entry = _full_entry(op)
     entry.__name__ = entry.__qualname__ = op.name
@@ -736,6 +737,9 @@ class TensorReader:
     def mT(self, x):  # noqa: N802 - PyTorch's name
         n = x._array.ndim
         return self.permute(x, dims=(*range(n - 2), n - 1, n - 2))
+
+    def mH(self, x):  # noqa: N802 - PyTorch's name
+        return self.conj(self.mT(x))
 
     def contiguous(self, x):
         array = x._array
