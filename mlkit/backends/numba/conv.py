@@ -12,7 +12,7 @@ import threading
 
 import numpy as np
 
-from mlkit.backends.numba import kernels, override, pool
+from mlkit.backends.numba import gradient, kernels, override, pool
 from mlkit.backends.numba.scratch import address, floats, zeros
 from mlkit.core import config
 
@@ -324,3 +324,58 @@ def summed(work, units: int, size: int, grain: int) -> np.ndarray:
     for other in others:
         first += other
     return first
+
+
+# --- one dim: images of one line ------------------------------------------------------------------------------------------
+
+
+def line(x: np.ndarray) -> np.ndarray:
+    return x[:, :, None, :]
+
+
+def _one_dim(how: dict) -> dict:
+    """Attributes for two dims."""
+    return {
+        "stride": (1, *how["stride"]),
+        "padding": ((0, 0), *how["padding"]),
+        "dilation": (1, *how["dilation"]),
+        "groups": how["groups"],
+    }
+
+
+def flat(out):
+    return out if out is NotImplemented else out[:, :, 0, :]
+
+
+@override("conv1d", minimum=256)
+def conv1d(k, input, weight, bias=None, **how):
+    if input.ndim != 3 or weight.ndim != 3:
+        return NotImplemented
+    return flat(conv2d(k, line(input), line(weight), bias, **_one_dim(how)))
+
+
+@override("conv1d_input_grad", minimum=256)
+def conv1d_input_grad(k, g_, weight, *, shape, **how):
+    if g_.ndim != 3 or weight.ndim != 3:
+        return NotImplemented
+    wide = (*shape[:2], 1, shape[2])
+    return flat(conv2d_input_grad(k, line(g_), line(weight), shape=wide, **_one_dim(how)))
+
+
+@override("conv1d_weight_grad", minimum=256)
+def conv1d_weight_grad(k, input, g_, *, shape, **how):
+    if input.ndim != 3 or g_.ndim != 3:
+        return NotImplemented
+    out = conv2d_weight_grad(k, line(input), line(g_), shape=(*shape[:2], 1, shape[2]), **_one_dim(how))
+    return out if out is NotImplemented else out.reshape(shape)
+
+
+# --- the bias's gradient ---------------------------------------------------------------------------------------------------
+
+
+@gradient("conv2d", "bias", minimum=4096)
+def conv2d_bias_gradient(k, g):
+    rows = g.transpose(0, 2, 3, 1) if g.ndim == 4 else None
+    if rows is None or not single(g) or not rows.flags.c_contiguous:
+        return NotImplemented
+    return rows.reshape(-1, g.shape[1]).sum(0)
