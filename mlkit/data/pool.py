@@ -226,7 +226,7 @@ def _warm_up() -> None:
     # It looks for modules in its own sys.path, which before Python 3.13 is not ours: it must be this very library.
     kept = os.environ.get("PYTHONPATH")
     os.environ["PYTHONPATH"] = os.pathsep.join(path or os.getcwd() for path in sys.path if isinstance(path, str))
-    forkserver.set_forkserver_preload(["mlkit.data.worker"])
+    forkserver.set_forkserver_preload(["mlkit.data.worker", "mlkit.data.transforms", "PIL.Image"])
     try:
         with parcel.main_stays_out(True):
             forkserver.ensure_running()
