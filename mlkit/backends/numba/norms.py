@@ -217,7 +217,7 @@ def batch_norm_train(kernels, input, weight=None, bias=None, *, eps):
 def batch_norm_train_gradient(kernels, g, input, weight, out, needs, eps):
     if g[0] is None or any(part is not None for part in g[1:]) or g[0].dtype is not FLOAT32:
         return NotImplemented
-    _, mean, _, inverse = out
+    mean, inverse = out[1], out[3]
     if not _fit_channels(input, weight, mean, inverse):
         return NotImplemented
     channels = input.shape[1]
