@@ -41,7 +41,9 @@ def open_files():
 
 
 def shared():
-    return sorted(os.listdir("/dev/shm")) if os.path.isdir("/dev/shm") else []
+    """Shared memory with a name: `multiprocessing`'s, or ours. (Other programs' semaphores come and go there.)"""
+    names = os.listdir("/dev/shm") if os.path.isdir("/dev/shm") else []
+    return sorted(name for name in names if name.startswith(("psm_", "mlkit")))
 
 
 @needs_proc
