@@ -17,6 +17,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 FIRST_DASHBOARD_PORT = 8866
 GUIDE = Path("notebooks") / "guide" / "01-first-network.ipynb"
@@ -245,7 +246,7 @@ def _lab(options: argparse.Namespace) -> int:
     _refuse_ipykernel_7_0()
     if path is None and GUIDE.is_file():
         path = GUIDE
-    arguments = [str(path)] if path is not None else []
+    arguments = _lab_place(path)
     if options.no_browser:
         arguments.append("--no-browser")
     if hasattr(os, "geteuid") and os.geteuid() == 0:
@@ -258,6 +259,18 @@ def _lab(options: argparse.Namespace) -> int:
     return 0
 
 
+def _lab_place(path: Path | None) -> list[str]:
+    """The folder that Lab shows and the page that it opens, so that the address it prints leads to the notebook too."""
+    if path is None or path.is_dir():
+        return [str(path)] if path else []
+    notebook, here = path.resolve(), Path.cwd()
+    root = here if notebook.is_relative_to(here) else notebook.parent
+    return [
+        f"--ServerApp.root_dir={root}",
+        f"--LabApp.default_url=/lab/tree/{quote(notebook.relative_to(root).as_posix())}",
+    ]
+
+
 # --- dashboard ------------------------------------------------------------------------------------------------------
 
 
@@ -268,6 +281,17 @@ def dashboards() -> dict[str, Path]:
         if folder.is_dir():
             return {path.stem: path for path in sorted(folder.glob("*.ipynb"))}
     return {}
+
+
+def _need_the_template() -> None:
+    """Without its template Voila would serve an empty page for ever."""
+    from jupyter_core.paths import jupyter_path
+
+    if not any(Path(folder, "mlkit").is_dir() for folder in jupyter_path("voila", "templates")):
+        raise UsageError(
+            "the dashboards' template is not installed, as when mlkit is used from its folder without an installation.\n"
+            "  Install it: python -m pip install -e '.[lab]' in the checkout, or python -m pip install --force-reinstall mlkit"
+        )
 
 
 def _title(notebook: Path) -> str:
@@ -297,6 +321,7 @@ def _dashboard(options: argparse.Namespace) -> int:
     loopback = _is_loopback(options.host)
     _need("voila", "mlkit dashboard")
     _refuse_ipykernel_7_0()
+    _need_the_template()
     if options.port is None:
         port = _free_port(options.host)
     else:
