@@ -110,6 +110,8 @@ def _several(kept: tuple) -> bool:
 
 
 def kept_output_array(kept, node: Node):
+    if kept is None:  # one that the rule does not read
+        return None
     if kept.__class__ is Packed:
         return kept.unpack()._array
     if _several(kept):
@@ -317,6 +319,7 @@ def run(
     # nodes whose pending gradient was made here, for them alone: more may be added to it in place
     owned: set = set()
     in_place = not tensors and not listening
+    recorder = state.recorder if tensors else None
     before, outer = state.grad, visiting.now
     state.grad, visiting.now = create_graph, (order, useful)
     # the tables' own dictionaries: asking a WeakKeyDictionary whether it is empty is a Python call
@@ -371,7 +374,8 @@ def run(
                 results = on_meta(op, node, g)
             else:
                 try:
-                    results = (runners.get(op) or runner_of(op, tensors))(m, g, node)
+                    rule = runners.get(op) or runner_of(op, tensors)
+                    results = rule(m, g, node) if recorder is None else recorder.gradient(rule, m, g, node)
                 except Exception as error:
                     explain(error, node, g)
                     raise
@@ -440,6 +444,8 @@ def accumulate(leaf: Leaf, g, tensors: bool) -> None:
     if tensor is None:
         return
     old = tensor._grad
+    if state.recorder is not None:
+        g = state.recorder.accumulates(tensor, g)
     if not tensors and g.dtype != tensor._array.dtype:
         g = g.astype(tensor._array.dtype)  # of low precision: rules may have computed in a wider one
     if tensors:

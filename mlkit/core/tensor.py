@@ -377,6 +377,8 @@ class Tensor(Value):
                     "assigned grad has data of a different size.",
                     f"tensor: {tuple(self._array.shape)}\ngrad:   {tuple(g._array.shape)}",
                 )
+        if state.recorder is not None:
+            state.recorder.forgets([self])
         self._grad = g
 
     def backward(self, gradient=None, retain_graph=None, create_graph=False, inputs=None) -> None:

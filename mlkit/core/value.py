@@ -293,8 +293,14 @@ def storage_of(tensor: Value) -> Storage:
 user_place: Callable[[], tuple | None] | None = None
 
 
+#: set while a function is being recorded for compiling: told of every in-place change
+on_mutation: Callable[[Value], None] | None = None
+
+
 def mark_mutated(tensor: Value) -> None:
     """Say that the tensor's memory was changed in place."""
+    if on_mutation is not None:
+        on_mutation(tensor)
     storage = tensor._storage
     if storage is None:
         storage = tensor._storage = Storage()

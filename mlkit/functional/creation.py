@@ -10,7 +10,7 @@ import numpy as np
 from mlkit.core import backend as backends
 from mlkit.core import dtype as dtypes
 from mlkit.core.device import CPU, device
-from mlkit.core.dispatch import ops
+from mlkit.core.dispatch import ops, state
 from mlkit.core.errors import ArgumentError, DeviceError, DtypeError, RefusedError, ShapeError, ValueRangeError
 from mlkit.core.rng import Generator, default_generator
 from mlkit.core.value import Leaf, LevelArray, MetaArray, Value, storage_of, wrap
@@ -114,6 +114,8 @@ def to_numpy_array(x: Value) -> np.ndarray:
         raise DeviceError("A meta tensor has no data.", f"shape: {tuple(x._array.shape)}")
     if isinstance(x._array, LevelArray):
         return to_numpy_array(x._array.settle())
+    if state.recorder is not None:
+        state.recorder.read()
     return backends.for_array(x._array).to_numpy(x._array)
 
 

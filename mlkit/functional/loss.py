@@ -7,7 +7,7 @@ import warnings
 
 from mlkit.core import config, frames
 from mlkit.core import dtype as dtypes
-from mlkit.core.dispatch import composite, ops
+from mlkit.core.dispatch import check_numbers, composite, ops
 from mlkit.core.errors import ArgumentError, BatchError, DtypeError, ShapeError, ValueRangeError
 from mlkit.core.value import LevelArray, MetaArray, Value
 from mlkit.functional.arguments import check_floating, check_same_dtype
@@ -278,16 +278,24 @@ def binary_cross_entropy(input, target, weight=None, size_average=None, reduce=N
             f"({list(input._array.shape)}) is deprecated. Please ensure they have the same size."
         )
     check_same_dtype("binary_cross_entropy", input, target=target)
-    array = input._array
-    if array.__class__ is not MetaArray and array.size and not bool(((array >= 0) & (array <= 1)).all()):
-        raise ShapeError(
-            "binary_cross_entropy: all elements of input should be between 0 and 1.",
-            hint="Apply a sigmoid first, or use binary_cross_entropy_with_logits on the scores.",
-        )
+    check_numbers(input, _check_probabilities)
     loss = ops.neg(ops.add(ops.mul(target, _log(input)), ops.mul(ops.sub(1, target), _log(ops.sub(1, input)))))
     if weight is not None:
         loss = ops.mul(loss, weight)
     return reduced(loss, reduction, size_average, reduce)
+
+
+def _check_probabilities(array) -> None:
+    if array.size and not bool(((array >= 0) & (array <= 1)).all()):
+        raise ShapeError(
+            "binary_cross_entropy: all elements of input should be between 0 and 1.",
+            hint="Apply a sigmoid first, or use binary_cross_entropy_with_logits on the scores.",
+        )
+
+
+def _check_variance(array) -> None:
+    if bool((array < 0).any()):
+        raise ValueRangeError("var has negative entry/entries")
 
 
 def _log(p):
@@ -403,8 +411,7 @@ def gaussian_nll_loss(input, target, var, full: bool = False, eps: float = 1e-6,
             raise ValueRangeError("var is of incorrect size", f"input: {shape}\nvar:   {own}")
     if reduction not in ("none", "mean", "sum"):
         raise ValueRangeError(f"{reduction} is not valid")
-    if var._array.__class__ is not MetaArray and bool((var._array < 0).any()):
-        raise ValueRangeError("var has negative entry/entries")
+    check_numbers(var, _check_variance)
     # the bound on var has no part in the gradient: where it applies the slope passes as if it did not
     bounded = ops.add(var, ops.sub(ops.clamp(var.detach(), min=eps), var.detach()))
     loss = ops.mul(ops.add(ops.log(bounded), ops.div(ops.square(ops.sub(input, target)), bounded)), 0.5)

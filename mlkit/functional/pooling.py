@@ -5,10 +5,9 @@ from __future__ import annotations
 import math
 
 from mlkit.core import dtype as dtypes
-from mlkit.core.dispatch import composite, ops
+from mlkit.core.dispatch import check_numbers, composite, ops
 from mlkit.core.errors import BatchError, RefusedError, ShapeError, UnsupportedDtype, ValueRangeError
 from mlkit.core.rng import default_generator
-from mlkit.core.value import MetaArray
 from mlkit.functional.arguments import check_floating, check_not_empty, check_window, tuple_of
 from mlkit.functional.arithmetic import pow
 from mlkit.functional.shaping import unsqueeze
@@ -276,9 +275,12 @@ def _unpool(n, input, indices, kernel_size, stride, padding, output_size):
                     f"invalid output_size {list(output_size)}: each must be within one stride {stride} of {usual}."
                 )
     total = math.prod(sizes)
-    array = indices._array
-    if array.__class__ is not MetaArray and array.size and (int(array.min()) < 0 or int(array.max()) >= total):
-        raise ShapeError(f"Found an invalid max index: {int(array.max())} (output volumes are of size {sizes}).")
+
+    def check(array) -> None:
+        if array.size and (int(array.min()) < 0 or int(array.max()) >= total):
+            raise ShapeError(f"Found an invalid max index: {int(array.max())} (output volumes are of size {sizes}).")
+
+    check_numbers(indices, check)
     lead = shape[:-n]
     blank = ops.zeros((*lead, total), like=input)
     places, values = (ops.reshape(t, shape=(*lead, -1)) for t in (indices, input))

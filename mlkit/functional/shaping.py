@@ -98,12 +98,12 @@ def usual_layout(tensor) -> bool:
     """Bring memory that a convolution laid out with channels last into the usual order; False when it must stay.
 
     How the results of convolutions lie in memory is mlkit's own choice, so ``conv(x).view(n, -1)`` must work as it does
-    where they lie in the usual order. The tensor moves together with its views. It stays where it is when others hold
-    the memory too: a detached tensor, a NumPy array.
+    where they lie in the usual order. The tensor moves together with its views; a detached tensor or a NumPy array made
+    of it before keeps the old memory.
     """
     root = root_of(tensor)
     array, storage = root._array, root._storage
-    if array.__class__ is LevelArray or array.ndim < 3 or (storage is not None and storage.aliased):
+    if array.__class__ is LevelArray or array.ndim < 3:
         return False
     xp = backends.for_array(array).m.xp
     if not xp.moveaxis(array, 1, -1).flags.c_contiguous:
