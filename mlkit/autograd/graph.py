@@ -85,7 +85,7 @@ class saved_tensors_hooks:  # noqa: N801 - PyTorch's name
             return self._packed(kept)
         if kept.__class__ is list:
             return [self._pack(k) for k in kept]
-        if kept.__class__ is tuple and kept and kept[0].__class__ is tuple:
+        if kept.__class__ is tuple and kept and (kept[0] is None or kept[0].__class__ is tuple):
             return tuple(self._pack(k) for k in kept)
         if kept.__class__ is tuple:
             return self._packed(wrap(kept[0]))

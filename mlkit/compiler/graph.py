@@ -14,6 +14,12 @@ from mlkit.core.value import Value
 FORMAT, VERSION = "mlkit.graph", 1
 
 
+class Ref(str):
+    """A value's id among a node's arguments (other arguments are numbers, or None)."""
+
+    __slots__ = ()
+
+
 @dataclass
 class GraphValue:
     """One tensor of the program: what it is, not its numbers."""
@@ -23,6 +29,7 @@ class GraphValue:
     name: str
     shape: tuple
     dtype: str
+    base: str | None = None  # the value whose memory this one shows
 
     @property
     def bytes(self) -> int:
@@ -48,6 +55,12 @@ class GraphNode:
     source: dict | None = None
     seconds: float | None = None
     random: bool = False
+    # what a compiler needs besides; not part of the document
+    arguments: list = field(default_factory=list, repr=False)  # operands in order: Ref, number or None
+    effect: bool = False  # happens even when nobody uses its outputs, and stays in its place
+    kernel: Any = field(default=None, repr=False)  # what computes it, for nodes that are no registered op
+    picks: list | None = None  # of a kernel that returns a tuple: which of its results are the outputs
+    changes: list[str] = field(default_factory=list)  # values an effect changes in place, besides a write's first
 
 
 @dataclass

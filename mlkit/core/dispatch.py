@@ -38,6 +38,7 @@ class State(threading.local):
         self.scopes: list[str] = []
         self.saving: list[Callable] = []  # what saved_tensors_hooks make of what backward keeps
         self.transforms = 0  # how many of mlkit.func's transforms are running
+        self.recorder: Any = None  # what mlkit.compile records the running function with
 
 
 state = State()
@@ -428,7 +429,12 @@ def save(node: Node, op: Op, operands: list, arrays: list, attributes: dict, out
             else:
                 kept.append(operands[key] if key < len(operands) else None)
         elif kind == "out":
-            kept.append(tuple(map(keep_output, outputs)) if outputs.__class__ is tuple else keep_output(outputs))
+            if outputs.__class__ is not tuple:
+                kept.append(keep_output(outputs))
+            elif op.reads_outputs is None:
+                kept.append(tuple(map(keep_output, outputs)))
+            else:
+                kept.append(tuple([keep_output(o) if i in op.reads_outputs else None for i, o in enumerate(outputs)]))
         elif kind == "shape":
             kept.append([x.shape for x in arrays] if op.variadic else getattr(arrays[key], "shape", ()))
         elif kind == "dtype":
@@ -665,7 +671,15 @@ class TensorReader:
     def __init__(self):
         for name, op in REGISTRY.items():
             setattr(self, name, make_entry(op))
-        self.conj_op = self.conj
+        conj_op = self.conj_op = self.conj
+
+        def conj(input):
+            if not isinstance(input, Value):
+                return input.conjugate()  # a number
+            return conj_op(input) if input._array.dtype.kind == "c" else input
+
+        conj.__doc__, conj.op = conj_op.__doc__, conj_op.op
+        self.conj = conj
 
     def __getattr__(self, name: str):
         raise AttributeError(f"mlkit has no op named {name!r}")
@@ -700,11 +714,6 @@ class TensorReader:
 
     def device_of(self, x):
         return backends.for_array(x._array).device_of(x._array)
-
-    def conj(self, x):
-        if not isinstance(x, Value):
-            return x.conjugate()
-        return self.conj_op(x) if x._array.dtype.kind == "c" else x
 
     def cast_like(self, x, like):
         return self.cast(x, dtype=dtypes.from_numpy_dtype(like._array.dtype))
@@ -741,6 +750,17 @@ class TensorReader:
 
 
 ops = TensorReader()
+
+
+def check_numbers(tensor: Value, check: Callable) -> None:
+    """Call ``check(array)``, which may raise, on a tensor's numbers; a compiled function checks in each of its calls."""
+    array = tensor._array
+    if array.__class__ is MetaArray:
+        return
+    if state.recorder is not None:
+        state.recorder.check(tensor, check)
+    else:
+        check(array)
 
 
 def composite(fn: Callable) -> Callable:

@@ -2,11 +2,28 @@
 
 from __future__ import annotations
 
+import functools
 import linecache
 import os
 import sys
 
 _LIBRARY = os.path.dirname(os.path.dirname(os.path.abspath(__file__))) + os.sep
+
+
+@functools.cache
+def _installed() -> tuple[str, ...]:
+    """Where Python and installed packages are."""
+    import sysconfig
+
+    return tuple({sysconfig.get_path(name) + os.sep for name in ("stdlib", "platstdlib", "purelib", "platlib")})
+
+
+_MADE = ("<mlkit", "<frozen", "<string", "<attrs", "<__array")  # code without a file that no user wrote
+
+
+def is_users(filename: str) -> bool:
+    """Whether code of that file is the user's: not mlkit's, Python's or an installed package's."""
+    return not filename.startswith((_LIBRARY, *_installed(), *_MADE))
 
 
 def user_frame():

@@ -56,6 +56,8 @@ def assign(target: Value, source: Value, name: str = "copy_") -> Value:
             )
         if isinstance(into, LevelArray) or isinstance(array, LevelArray):
             write_level(target, source, name)
+        elif state.recorder is not None:
+            state.recorder.write(target, source, name)
         else:
             write_array(into, array)
     mark_mutated(target)

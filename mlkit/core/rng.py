@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
 
 from mlkit.core.errors import ValueRangeError
+
+#: set while a function is being recorded for compiling: told of every key taken, and (without one) of every jump
+on_take: Callable | None = None
 
 
 class Generator:
@@ -32,6 +36,8 @@ class Generator:
             raise ValueRangeError(f"manual_seed: expected an integer, got {seed!r}.")
         with self._lock:
             self._seed, self._offset = int(seed) & ((1 << 64) - 1), 0
+        if on_take is not None:
+            on_take(self, None, None)
         return self
 
     def seed(self) -> int:
@@ -50,6 +56,8 @@ class Generator:
         with self._lock:
             key = (self._seed, self._offset)
             self._offset += numel // 4 + 2
+        if on_take is not None:
+            on_take(self, numel, key)
         return key
 
     def get_pair(self) -> tuple[int, int]:
@@ -59,6 +67,8 @@ class Generator:
     def set_pair(self, seed: int, offset: int) -> None:
         with self._lock:
             self._seed, self._offset = int(seed), int(offset)
+        if on_take is not None:
+            on_take(self, None, None)
 
 
 default_generator = Generator()

@@ -98,7 +98,7 @@ class Storage:
     Made on first need (a view, an in-place change, an output kept for backward), so most tensors have none.
     """
 
-    __slots__ = ("base", "mutated", "version", "views", "where")
+    __slots__ = ("aliased", "base", "mutated", "version", "views", "where")
 
     def __init__(self):
         self.mutated = 0  # tick of the last in-place change
@@ -106,6 +106,7 @@ class Storage:
         self.version = 0  # how many there were
         self.base: weakref.ref | None = None  # the tensor whose views these are
         self.views: list[weakref.ref] = []
+        self.aliased = False  # something that is no recorded view has the memory too: a detached tensor, a NumPy array
 
 
 class Node:
@@ -138,7 +139,9 @@ class Node:
         rules = getattr(self.op, "rules", None)
         for (kind, key), kept in zip(rules.slots if rules else (), self.saved or (), strict=False):
             if kind == "out" and name == "out":
-                return wrap(kept[0], self) if not isinstance(kept[0], tuple) else tuple(wrap(k[0]) for k in kept)
+                if kept[0] is None or isinstance(kept[0], tuple):
+                    return tuple(k and wrap(k[0]) for k in kept)
+                return wrap(kept[0], self)
             if (kind == "input" and self.op.inputs[key] == name) or (kind == "attribute" and key == name):
                 return kept
         raise AttributeError(f"{self!r} keeps no {name!r}")
@@ -290,8 +293,14 @@ def storage_of(tensor: Value) -> Storage:
 user_place: Callable[[], tuple | None] | None = None
 
 
+#: set while a function is being recorded for compiling: told of every in-place change
+on_mutation: Callable[[Value], None] | None = None
+
+
 def mark_mutated(tensor: Value) -> None:
     """Say that the tensor's memory was changed in place."""
+    if on_mutation is not None:
+        on_mutation(tensor)
     storage = tensor._storage
     if storage is None:
         storage = tensor._storage = Storage()

@@ -119,6 +119,7 @@ def _register_own() -> None:
         "mlkit.train.run.Run": "history:run_html",
         "mlkit.train.lr_finder.LearningRateCurve": "lr_curve:html",
         "mlkit.observe.source.Source": "history:run_html",
+        "mlkit.observe.runs.RunTable": "runs:html",
         "mlkit.compiler.graph.Graph": "graph:html",
         "mlkit.core.errors.MlkitError": "error:html",
     }.items():

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from mlkit.core.errors import RefusedError, ShapeError
+from mlkit.core.errors import DtypeError, RefusedError, ShapeError, UnsupportedDtype
 
 
 def tuple_of(value, n: int, name: str) -> tuple[int, ...]:
@@ -31,4 +31,23 @@ def check_not_empty(name: str, shape, n: int) -> None:
     if len(shape) in (n + 1, n + 2) and 0 in shape[len(shape) - n - 1 :]:
         raise ShapeError(
             f"{name}: expected input (batch, channel, ...) whose dims other than batch are not empty, got {tuple(shape)}."
+        )
+
+
+def check_floating(name: str, input) -> None:
+    """Refuse integers, bools and complex numbers where only real floating point makes sense."""
+    if input._array.dtype.kind not in "fV":
+        raise UnsupportedDtype(f"{name}: not implemented for {input.dtype}.", hint="Convert first: x.float().")
+
+
+def check_same_dtype(name: str, input, **others) -> None:
+    """Refuse parameters of another element type than input's; float32 ones go along with half precision."""
+    own = input._array.dtype
+    for label, t in others.items():
+        if t is None or t._array.dtype == own or own.itemsize == 2 and t._array.dtype.name == "float32":
+            continue
+        raise DtypeError(
+            f"{name}: expected {label} to have the same dtype as input, but got {input.dtype} and {t.dtype}.",
+            f"input: {tuple(input._array.shape)} {input.dtype}\n{label}: {tuple(t._array.shape)} {t.dtype}",
+            "Convert one: input.float(), or the model with model.double().",
         )

@@ -7,9 +7,10 @@ import warnings
 
 from mlkit.core import config, frames
 from mlkit.core import dtype as dtypes
-from mlkit.core.dispatch import composite, ops
+from mlkit.core.dispatch import check_numbers, composite, ops
 from mlkit.core.errors import ArgumentError, BatchError, DtypeError, ShapeError, ValueRangeError
 from mlkit.core.value import LevelArray, MetaArray, Value
+from mlkit.functional.arguments import check_floating, check_same_dtype
 from mlkit.functional.distance import normalize, pairwise_distance
 
 
@@ -24,6 +25,12 @@ def reduced(loss, reduction: str, size_average=None, reduce=None):
     if reduction == "none":
         return loss
     raise ValueRangeError(f"{reduction} is not a valid value for reduction: use 'mean', 'sum' or 'none'.")
+
+
+def check_reduction(reduction) -> None:
+    """Refuse a reduction that is none before anything else is looked at."""
+    if reduction not in ("mean", "sum", "none"):
+        raise ValueRangeError(f"{reduction} is not a valid value for reduction: use 'mean', 'sum' or 'none'.")
 
 
 def old_reduction(size_average, reduce) -> str:
@@ -113,6 +120,8 @@ def nll_loss(
             f"nll_loss: expected integer class labels, got {dtypes.from_numpy_dtype(target._array.dtype)}.",
             hint="Use target.long().",
         )
+    check_floating("nll_loss", input)
+    check_same_dtype("nll_loss", input, weight=weight)
     picked = ops.nll_pick(input, target, ignore_index=ignore_index)
     if weight is not None:
         if tuple(weight._array.shape) != (input._array.shape[1 if input._array.ndim > 1 else 0],):
@@ -268,16 +277,25 @@ def binary_cross_entropy(input, target, weight=None, size_average=None, reduce=N
             f"Using a target size ({list(target._array.shape)}) that is different to the input size "
             f"({list(input._array.shape)}) is deprecated. Please ensure they have the same size."
         )
-    array = input._array
-    if array.__class__ is not MetaArray and array.size and not bool(((array >= 0) & (array <= 1)).all()):
-        raise ShapeError(
-            "binary_cross_entropy: all elements of input should be between 0 and 1.",
-            hint="Apply a sigmoid first, or use binary_cross_entropy_with_logits on the scores.",
-        )
+    check_same_dtype("binary_cross_entropy", input, target=target)
+    check_numbers(input, _check_probabilities)
     loss = ops.neg(ops.add(ops.mul(target, _log(input)), ops.mul(ops.sub(1, target), _log(ops.sub(1, input)))))
     if weight is not None:
         loss = ops.mul(loss, weight)
     return reduced(loss, reduction, size_average, reduce)
+
+
+def _check_probabilities(array) -> None:
+    if array.size and not bool(((array >= 0) & (array <= 1)).all()):
+        raise ShapeError(
+            "binary_cross_entropy: all elements of input should be between 0 and 1.",
+            hint="Apply a sigmoid first, or use binary_cross_entropy_with_logits on the scores.",
+        )
+
+
+def _check_variance(array) -> None:
+    if bool((array < 0).any()):
+        raise ValueRangeError("var has negative entry/entries")
 
 
 def _log(p):
@@ -393,8 +411,7 @@ def gaussian_nll_loss(input, target, var, full: bool = False, eps: float = 1e-6,
             raise ValueRangeError("var is of incorrect size", f"input: {shape}\nvar:   {own}")
     if reduction not in ("none", "mean", "sum"):
         raise ValueRangeError(f"{reduction} is not valid")
-    if var._array.__class__ is not MetaArray and bool((var._array < 0).any()):
-        raise ValueRangeError("var has negative entry/entries")
+    check_numbers(var, _check_variance)
     # the bound on var has no part in the gradient: where it applies the slope passes as if it did not
     bounded = ops.add(var, ops.sub(ops.clamp(var.detach(), min=eps), var.detach()))
     loss = ops.mul(ops.add(ops.log(bounded), ops.div(ops.square(ops.sub(input, target)), bounded)), 0.5)
@@ -465,11 +482,15 @@ def cosine_embedding_loss(
 
 def _classes(name, input, target):
     """input as (N, C) and target as (N, ...), and whether there was a batch axis."""
+    if input._array.dtype.kind not in "fV":
+        check_floating(name, input)
     a, b = tuple(input._array.shape), tuple(target._array.shape)
     if len(a) == 2:
         return input, target, True
     if len(a) == 1:
         return ops.unsqueeze(input, 0), ops.reshape(target, shape=(1, *b)), False
+    if not a:
+        return ops.reshape(input, shape=(1, 1)), ops.reshape(target, shape=(1, *(b and (1,)))), False
     raise ShapeError(f"{name}: expected input (batch, class) or (class), got {a} with target {b}.")
 
 
@@ -485,6 +506,7 @@ def multi_margin_loss(
     reduction: str = "mean",
 ):
     """The mean over classes of max(0, margin - input[label] + input[class]) ** p: input (N, C), target (N)."""
+    check_reduction(reduction)
     if p not in (1, 2):
         raise ValueRangeError("only p == 1 and p == 2 supported")
     if weight is not None and weight._array.ndim != 1:
@@ -514,6 +536,7 @@ def multi_margin_loss(
 @composite
 def multilabel_margin_loss(input, target, size_average=None, reduce=None, reduction: str = "mean"):
     """Hinges between every true and every other class: input (N, C), target (N, C) lists labels, ended by -1."""
+    check_reduction(reduction)
     if tuple(input._array.shape) != tuple(target._array.shape):
         raise ShapeError(
             "multilabel_margin_loss: input and target must have the same shape.",

@@ -5,11 +5,10 @@ from __future__ import annotations
 import math
 
 from mlkit.core import dtype as dtypes
-from mlkit.core.dispatch import composite, ops
-from mlkit.core.errors import BatchError, RefusedError, ShapeError, ValueRangeError
+from mlkit.core.dispatch import check_numbers, composite, ops
+from mlkit.core.errors import BatchError, RefusedError, ShapeError, UnsupportedDtype, ValueRangeError
 from mlkit.core.rng import default_generator
-from mlkit.core.value import MetaArray
-from mlkit.functional.arguments import check_not_empty, check_window, tuple_of
+from mlkit.functional.arguments import check_floating, check_not_empty, check_window, tuple_of
 from mlkit.functional.arithmetic import pow
 from mlkit.functional.shaping import unsqueeze
 
@@ -36,6 +35,8 @@ def _max_pool(n, input, kernel_size, stride, padding, dilation, ceil_mode, retur
     how = {"kernel_size": kernel, "stride": stride, "padding": padding, "ceil_mode": ceil_mode}
     how["dilation"] = tuple_of(dilation, n, "dilation")
     check_window(f"max_pool{n}d", dilation=how["dilation"])
+    if input._array.dtype.kind in "bc":
+        raise UnsupportedDtype(f"max_pool{n}d: not implemented for {input.dtype}.")
     check_not_empty(f"max_pool{n}d", tuple(input._array.shape), n)
     values, indices = _batched(n, input, lambda x: getattr(ops, f"max_pool{n}d")(x, **how))
     return (values, indices) if return_indices else values
@@ -58,6 +59,8 @@ def max_pool3d(input, kernel_size, stride=None, padding=0, dilation=1, ceil_mode
 
 def _avg_pool(n, input, kernel_size, stride, padding, ceil_mode, count_include_pad, divisor_override=None):
     kernel, stride, padding = _pool_arguments(n, kernel_size, stride, padding)
+    if input._array.dtype.kind in "bc":
+        raise UnsupportedDtype(f"avg_pool{n}d: not implemented for {input.dtype}.")
     how = {"kernel_size": kernel, "stride": stride, "padding": padding, "ceil_mode": ceil_mode}
     how |= {"count_include_pad": count_include_pad, "divisor_override": divisor_override}
     if divisor_override == 0:
@@ -132,6 +135,7 @@ def _output_size(n, input, output_size, name):
 
 def _adaptive_avg(n, input, output_size):
     sizes = _output_size(n, input, output_size, f"adaptive_avg_pool{n}d")
+    check_floating(f"adaptive_avg_pool{n}d", input)
     return _batched(n, input, lambda x: ops.interpolate(x, sizes=sizes, mode="area"))
 
 
@@ -157,6 +161,7 @@ def adaptive_avg_pool3d(input, output_size):
 
 def _adaptive_max(n, input, output_size, return_indices):
     sizes = _output_size(n, input, output_size, f"adaptive_max_pool{n}d")
+    check_floating(f"adaptive_max_pool{n}d", input)
     values, indices = _batched(n, input, lambda x: getattr(ops, f"adaptive_max_pool{n}d")(x, sizes=sizes))
     return (values, indices) if return_indices else values
 
@@ -255,6 +260,7 @@ def _unpool(n, input, indices, kernel_size, stride, padding, output_size):
     shape = tuple(input._array.shape)
     if len(shape) not in (n + 1, n + 2):
         raise ShapeError(f"{name}: expected input (batch, channel, ...) with {n} spatial dims, got {shape}.")
+    check_floating(name, input)
     if tuple(indices._array.shape) != shape:
         raise ShapeError(f"{name}: expected shape of indices to be that of input.", f"{indices.shape} and {shape}")
     if indices._array.dtype.name != "int64":
@@ -269,9 +275,12 @@ def _unpool(n, input, indices, kernel_size, stride, padding, output_size):
                     f"invalid output_size {list(output_size)}: each must be within one stride {stride} of {usual}."
                 )
     total = math.prod(sizes)
-    array = indices._array
-    if array.__class__ is not MetaArray and array.size and (int(array.min()) < 0 or int(array.max()) >= total):
-        raise ShapeError(f"Found an invalid max index: {int(array.max())} (output volumes are of size {sizes}).")
+
+    def check(array) -> None:
+        if array.size and (int(array.min()) < 0 or int(array.max()) >= total):
+            raise ShapeError(f"Found an invalid max index: {int(array.max())} (output volumes are of size {sizes}).")
+
+    check_numbers(indices, check)
     lead = shape[:-n]
     blank = ops.zeros((*lead, total), like=input)
     places, values = (ops.reshape(t, shape=(*lead, -1)) for t in (indices, input))

@@ -7,17 +7,22 @@ import numpy as np
 from mlkit.core import backend as backends
 from mlkit.core.dispatch import ops
 from mlkit.core.errors import ArgumentError, DtypeError, RefusedError, ShapeError
+from mlkit.core.inplace import root_of
 from mlkit.core.size import broadcast_shapes as _broadcast_shapes
-from mlkit.core.value import MetaArray, Value
+from mlkit.core.value import LevelArray, MetaArray, Value, wrap
 from mlkit.ops.reduce import canonical_dim, canonical_dims
-from mlkit.ops.shape import resolve_shape, stack_shape_check
+from mlkit.ops.shape import follow, resolve_shape, stack_shape_check
 
 
 def sizes(args) -> tuple:
     """Sizes given as separate ints or as one sequence."""
     if len(args) == 1 and not hasattr(args[0], "__index__"):
         args = tuple(args[0])
-    return tuple(a.item() if isinstance(a, Value) else a for a in args)
+    args = tuple([a.item() if isinstance(a, Value) else a for a in args])
+    for a in args:
+        if a.__class__ is float:
+            raise ArgumentError(f"expected sizes of whole numbers, got {a} in {args}.")
+    return args
 
 
 def reshape(input, *args, shape=None):
@@ -47,10 +52,8 @@ def view(input, *shape, size=None, dtype=None):
     array = input._array
     if array.__class__ is not MetaArray:
         full = resolve_shape("view", sizes(shape), array.size, array.shape)
-        if _lies_channels_last(array) and input._view_of is None and not view_possible(array, full):
-            # What convolutions give lies so in memory, which is not the program's doing: lay it out as its shape says.
-            input._array = array = backends.for_array(array).m.xp.ascontiguousarray(array)
-        if array.size and not array.flags.c_contiguous and not view_possible(array, full):
+        possible = not array.size or array.flags.c_contiguous or view_possible(array, full)
+        if not possible and not (usual_layout(input) and view_possible(input._array, full)):
             raise ShapeError(
                 "view: view size is not compatible with input tensor's size and stride (at least one dimension spans "
                 "across two contiguous subspaces).",
@@ -58,16 +61,6 @@ def view(input, *shape, size=None, dtype=None):
                 "Use .reshape(...) instead.",
             )
     return ops.reshape(input, shape=sizes(shape))
-
-
-def _lies_channels_last(array) -> bool:
-    """Whether the second dim is the innermost in memory, with no gaps: how convolutions compute."""
-    rank = array.ndim
-    return (
-        rank > 2
-        and not array.flags.c_contiguous
-        and array.transpose((0, *range(2, rank), 1)).flags.c_contiguous is True
-    )
 
 
 def _reinterpreted(input, d):
@@ -99,6 +92,34 @@ def view_possible(array, shape) -> bool:
     """Whether an array can take a shape without moving data."""
     xp = backends.for_array(array).m.xp
     return bool(xp.may_share_memory(array, array.reshape(shape)))
+
+
+def usual_layout(tensor) -> bool:
+    """Bring memory that a convolution laid out with channels last into the usual order; False when it must stay.
+
+    How the results of convolutions lie in memory is mlkit's own choice, so ``conv(x).view(n, -1)`` must work as it does
+    where they lie in the usual order. The tensor moves together with its views; a detached tensor or a NumPy array made
+    of it before keeps the old memory.
+    """
+    root = root_of(tensor)
+    array, storage = root._array, root._storage
+    if array.__class__ is LevelArray or array.ndim < 3:
+        return False
+    xp = backends.for_array(array).m.xp
+    if not xp.moveaxis(array, 1, -1).flags.c_contiguous:
+        return False
+    views = [v for v in (r() for r in (storage.views if storage is not None else ())) if v is not None]
+    fresh = wrap(xp.ascontiguousarray(array))
+    moved = []
+    for view in views:
+        seen = follow(ops, fresh, view._view_of[1])
+        if seen._array.size and not xp.may_share_memory(seen._array, fresh._array):
+            return False
+        moved.append(seen._array)
+    root._array = fresh._array
+    for view, there in zip(views, moved, strict=True):
+        view._array = there
+    return True
 
 
 def flatten(input, start_dim: int = 0, end_dim: int = -1):

@@ -11,6 +11,7 @@ from typing import Any
 from mlkit.core import dtype as dtypes
 from mlkit.core import events, rich
 from mlkit.core.device import device as device_class
+from mlkit.core.dispatch import state
 from mlkit.core.errors import ArgumentError, CheckpointError, MlkitError, ShapeError, ValueRangeError
 from mlkit.core.tensor import Tensor
 from mlkit.core.value import Hook, Leaf, Value
@@ -26,7 +27,12 @@ class IncompatibleKeys(namedtuple("IncompatibleKeys", ("missing_keys", "unexpect
         return super().__repr__() if any(self) else "<All keys matched successfully>"
 
 
+#: counts changes of attributes and hooks of all modules, so that compiled programs need not look at each module
+changes = [0]
+
+
 def _hook(hooks: dict, fn: Callable, prepend: bool = False) -> Hook:
+    changes[0] += 1
     handle = Hook(hooks)
     if prepend:
         rest = dict(hooks)
@@ -72,6 +78,7 @@ class Module:
     # --- attributes ----------------------------------------------------------------------------------------------------
 
     def __setattr__(self, name: str, new: Any) -> None:
+        changes[0] += 1
         parts = self.__dict__
         if isinstance(new, (Parameter, Module)) and "_modules" not in parts:
             raise AttributeError(
@@ -126,6 +133,7 @@ class Module:
         raise AttributeError(f"'{type(self).__name__}' object has no attribute '{name}'")
 
     def __delattr__(self, name: str) -> None:
+        changes[0] += 1
         for table in (self._parameters, self._buffers, self._modules):
             if name in table:
                 del table[name]
@@ -178,7 +186,10 @@ class Module:
             or parts["_forward_pre_hooks"]
             or parts["_backward_hooks"]
             or parts["_backward_pre_hooks"]
-            or _any_global_hooks
+            or _before_all
+            or _after_all
+            or _before_all_backward
+            or _after_all_backward
             or "module_enter" in events.listeners
             or "module_exit" in events.listeners
         ):
@@ -422,6 +433,8 @@ class Module:
 
     def zero_grad(self, set_to_none: bool = True) -> None:
         """Forget the gradients (or set them to zero)."""
+        if state.recorder is not None and set_to_none:
+            state.recorder.forgets(list(self.parameters()))
         for parameter in self.parameters():
             if parameter._grad is not None:
                 if set_to_none:
@@ -728,14 +741,9 @@ _global_hooks: dict[str, OrderedDict] = {
 _global_always: set = set()
 
 
-class _AnyGlobal:
-    """True while a hook on every module's call is registered."""
-
-    def __bool__(self) -> bool:
-        return any(_global_hooks[kind] for kind in ("forward_pre", "forward", "backward_pre", "backward"))
-
-
-_any_global_hooks = _AnyGlobal()
+# by themselves, for the test in each call
+_before_all, _after_all = _global_hooks["forward_pre"], _global_hooks["forward"]
+_before_all_backward, _after_all_backward = _global_hooks["backward_pre"], _global_hooks["backward"]
 
 
 def register_module_forward_pre_hook(hook: Callable) -> Hook:

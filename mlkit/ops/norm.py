@@ -17,6 +17,7 @@ class batch_norm_train(Op):
     """
 
     outputs = 4
+    reads_outputs = (1, 3)
     promotion = None
 
     def infer(input, weight=None, bias=None, *, eps):
@@ -34,7 +35,7 @@ class batch_norm_train(Op):
         return m.batch_norm_train_(input, weight, bias, eps)
 
     def vjp(m, g, input, weight, out, needs, eps):
-        mean, var, inverse_std = out[1], out[2], out[3]  # not the result itself, which may be changed in place
+        _, mean, _, inverse_std = out
         rank, channels = len(input.shape), input.shape[1]
         dims = (0, *range(2, rank))
         wide = channel_shape(rank, channels)

@@ -23,7 +23,7 @@ from mlkit.autograd.grad_mode import enable_grad, set_grad_enabled
 from mlkit.core import backend as backends
 from mlkit.core import dtype as dtypes
 from mlkit.core import rich
-from mlkit.core.dispatch import ops
+from mlkit.core.dispatch import ops, state
 from mlkit.core.errors import ArgumentError, DtypeError, GradientError, MissingFeature, ValueRangeError
 from mlkit.core.value import Hook, MetaArray, Value, mark_mutated, wrap
 from mlkit.functional.creation import tensor
@@ -56,6 +56,8 @@ def _with_hooks(step: Callable) -> Callable:
     @functools.wraps(step)
     def hooked_step(*args, **kwargs):
         self = args[0]  # part of what hooks see and may change, as in PyTorch
+        if state.recorder is not None:
+            return state.recorder.optimizer_step(hooked_step, args, kwargs)
         for hook in list(chain(_every_pre_hook.values(), self._optimizer_step_pre_hooks.values())):
             changed = hook(self, args, kwargs)
             if changed is not None:
@@ -187,6 +189,8 @@ class Optimizer:
 
     def zero_grad(self, set_to_none: bool = True) -> None:
         """Forget the gradients of all parameters (or set them to zero)."""
+        if state.recorder is not None and set_to_none:
+            state.recorder.forgets([p for group in self.param_groups for p in group["params"]])
         for group in self.param_groups:
             for p in group["params"]:
                 if p._grad is not None:

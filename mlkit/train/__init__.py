@@ -3,6 +3,7 @@
 from mlkit.train import metrics
 from mlkit.train.callbacks import Callback, EarlyStopping, ProgressBar
 from mlkit.train.history import History
+from mlkit.train.live import Live
 from mlkit.train.lr_finder import LearningRateCurve
 from mlkit.train.metrics import Accuracy, Metric, register_metric
 from mlkit.train.run import Run
@@ -15,6 +16,7 @@ __all__ = [
     "EarlyStopping",
     "History",
     "LearningRateCurve",
+    "Live",
     "Metric",
     "NotFiniteLoss",
     "ProgressBar",

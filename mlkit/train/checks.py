@@ -106,7 +106,7 @@ def check_mode(model: Any) -> None:
         )
 
 
-def check_first(output: Any, target: Any, loss: Any) -> None:
+def check_first(output: Any, loss: Any) -> None:
     """Warn of outputs that a loss is not made for, from the first batch."""
     if not is_tensor(output) or not output.dtype.is_floating_point or not output.ndim:
         return
@@ -131,12 +131,6 @@ def check_first(output: Any, target: Any, loss: Any) -> None:
             "NLLLoss expects logarithms of probabilities, and exp(output) does not sum to 1. "
             "End the model in nn.LogSoftmax(dim=1), or use nn.CrossEntropyLoss on its plain outputs."
         )
-    elif kind in ("MSELoss", "L1Loss", "SmoothL1Loss", "HuberLoss") and is_tensor(target):
-        if tuple(output.shape) != tuple(target.shape) and output.numel() == target.numel():
-            warn(
-                f"Output {list(output.shape)} and target {list(target.shape)} have different shapes: {kind} would compare "
-                "each with every other. Give the target the output's shape, for example target.unsqueeze(1)."
-            )
 
 
 def _last_operation(output: Any) -> str:

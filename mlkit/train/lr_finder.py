@@ -44,12 +44,13 @@ class LearningRateCurve:
         >>> round(LearningRateCurve(rates, loss, loss).suggestion, 4)
         0.01
         """
-        end = int(np.argmin(self.smoothed)) + 1
-        if end < 3:
+        begin = len(self.rates) // 10  # smoothing has to settle first
+        end = begin + int(np.argmin(self.smoothed[begin:])) + 1
+        if end - begin < 3:
             return None
-        slopes = np.gradient(self.smoothed[:end], np.log(self.rates[:end]))
+        slopes = np.gradient(self.smoothed[begin:end], np.log(self.rates[begin:end]))
         at = int(np.argmin(slopes))
-        return float(self.rates[at]) if slopes[at] < 0 else None
+        return float(self.rates[begin + at]) if slopes[at] < 0 else None
 
     def plot(self, axes: Any = None) -> Any:
         """Draw it with matplotlib; returns the Axes."""
@@ -101,7 +102,8 @@ def find_lr(
     try:
         model.train()
         average, best = 0.0, math.inf
-        shares = [group["lr"] / (optimizer.param_groups[0]["lr"] or 1.0) for group in optimizer.param_groups]
+        first = optimizer.param_groups[0]["lr"]  # 0 at the end of a schedule: then all groups alike
+        shares = [group["lr"] / first if first else 1.0 for group in optimizer.param_groups]
         for step, batch in zip(range(steps), _endless(loader)):
             rate = lowest * (highest / lowest) ** (step / (steps - 1))
             for group, share in zip(optimizer.param_groups, shares, strict=True):

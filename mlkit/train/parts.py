@@ -52,7 +52,8 @@ def inputs_only(batch: Any, model: Any) -> tuple[tuple[Any, ...], dict[str, Any]
         return _named({name: value for name, value in batch.items() if name != key}, model)
     if isinstance(batch, (list, tuple)):
         parts = list(batch)
-        if len(parts) > 1 and len(parts) > _required(model):
+        nested = len(parts) == 2 and isinstance(parts[0], (Mapping, list, tuple))
+        if nested or (len(parts) > 1 and len(parts) > _required(model)):
             parts = parts[:-1]
         return _unwrapped(parts[0], model) if len(parts) == 1 else (tuple(parts), {})
     return (batch,), {}

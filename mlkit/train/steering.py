@@ -24,6 +24,7 @@ class Steering:
     grad_clip: float | None
     run: Run | None
     _driving: Any
+    _unscheduled: list[float]
 
     def pause(self) -> None:
         """Stand still before the next step."""
@@ -110,6 +111,7 @@ class Steering:
             set_in_groups(self.optimizer, name, value)
         if name == "lr" and old:
             scale_schedule(self.scheduler, value / old)
+            self._unscheduled = [lr * value / old for lr in self._unscheduled]
         if value != old:
             self.recorder.event("hyper", name=name, value=value, old=old)
         self._report_hyperparameters()

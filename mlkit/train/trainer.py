@@ -155,6 +155,7 @@ class Trainer(Keeping):
         self.scheduler_every = scheduler_every or "epoch"
         self._named_schedule = check_schedule(scheduler) if isinstance(scheduler, str) else None
         self._wanted_rhythm = scheduler_every
+        self._unscheduled: list[float] = []
         if scheduler is not None and self._named_schedule is None:
             self.scheduler, usual = scheduler_of(scheduler, self.optimizer, None)
             self.scheduler_every = scheduler_every or usual
@@ -207,7 +208,7 @@ class Trainer(Keeping):
             epochs: How many epochs to go.
 
         Yields:
-            A `Step` after every training step and every validation batch.
+            A `Step` after every training step, every validation batch and every epoch.
         """
         place = self.place
         for epoch in range(place["epoch"] + 1, place["fit_began_at_epoch"] + epochs + 1):
@@ -230,6 +231,7 @@ class Trainer(Keeping):
                 self.random_before_validation = None
                 measured |= valid
             self._record_epoch(epoch, measured)
+            yield Step(False, {})  # a callback may have asked to stop: not one step more
 
     def train_step(self, batches: list[Any]) -> dict[str, float]:
         """One step of the optimizer, on one batch or on several whose gradients are averaged.
@@ -278,7 +280,7 @@ class Trainer(Keeping):
             output, target, loss = self._compute(batch, self.model)
             if not self._checked_first:
                 self._checked_first = True
-                check_first(output, target, self.loss)
+                check_first(output, self.loss)
             value = self._checked_loss(loss)
             means.add({"loss": value}, size)
             if math.isfinite(value) or self.on_nan != "skip":
@@ -462,8 +464,9 @@ class Trainer(Keeping):
         if self._named_schedule is None:
             return
         if self.scheduler is not None:  # of an earlier training
-            for group in self.optimizer.param_groups:
-                group["lr"] = group.pop("initial_lr", group["lr"])
+            for group, lr in zip(self.optimizer.param_groups, self._unscheduled, strict=True):
+                group["lr"] = lr
+        self._unscheduled = [group["lr"] for group in self.optimizer.param_groups]
         self.scheduler, usual = scheduler_of(self._named_schedule, self.optimizer, steps)
         self.scheduler_every = self._wanted_rhythm or usual
 

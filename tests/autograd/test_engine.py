@@ -247,3 +247,22 @@ def test_prehooks_of_leaves_and_places_of_in_place_changes():
         assert y.grad_fn.where[0].endswith("test_engine.py")
     y.sum().backward()
     assert x.grad.tolist() == [0.0, 2.0]
+
+
+def test_what_a_gradient_does_not_read_may_change_in_place():
+    x = mlkit.randn(4, 3, 2, 2, requires_grad=True)
+    layer = mlkit.nn.BatchNorm2d(3)
+    y = layer(x) + 0
+    (y.relu() * 2).sum().backward()
+    wanted, x.grad = x.grad, None
+    h = layer(x)
+    mlkit.nn.functional.relu(h, inplace=True)
+    h *= 2
+    h.sum().backward()
+    assert mlkit.allclose(x.grad, wanted)
+
+
+def test_numbers_in_a_gradient_of_a_gradient_keep_its_dtype():
+    x = mlkit.ones(3, requires_grad=True)
+    (g,) = mlkit.autograd.grad((x / 0.25).sum(), x, create_graph=True)
+    assert g.dtype == mlkit.float32

@@ -113,3 +113,41 @@ def test_a_number_on_the_cpu_goes_along_and_gets_its_gradient_there(gpu):
         (x * scale / fixed).sum().backward()
     assert scale.grad.device.type == "cpu" and scale.grad.item() == 4.0
     assert x.grad.device.type == "cuda" and x.grad.tolist() == [3.0] * 4
+
+
+def test_memory_is_counted_and_a_full_gpu_says_who_holds_what(gpu):
+    mlkit.cuda.reset_peak_memory_stats()
+    before = mlkit.cuda.memory_allocated()
+    x = mlkit.zeros(1 << 20)
+    assert mlkit.cuda.memory_allocated() - before == 4 << 20
+    del x
+    assert mlkit.cuda.memory_allocated() == before
+    assert mlkit.cuda.max_memory_allocated() - before >= 4 << 20 and mlkit.cuda.memory_reserved() > 0
+    _, total = mlkit.cuda.mem_get_info()
+    with pytest.raises(MemoryError, match="(?s)does not fit.*tensors here.*Use smaller batches"):
+        mlkit.empty(total, dtype=mlkit.uint8)
+    assert "tensors at most" in mlkit.cuda.memory_summary()
+
+
+def test_streams_and_events(gpu):
+    side = mlkit.cuda.Stream()
+    start, end = (mlkit.cuda.Event(enable_timing=True) for _ in range(2))
+    x = mlkit.ones(512, 512)
+    side.wait_stream(mlkit.cuda.current_stream())
+    with mlkit.cuda.stream(side):
+        assert mlkit.cuda.current_stream() == side
+        start.record()
+        y = x @ x
+        end.record()
+    mlkit.cuda.current_stream().wait_stream(side)
+    mlkit.cuda.synchronize()
+    assert end.query() and start.elapsed_time(end) > 0 and y[0, 0].item() == 512.0
+
+
+def test_what_the_gpu_is(gpu):
+    found = mlkit.cuda.get_device_properties(0)
+    assert found.total_memory > 1 << 30 and found.name == mlkit.cuda.get_device_name()
+    assert mlkit.cuda.get_device_capability() == (found.major, found.minor)
+    with mlkit.cuda.device(0):
+        assert mlkit.cuda.current_device() == 0
+    assert mlkit.cuda.is_initialized() and mlkit.cuda.is_bf16_supported()

@@ -6,7 +6,7 @@ import importlib.util
 
 import numpy as np
 
-from mlkit.backends.cupy import atomic, philox
+from mlkit.backends.cupy import atomic, memory, philox, printer
 from mlkit.backends.portable.reader import Reader
 from mlkit.core.backend import Backend
 from mlkit.core.device import device
@@ -141,25 +141,26 @@ def make_backend() -> Backend:
     import cupy
 
     kernels: dict = {}
+    gradients: dict = {}
+    reader = CupyReader(cupy, kernels)
+    printer.install(reader, kernels, gradients)
 
     def asarray(array, index=None):
         with cupy.cuda.Device(cupy.cuda.Device().id if index is None else index):
             return cupy.asarray(array)
 
-    def memory() -> dict[str, int]:
-        pool = cupy.get_default_memory_pool()
-        return {"allocated": pool.used_bytes(), "reserved": pool.total_bytes()}
-
+    memory.install(cupy)
     return Backend(
         name="cupy",
         device_type="cuda",
         array_types=(cupy.ndarray,),
-        m=CupyReader(cupy, kernels),
+        m=reader,
         available=available,
         asarray=asarray,
         to_numpy=cupy.asnumpy,
         device_of=lambda array: device("cuda", array.device.id),
         synchronize=lambda: cupy.cuda.Device().synchronize(),
-        memory=memory,
+        memory=memory.figures,
         kernels=kernels,
+        gradients=gradients,
     )

@@ -37,10 +37,16 @@ from mlkit.core import config
 
 #: The light files, imported with the NumPy backend.
 FAMILIES: tuple[str, ...] = (
-    "conv",
+    "dropout",
+    "embedding",
     "norms",
     "pointwise",
     "softmax",
+    "conv",
+    "pooling",
+    "rnn",
+    "attention",
+    "gemm",
 )
 
 
@@ -95,11 +101,13 @@ _usable: bool | None = None  # not yet known
 def usable() -> bool:
     """Whether kernels can run here; the first call imports Numba. Said once, with the reason, if it is broken."""
     global _usable
+    if not config.numba:
+        return False
     if _usable is None:
         with _lock:
             if _usable is None:
                 _usable = _try()
-    return _usable and config.numba
+    return _usable
 
 
 def _try() -> bool:
@@ -118,7 +126,7 @@ def _try() -> bool:
     warnings.warn(
         f"Numba is installed but does not import, so NumPy computes everything, several times slower: {reason}. "
         "`mlkit doctor` says more.",
-        RuntimeWarning,
+        UserWarning,
         stacklevel=2,
     )
     return False

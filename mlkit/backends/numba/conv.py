@@ -104,7 +104,7 @@ def run_forward(k, x, weight, bias, columns, stride, dilation, before, sizes, ou
 
     def strip(a, b):
         space = floats(size)
-        k.forward(*common, address(out) + at * 4, *sizes, *strides, lines, copied, address(space), a, b)
+        k.forward(*common, address(out) + at * 4, *sizes, *strides, lines, int(copied), address(space), a, b)
 
     pool.split(strip, batch * strips, max(1, (1 << 21) * strips // max(work, 1)))
 
@@ -156,7 +156,7 @@ def conv2d_input_grad(k, g_, weight, *, shape, stride, padding, dilation, groups
     g = last_channels(k, g_)
     outs, channels, *kernel = weight.shape
     columns = up(channels)
-    batch, high, wide = shape[0], *shape[2:]
+    batch, _, high, wide = shape
     covered = all(a >= s for a, s in zip(kernel, stride, strict=True))
     out = (np.empty if covered else np.zeros)((batch, high, wide, columns), np.float32)
     turned = weight.transpose(1, 0, 2, 3)
@@ -275,7 +275,9 @@ def winograd_weight_grad(x, g, shape, before, sizes):
             all_tiles, tiles, address(total), address(planes), address(grads), a, b,
         )  # fmt: skip
 
-    total = summed(work, -(-all_tiles // tiles), PLANES * channels * outs, max(1, (1 << 21) // (tiles * channels * outs)))
+    total = summed(
+        work, -(-all_tiles // tiles), PLANES * channels * outs, max(1, (1 << 21) // (tiles * channels * outs))
+    )
     out, patch = np.empty(shape, np.float32), floats(9 * LANES)
     k.weight_grad_back(address(total), channels, outs, address(patch), address(out))
     return out

@@ -41,7 +41,10 @@ def unpack(source, outs, channels, taps, columns, weight):
         for c in range(channels):
             for o in range(first, min(first + 16, outs)):
                 for t in range(taps):
-                    poke(weight + ((o * channels + c) * taps + t) * 4, peek(source + ((t * channels + c) * columns + o) * 4))
+                    poke(
+                        weight + ((o * channels + c) * taps + t) * 4,
+                        peek(source + ((t * channels + c) * columns + o) * 4),
+                    )
 
 
 @helper
@@ -95,7 +98,7 @@ def forward(
                     runs, run, more, again, steps = kernel_h, dilation_h * row, 1, 0, kernel_w * channels
                 else:
                     runs, run, more, again, steps = kernel_w, dilation_w * pixel, kernel_h, dilation_h * row, channels
-                rows_times(out_w, width, here, stride_w * pixel, steps, runs, run, more, again, b, bias + p * 4, there, out_pixel * 4)  # fmt: skip
+                rows_times(out_w, width, here, stride_w * pixel, steps, runs, run, more, again, b, width * 4, bias + p * 4, 0, there, out_pixel * 4)  # fmt: skip
 
 
 @kernel()
@@ -124,7 +127,7 @@ def gathered(
                         fill(source, high, wide, pixel, row, column, 1, 1, target + kx * pixel)
         for p in range(0, columns, PANEL):
             there = out + (start * columns + p) * 4
-            rows_times(count, min(PANEL, columns - p), scratch, taps * 4, taps, 1, 0, 1, 0, packed + p * taps * 4, bias + p * 4, there, columns * 4)  # fmt: skip
+            rows_times(count, min(PANEL, columns - p), scratch, taps * 4, taps, 1, 0, 1, 0, packed + p * taps * 4, min(PANEL, columns - p) * 4, bias + p * 4, 0, there, columns * 4)  # fmt: skip
 
 
 @kernel()

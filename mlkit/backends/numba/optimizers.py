@@ -41,58 +41,77 @@ def _dense(x: np.ndarray) -> bool:
 class Table:
     """The addresses of some tensors: row 0 the parameters, row 1 their gradients, then what is remembered."""
 
-    def __init__(self, members: list[Value], arrays: list[tuple[np.ndarray, ...]]):
+    def __init__(self, state: dict, members: list[Value], names: tuple[str, ...]):
+        self.state = state
+        self.names = names
         self.members = members
-        self.arrays = arrays
-        self.addresses = np.empty((len(arrays[0]) + 1, len(members)), np.int64)
-        for column, kept in enumerate(arrays):
-            self.addresses[0, column] = _address(kept[0])
-            for row, x in enumerate(kept[1:], 2):
-                self.addresses[row, column] = _address(x)
+        self.kept: list[dict] = [state[p] if names else {} for p in members]
+        self.arrays = [p._array for p in members]
+        self.holders = [tuple([kept[name] for name in names]) for kept in self.kept]
+        self.remembered = [tuple([holder._array for holder in holders]) for holders in self.holders]
+        self.addresses = np.empty((len(names) + 2, len(members)), np.int64)
+        for column, (x, others) in enumerate(zip(self.arrays, self.remembered, strict=True)):
+            self.addresses[0, column] = _address(x)
+            for row, other in enumerate(others, 2):
+                self.addresses[row, column] = _address(other)
         self.starts = np.zeros(len(members) + 1, np.int64)
-        np.cumsum([kept[0].size for kept in arrays], out=self.starts[1:])
-        self.sound = len({kept[0].ctypes.data for kept in arrays}) == len(arrays)  # no tensor twice
+        np.cumsum([x.size for x in self.arrays], out=self.starts[1:])
+        self.sound = len(set(self.addresses[0].tolist())) == len(members)  # no tensor twice
 
-    def fits(self, members: list[Value], arrays: list[tuple[np.ndarray, ...]]) -> bool:
-        if len(members) != len(self.arrays):
-            return False
-        for kept, now in zip(self.arrays, arrays, strict=True):
-            for a, b in zip(kept, now, strict=True):
-                if a is not b:
-                    return False
-        return True
+    def gradients(self, state: dict, params: list[Value]) -> list[np.ndarray] | None:
+        """The gradients, their addresses put into row 1; None where anything is not as it was."""
+        if state is not self.state or len(params) != len(self.members) or not self.sound:
+            return None
+        found, addresses = [], []
+        names = self.names
+        for p, member, x, kept, holders, arrays in zip(
+            params, self.members, self.arrays, self.kept, self.holders, self.remembered, strict=True
+        ):
+            if p is not member or p._array is not x:
+                return None
+            if names and state[p] is not kept:
+                return None
+            for name, holder, array in zip(names, holders, arrays, strict=True):
+                if kept[name] is not holder or holder._array is not array:
+                    return None
+            g = p._grad._array
+            if g.__class__ is not np.ndarray or g.dtype is not FLOAT32 or g.strides != x.strides or g.shape != x.shape:
+                return None
+            found.append(g)
+            addresses.append(g.__array_interface__["data"][0])
+        self.addresses[1] = addresses
+        return found
 
 
-def _table(optimizer, group: dict, params: list[Value], names: tuple[str, ...], sparse: bool = False):
-    """(table, gradients kept alive, the parameters left over): for those whose state has ``names``."""
-    members, arrays, gradients, left = [], [], [], []
+def _table(optimizer, group: dict, params: list[Value], names: tuple[str, ...], begin: bool = False):
+    """(table, gradients to keep alive, the parameters left over): for those whose state has ``names``.
+
+    With ``begin`` a parameter that has no state yet gets one.
+    """
+    tables = optimizer.__dict__.setdefault("_tables", {})
+    table = tables.get(id(group["params"]))
+    if table is not None and table.names == names:
+        gradients = table.gradients(optimizer.state, params)
+        if gradients is not None:
+            return table, gradients, []
+    members, gradients, left = [], [], []
     state_of = optimizer.state
     for p in params:
         x, g = p._array, p._grad._array
-        kept = state_of.get(p) if names else ()
+        if begin and x.__class__ is np.ndarray and x.dtype is FLOAT32 and not state_of.get(p):
+            state_of[p] = optimizer.start(group, p)
+        kept: Any = state_of.get(p) if names else ()
         if (
             x.__class__ is not np.ndarray
             or x.dtype is not FLOAT32
             or not x.size
+            or not _dense(x)
             or g.__class__ is not np.ndarray
             or g.dtype is not FLOAT32
+            or g.shape != x.shape
             or kept is None
-            or not all(name in kept for name in names)
-            or any(kept[name]._array.__class__ is not np.ndarray for name in names)
+            or not all(_lies_as(x, kept.get(name)) for name in names)
         ):
-            left.append(p)
-            continue
-        remembered = []
-        for name in names:
-            holder = kept[name]
-            if not _fits(holder._array, x):
-                if holder._array.dtype is not FLOAT32 or holder._array.shape != x.shape:
-                    break
-                own = np.empty_like(x)
-                own[...] = holder._array
-                holder._array = own
-            remembered.append(holder._array)
-        if len(remembered) < len(names) or not _dense(x):
             left.append(p)
             continue
         if not _fits(g, x):
@@ -100,20 +119,27 @@ def _table(optimizer, group: dict, params: list[Value], names: tuple[str, ...], 
             own[...] = g
             g = own
         members.append(p)
-        arrays.append((x, *remembered))
         gradients.append(g)
     if not members:
         return None, gradients, left
-    tables = optimizer.__dict__.setdefault("_tables", {})
-    table = tables.get(id(group["params"]))
-    if table is None or not table.fits(members, arrays):
-        table = tables[id(group["params"])] = Table(members, arrays)
+    table = Table(state_of, members, names)
     if not table.sound:
         return None, gradients, params
-    row = table.addresses[1]
-    for column, g in enumerate(gradients):
-        row[column] = _address(g)
+    table.addresses[1] = [_address(g) for g in gradients]
+    tables[id(group["params"])] = table
     return table, gradients, left
+
+
+def _lies_as(x: np.ndarray, holder) -> bool:
+    """Whether what is remembered of x is float32 of its shape; brought into its order of memory if need be."""
+    array = getattr(holder, "_array", None)
+    if array.__class__ is not np.ndarray or array.dtype is not FLOAT32 or array.shape != x.shape:
+        return False
+    if not _fits(array, x) or not array.flags.writeable:
+        own = np.empty_like(x)
+        own[...] = array
+        holder._array = own
+    return True
 
 
 def _run(kernel, table: Table, *rest) -> None:
@@ -134,16 +160,7 @@ def _kernels(params: list[Value]):
 def _step_adam(optimizer, group: dict, params: list[Value]) -> list[Value]:
     if group["amsgrad"] or (kernels := _kernels(params)) is None:
         return params
-    begun = []
-    for p in params:
-        state = optimizer.state.get(p)
-        if not state:
-            if p._array.__class__ is not np.ndarray or p._array.dtype is not FLOAT32:
-                continue
-            state = optimizer.start(group, p)
-            optimizer.state[p] = state
-        begun.append(state)
-    table, _gradients, left = _table(optimizer, group, params, ("exp_avg", "exp_avg_sq"))
+    table, _gradients, left = _table(optimizer, group, params, ("exp_avg", "exp_avg_sq"), begin=True)
     if table is None:
         return left
     lr, (beta1, beta2), decay = group["lr"], group["betas"], group["weight_decay"]
@@ -156,8 +173,8 @@ def _step_adam(optimizer, group: dict, params: list[Value]) -> list[Value]:
         *(0.0, group["eps"], 0.0),
     )
     known: dict[float, tuple[float, float]] = {}
-    for column, p in enumerate(table.members):
-        step = optimizer.state[p]["step"]
+    for column, kept in enumerate(table.kept):
+        step = kept["step"]
         step._array += 1
         count = float(step._array)
         if count not in known:
@@ -198,10 +215,7 @@ def _step_sgd(optimizer, group: dict, params: list[Value]) -> list[Value]:
 def _step_rmsprop(optimizer, group: dict, params: list[Value]) -> list[Value]:
     if group["centered"] or group["momentum"] > 0 or (kernels := _kernels(params)) is None:
         return params
-    for p in params:
-        if not optimizer.state.get(p) and p._array.__class__ is np.ndarray and p._array.dtype is FLOAT32:
-            optimizer.state[p] = optimizer.start(group, p)
-    table, _gradients, left = _table(optimizer, group, params, ("square_avg",))
+    table, _gradients, left = _table(optimizer, group, params, ("square_avg",), begin=True)
     if table is None:
         return left
     numbers = np.array(

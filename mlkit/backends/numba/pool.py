@@ -58,7 +58,7 @@ class Job:
 
     __slots__ = ("bounds", "done", "error", "left", "lock", "next", "work")
 
-    def __init__(self, work: Callable[[int, int], None], bounds: list[int]):
+    def __init__(self, work: Callable[[int, int], object], bounds: list[int]):
         self.work = work
         self.bounds = bounds
         self.next = 0
@@ -115,7 +115,7 @@ def _start(count: int) -> None:
             _started += 1
 
 
-def split(work: Callable[[int, int], None], total: int, grain: int = 1) -> None:
+def split(work: Callable[[int, int], object], total: int, grain: int = 1) -> None:
     """Call ``work(start, stop)`` for ranges that cover 0 .. total, each of at least ``grain``, on the pool's threads.
 
     ``work`` should spend its time without the GIL. Returns when all is done; an error in any range is raised here, and

@@ -9,35 +9,34 @@ FEW = 4
 
 
 @helper
-def rows_times(n, width, a, a_row, count, runs, a_run, more, a_more, b, start, c, c_row):
-    """c[i] = start + sum over k of a[i, k] * b[k] for i < n: rows of a with neighbouring steps, ``width`` columns.
+def rows_times(n, width, a, a_row, count, runs, a_run, more, a_more, b, step, start, start_row, c, c_row):
+    """c[i] = start[i] + sum over k of a[i, k] * b[k] for i < n: rows of a with neighbouring steps, ``width`` columns.
 
-    All but n, width, count, runs and more are addresses and strides in bytes; the meaning is that of ``simd.block``.
+    ``step`` is how far b goes on in each step: width * 4 in panels. All but n, width, count, runs and more are addresses and strides in bytes; the meaning is that of ``simd.block``.
     A rest of one to three rows is done with rows before it again, so c must be none of the inputs.
     """
-    step = width * 4
     i = 0
     if width == PANEL:
         while n - i >= ROWS:
-            block(ROWS, PANELS, 0, a + i * a_row, a_row, 4, count, runs, a_run, more, a_more, b, step, start, 0, c + i * c_row, c_row)  # fmt: skip
+            block(ROWS, PANELS, 0, a + i * a_row, a_row, 4, count, runs, a_run, more, a_more, b, step, start + i * start_row, start_row, c + i * c_row, c_row)  # fmt: skip
             i += ROWS
         while n - i >= FEW or (i < n and n >= FEW):
             i = min(i, n - FEW)
-            block(FEW, PANELS, 0, a + i * a_row, a_row, 4, count, runs, a_run, more, a_more, b, step, start, 0, c + i * c_row, c_row)  # fmt: skip
+            block(FEW, PANELS, 0, a + i * a_row, a_row, 4, count, runs, a_run, more, a_more, b, step, start + i * start_row, start_row, c + i * c_row, c_row)  # fmt: skip
             i += FEW
         while i < n:
-            block(1, PANELS, 0, a + i * a_row, a_row, 4, count, runs, a_run, more, a_more, b, step, start, 0, c + i * c_row, c_row)  # fmt: skip
+            block(1, PANELS, 0, a + i * a_row, a_row, 4, count, runs, a_run, more, a_more, b, step, start + i * start_row, start_row, c + i * c_row, c_row)  # fmt: skip
             i += 1
     else:
         while n - i >= ROWS:
-            block(ROWS, 1, 0, a + i * a_row, a_row, 4, count, runs, a_run, more, a_more, b, step, start, 0, c + i * c_row, c_row)  # fmt: skip
+            block(ROWS, 1, 0, a + i * a_row, a_row, 4, count, runs, a_run, more, a_more, b, step, start + i * start_row, start_row, c + i * c_row, c_row)  # fmt: skip
             i += ROWS
         while n - i >= FEW or (i < n and n >= FEW):
             i = min(i, n - FEW)
-            block(FEW, 1, 0, a + i * a_row, a_row, 4, count, runs, a_run, more, a_more, b, step, start, 0, c + i * c_row, c_row)  # fmt: skip
+            block(FEW, 1, 0, a + i * a_row, a_row, 4, count, runs, a_run, more, a_more, b, step, start + i * start_row, start_row, c + i * c_row, c_row)  # fmt: skip
             i += FEW
         while i < n:
-            block(1, 1, 0, a + i * a_row, a_row, 4, count, runs, a_run, more, a_more, b, step, start, 0, c + i * c_row, c_row)  # fmt: skip
+            block(1, 1, 0, a + i * a_row, a_row, 4, count, runs, a_run, more, a_more, b, step, start + i * start_row, start_row, c + i * c_row, c_row)  # fmt: skip
             i += 1
 
 

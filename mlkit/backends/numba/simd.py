@@ -60,13 +60,21 @@ class Number:
         return x.value if isinstance(x, Number) else ir.Constant(WORD, int(x))
 
     def __add__(self, x):
-        return self if x.__class__ is int and x == 0 else Number(self.builder, self.builder.add(self.value, self._other(x)))
+        return (
+            self
+            if x.__class__ is int and x == 0
+            else Number(self.builder, self.builder.add(self.value, self._other(x)))
+        )
 
     def __sub__(self, x):
         return Number(self.builder, self.builder.sub(self.value, self._other(x)))
 
     def __mul__(self, x):
-        return self if x.__class__ is int and x == 1 else Number(self.builder, self.builder.mul(self.value, self._other(x)))
+        return (
+            self
+            if x.__class__ is int and x == 1
+            else Number(self.builder, self.builder.mul(self.value, self._other(x)))
+        )
 
     def __rmul__(self, x):
         return self * x
@@ -103,9 +111,49 @@ class Lanes:
         fused = cgutils.get_or_insert_function(self.builder.module, kind, f"llvm.fmuladd.v{LANES}f32")
         return Lanes(self.builder, self.builder.call(fused, [self.value, self._other(x), self._other(y)]))
 
-    def greater(self, x):
+    def __rsub__(self, x):
+        return self.splatted(x) - self
+
+    def __neg__(self):
+        return Lanes(self.builder, self.builder.fneg(self.value))
+
+    def __truediv__(self, x):
+        return Lanes(self.builder, self.builder.fdiv(self.value, self._other(x)))
+
+    def __rtruediv__(self, x):
+        return self.splatted(x) / self
+
+    def splatted(self, x) -> Lanes:
+        return Lanes(self.builder, self._other(x))
+
+    def larger(self, x):
+        """The larger of two; x where self is NaN."""
+        mask = self.builder.fcmp_ordered(">", self.value, self._other(x))
+        return Lanes(self.builder, self.builder.select(mask, self.value, self._other(x)))
+
+    def smaller(self, x):
+        """The smaller of two; x where self is NaN."""
+        mask = self.builder.fcmp_ordered("<", self.value, self._other(x))
+        return Lanes(self.builder, self.builder.select(mask, self.value, self._other(x)))
+
+    def kept_nan(self, x):
+        """self, but NaN where x is."""
+        mask = self.builder.fcmp_unordered("uno", x.value, x.value)
+        return Lanes(self.builder, self.builder.select(mask, x.value, self.value))
+
+    def beats(self, x):
         """A mask for ``Emitter.choose``: where self > x, or self is NaN."""
-        return self.builder.fcmp_unordered("ugt", self.value, self._other(x))
+        more = self.builder.fcmp_ordered(">", self.value, self._other(x))
+        return self.builder.or_(more, self.builder.fcmp_unordered("uno", self.value, self.value))
+
+
+class Whole:
+    """Sixteen 32-bit integers."""
+
+    __slots__ = ("builder", "value")
+
+    def __init__(self, builder, value):
+        self.builder, self.value = builder, value
 
 
 class Emitter:
@@ -138,8 +186,35 @@ class Emitter:
         """One float32 from memory in all lanes."""
         return self.splat(self.builder.load(self._at(address, SCALAR), align=4))
 
-    def choose(self, mask, a: Lanes, b: Lanes) -> Lanes:
-        return Lanes(self.builder, self.builder.select(mask, a.value, b.value))
+    def whole(self, x: Number) -> Whole:
+        """The same integer in all lanes."""
+        narrow = self.builder.trunc(self.number(x).value, ir.IntType(32))
+        one = self.builder.insert_element(ir.Constant(INDICES, ir.Undefined), narrow, ir.Constant(ir.IntType(32), 0))
+        nowhere = ir.Constant(INDICES, [0] * LANES)
+        return Whole(self.builder, self.builder.shuffle_vector(one, ir.Constant(INDICES, ir.Undefined), nowhere))
+
+    def store_int64(self, address: Number, x: Whole) -> None:
+        """Sixteen int64, 128 bytes."""
+        kind = ir.VectorType(WORD, LANES)
+        self.builder.store(self.builder.sext(x.value, kind), self._at(address, kind), align=8)
+
+    def equal_int64(self, address: Number, x: Number):
+        """A mask: where the sixteen int64 at an address are x."""
+        kind = ir.VectorType(WORD, LANES)
+        one = self.builder.insert_element(ir.Constant(kind, ir.Undefined), x.value, ir.Constant(ir.IntType(32), 0))
+        wanted = self.builder.shuffle_vector(one, ir.Constant(kind, ir.Undefined), ir.Constant(INDICES, [0] * LANES))
+        return self.builder.icmp_signed("==", self.builder.load(self._at(address, kind), align=8), wanted)
+
+    def everywhere(self, x: Lanes, combine) -> Lanes:
+        """All lanes combined with one another, in every lane: ``combine`` of two vectors is a sum or a maximum."""
+        for distance in (8, 4, 2, 1):
+            order = ir.Constant(INDICES, [(i + distance) % LANES for i in range(LANES)])
+            x = combine(x, Lanes(self.builder, self.builder.shuffle_vector(x.value, x.value, order)))
+        return x
+
+    def choose(self, mask, a, b):
+        """a where the mask is true, else b: both Lanes or both Whole."""
+        return a.__class__(self.builder, self.builder.select(mask, a.value, b.value))
 
     def slot(self, x):
         """A variable that a loop changes: ``get()`` and ``set(x)``; LLVM keeps it in a register."""
@@ -218,11 +293,73 @@ def poke(typingctx, address, number):
     return types.void(types.int64, types.float32), generate
 
 
+# --- functions of vectors, for emitted functions --------------------------------------------------------------------------
+
+
+def exp(e: Emitter, x: Lanes) -> Lanes:
+    """e ** x to about 1e-7; 0 below -104, infinity above 88.7."""
+    builder = e.builder
+    near = x.smaller(89.0).larger(-110.0)
+    # to the nearest whole number by adding and taking away 1.5 * 2**23
+    whole = near.times_plus(1.4426950408889634, 12582912.0) - 12582912.0
+    rest = whole.times_plus(-0.693359375, near)
+    rest = whole.times_plus(2.12194440e-4, rest)
+    y = e.splat(1.9875691500e-4)
+    for c in (1.3981999507e-3, 8.3334519073e-3, 4.1665795894e-2, 1.6666665459e-1, 5.0000001201e-1):
+        y = y.times_plus(rest, c)
+    y = y.times_plus(rest * rest, rest) + 1.0
+    # times 2**whole, in two steps, since 2**128 is no float
+    number = builder.fptosi(whole.value, INDICES)
+    half = builder.ashr(number, ir.Constant(INDICES, [1] * LANES))
+    for power in (half, builder.sub(number, half)):
+        bits = builder.shl(builder.add(power, ir.Constant(INDICES, [127] * LANES)), ir.Constant(INDICES, [23] * LANES))
+        y = y * Lanes(builder, builder.bitcast(bits, VECTOR))
+    return y.kept_nan(x)
+
+
+def sigmoid(e: Emitter, x: Lanes) -> Lanes:
+    return 1.0 / (exp(e, -x) + 1.0)
+
+
+def tanh(e: Emitter, x: Lanes) -> Lanes:
+    """Near zero by a polynomial, so that small numbers keep all their digits."""
+    builder = e.builder
+    size = x.larger(-x)
+    far = 1.0 - 2.0 / (exp(e, size * 2.0) + 1.0)
+    square = x * x
+    y = e.splat(-5.70498872745e-3)
+    for c in (2.06390887954e-2, -5.37397155531e-2, 1.33314422036e-1, -3.33332819422e-1):
+        y = y.times_plus(square, c)
+    near = (y * square).times_plus(x, x)
+    negative = builder.fcmp_ordered("<", x.value, ir.Constant(VECTOR, [0.0] * LANES))
+    far = e.choose(negative, -far, far)
+    small = builder.fcmp_ordered("<", size.value, ir.Constant(VECTOR, [0.625] * LANES))
+    return e.choose(small, near, far).kept_nan(x)
+
+
+@emitted
+def transpose(e, source, row, target, target_row):
+    """16x16 numbers, rows to columns."""
+    x = [e.load(source + row * i) for i in range(LANES)]
+    for distance in (8, 4, 2, 1):
+        for i in range(LANES):
+            if not i & distance:
+                a, b = x[i].value, x[i + distance].value
+                low = [j if not j & distance else LANES + j - distance for j in range(LANES)]
+                high = [j + distance if not j & distance else LANES + j for j in range(LANES)]
+                x[i] = Lanes(e.builder, e.builder.shuffle_vector(a, b, ir.Constant(INDICES, low)))
+                x[i + distance] = Lanes(e.builder, e.builder.shuffle_vector(a, b, ir.Constant(INDICES, high)))
+    for i in range(LANES):
+        e.store(target + target_row * i, x[i])
+
+
 # --- the block of products that convolutions and matrix products are made of ----------------------------------------------
 
 
 @emitted
-def block(e, rows, panels, across, a, a_row, a_step, count, runs, a_run, more, a_more, b, b_step, start, start_row, c, c_row):
+def block(
+    e, rows, panels, across, a, a_row, a_step, count, runs, a_run, more, a_more, b, b_step, start, start_row, c, c_row
+):
     """c[i] = start[i] + sum over k of a[i, k] * b[k], for ``rows`` rows of ``panels`` vectors, held in registers.
 
     k runs over ``more`` times ``runs`` times ``count`` steps: a goes on by a_step in each, by a_run and a_more from one

@@ -141,7 +141,7 @@ def forward(
         for k in range(36):
             for p in range(0, outs, PANEL):
                 b = turned + (k * outs + p) * pixel
-                rows_times(count, min(PANEL, outs - p), planes + k * plane, pixel, channels, 1, 0, 1, 0, b, zero, results + k * plane_out + p * 4, wanted)  # fmt: skip
+                rows_times(count, min(PANEL, outs - p), planes + k * plane, pixel, channels, 1, 0, 1, 0, b, min(PANEL, outs - p) * 4, zero, 0, results + k * plane_out + p * 4, wanted)  # fmt: skip
         for t in range(count):
             place = start + t
             image, y, z = place // (tiles_h * tiles_w), place // tiles_w % tiles_h * 4, place % tiles_w * 4

@@ -8,7 +8,7 @@ import numpy as np
 
 from mlkit.backends import numba
 from mlkit.backends.numba import optimizers, pool
-from mlkit.backends.numpy import special
+from mlkit.backends.numpy import allocator, special
 from mlkit.backends.portable.reader import Reader
 from mlkit.core.backend import Backend
 from mlkit.core.device import CPU
@@ -46,6 +46,21 @@ def widened(x):
 
 def narrowed(y, low):
     return np.asarray(y).astype(low) if getattr(y, "dtype", None) == np.float32 else y
+
+
+def products_in_parts(a, b, grain: int):
+    """a @ b with its rows, or its first leading dim, shared out among the pool's threads."""
+    if a.ndim == 1 or a.ndim > 2 and a.shape[0] != b.shape[0] or a.shape[-1] != b.shape[-2]:
+        return np.matmul(a, b)
+    lead = (
+        (a.shape[0],) if a.ndim == 2 else (a.shape[0], *np.broadcast_shapes(a.shape[1:-2], b.shape[1:-2]), a.shape[-2])
+    )
+    out = np.empty((*lead, b.shape[-1]), a.dtype)
+    if a.ndim == 2:
+        pool.split(lambda i, j: np.matmul(a[i:j], b, out=out[i:j]), a.shape[0], max(grain, 16))
+    else:
+        pool.split(lambda i, j: np.matmul(a[i:j], b[i:j], out=out[i:j]), a.shape[0], grain)
+    return out
 
 
 class NumpyReader(Reader):
@@ -109,12 +124,14 @@ class NumpyReader(Reader):
         return (words.astype(np.int64) + low).reshape(shape)
 
     def matmul_(self, a, b):
-        # below, OpenBLAS takes one thread by itself; above, a second one is worth waking
-        if 1 << 18 < a.size * b.shape[-1] < 1 << 23:
-            with pool.one_blas_thread():
-                return np.matmul(a, b)
-        # for two matrices the method is the shorter way to the same BLAS call
-        return a.dot(b) if a.ndim == b.ndim == 2 and a.dtype.kind == "f" else np.matmul(a, b)
+        work = a.size * b.shape[-1]
+        if work < 1 << 18:  # OpenBLAS takes one thread by itself
+            # for two matrices the method is the shorter way to the same BLAS call
+            return a.dot(b) if a.ndim == b.ndim == 2 and a.dtype.kind == "f" else np.matmul(a, b)
+        if work >= 1 << 23 and a.ndim == b.ndim and a.dtype == b.dtype and a.dtype.kind in "fc" and pool.threads() > 1:
+            return products_in_parts(a, b, max(1, (1 << 22) * a.shape[0] // work))
+        with pool.one_blas_thread():
+            return a.dot(b) if a.ndim == b.ndim == 2 and a.dtype.kind == "f" else np.matmul(a, b)
 
     # many small products in a row lose by a second BLAS thread: between two products it spins
 
@@ -154,6 +171,7 @@ def memory() -> dict[str, int]:
 
 
 def make_backend() -> Backend:
+    allocator.begin()
     kernels: dict = {}
     gradients: dict = {}
     reader = NumpyReader(np, kernels)

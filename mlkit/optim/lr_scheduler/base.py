@@ -2,14 +2,28 @@
 
 from __future__ import annotations
 
+import functools
 import types
 import warnings
 from collections.abc import Callable
 from contextlib import contextmanager
 
+from mlkit.core.dispatch import state
 from mlkit.core.errors import ArgumentError, ValueRangeError
 from mlkit.core.value import Value
 from mlkit.optim.optimizer import Optimizer
+
+
+def recordable(step: Callable) -> Callable:
+    """``step`` as a compiled training step knows it: called anew each time, so that the rates stay live."""
+
+    @functools.wraps(step)
+    def call(self, *args, **kwargs):
+        if state.recorder is not None:
+            return state.recorder.calls(call, (self, *args), kwargs)
+        return step(self, *args, **kwargs)
+
+    return call
 
 
 class LRScheduler:
@@ -70,6 +84,11 @@ class LRScheduler:
         """The rates set last."""
         return self._last_lr
 
+    def __init_subclass__(cls, **kwargs):
+        super().__init_subclass__(**kwargs)
+        if "step" in vars(cls):
+            cls.step = recordable(cls.step)
+
     def step(self, epoch: int | None = None) -> None:
         """Move on by one and set the optimizer's rates. ``epoch`` jumps there instead (going out of use in PyTorch)."""
         if self._step_count == 1:
@@ -78,6 +97,8 @@ class LRScheduler:
         if epoch is not None:
             warn_of_epoch()
         self._update_lr(epoch)
+
+    step = recordable(step)
 
     def _update_lr(self, epoch: int | None = None) -> None:
         with flag(self, "_get_lr_called_within_step"):

@@ -1,0 +1,220 @@
+"""A graph as a flat Python function: one call a line, nothing else to do when it runs.
+
+Parameters, constants and planned buffers are globals of the function (and can be exchanged), arguments and results its
+locals; each local is dropped after its last use, so that memory goes back as early as it can.
+"""
+
+from __future__ import annotations
+
+import itertools
+import linecache
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from mlkit.compiler.graph import Graph, GraphNode, Ref
+from mlkit.compiler.memory import Plan
+from mlkit.core import backend as backends
+from mlkit.core.errors import MlkitError
+from mlkit.core.value import Value, wrap
+from mlkit.ops import REGISTRY
+
+_numbers = itertools.count(1)
+
+
+class Program:
+    """The function made of ``nodes``: ``run(*inputs)`` gives the arrays of ``results`` as a tuple.
+
+    ``captured`` (id -> tensor) and ``constants`` (id -> array) are bound; ``fresh`` (id -> array) are copied in each run.
+    """
+
+    def __init__(
+        self,
+        graph: Graph,
+        nodes: list[GraphNode],
+        inputs: list[str],
+        results: list[str],
+        captured: dict[str, Value],
+        constants: dict[str, np.ndarray],
+        fresh: dict[str, np.ndarray],
+        plan: Plan | None = None,
+    ):
+        self.graph, self.nodes, self.inputs, self.results = graph, nodes, inputs, results
+        self.plan = plan if plan is not None else Plan()
+        self.filename = f"<mlkit compiled {graph.name} {next(_numbers)}>"
+        used = {a for n in nodes for a in n.inputs} | set(results)
+        self.captured = {k: t for k, t in captured.items() if k in used}
+        self.constants = {k: a for k, a in constants.items() if k in used and k not in fresh}
+        self.fresh = {k: a for k, a in fresh.items() if k in used}
+        self.scope: dict[str, Any] = {"asarray": np.asarray}
+        self.lines: list[str] = []
+        self.line_nodes: dict[int, GraphNode] = {}
+        self._write()
+
+    # --- writing it -------------------------------------------------------------------------------------------------
+
+    def _write(self) -> None:
+        scope = self.scope
+        static = self._bind()
+        last: dict[str, int] = {}
+        dynamic = [n for n in self.nodes if n.id not in static]
+        for i, n in enumerate(dynamic):
+            for key in n.inputs:
+                last[key] = i
+        bound = set(scope)
+        kept = set(self.results) | bound
+        lines = [f"def run({', '.join(self.inputs)}):"]
+        for key, array in self.fresh.items():
+            scope[f"begin_{key}"] = array
+            lines.append(f"    {key} = begin_{key}.copy()")
+        for key in self.inputs:
+            if key not in last and key not in kept:
+                lines.append(f"    del {key}")
+        for i, n in enumerate(dynamic):
+            self.line_nodes[len(lines) + 1] = n
+            lines.append("    " + self._call(n, last))
+            gone = [k for k in dict.fromkeys(n.inputs) if last[k] == i and k not in kept]
+            if gone:
+                lines.append(f"    del {', '.join(gone)}")
+        trailing = "," if len(self.results) == 1 else ""
+        lines.append(f"    return ({', '.join(self.results)}{trailing})")
+        self.lines = lines
+        source = "\n".join(lines) + "\n"
+        linecache.cache[self.filename] = (len(source), None, source.splitlines(True), self.filename)
+        exec(compile(source, self.filename, "exec"), scope)  # noqa: S102 - our own text, from the graph
+        self._run = scope["run"]
+
+    def _bind(self) -> set[str]:
+        """Put what does not change into the scope: parameters, constants, buffers, and views of them."""
+        scope = self.scope
+        for key, t in self.captured.items():
+            scope[key] = t._array
+        scope.update(self.constants)
+        scope.update(self.plan.buffers())
+        static: set[str] = set()
+        values = self.graph.values
+        for n in self.nodes:
+            op = REGISTRY.get(n.op)
+            if op is None or not op.view or op.variadic or len(n.outputs) != 1 or len(n.inputs) != 1:
+                continue
+            source, out = n.inputs[0], n.outputs[0]
+            if (
+                source in scope
+                and values[out].base is not None
+                and not any(isinstance(a, Ref) for a in n.attributes.values())
+            ):
+                seen = self.kernel(n)(scope[source])
+                if seen.__class__ is np.ndarray and np.may_share_memory(seen, scope[source]):
+                    scope[out] = seen
+                    static.add(n.id)
+        return static
+
+    def kernel(self, n: GraphNode) -> Callable:
+        """What computes a node: a function of its operands."""
+        if n.kernel is not None:
+            return n.kernel
+        op = REGISTRY[n.op]
+        found = backends.load("numpy").kernel(op)
+        attributes = {k: a for k, a in n.attributes.items() if not isinstance(a, Ref)}
+        if not attributes:
+            return found
+
+        def run(*operands, **live):
+            return found(*operands, **attributes, **live)
+
+        return run
+
+    def _call(self, n: GraphNode, last: dict[str, int]) -> str:
+        scope = self.scope
+        if n.op == "write":
+            return f"{n.arguments[0]}[...] = {n.arguments[1]}"
+        name = f"{n.op}_{n.id}"
+        arguments = []
+        for i, a in enumerate(n.arguments):
+            if isinstance(a, Ref):
+                arguments.append(str(a))
+            elif a is None or isinstance(a, (bool, int)):
+                arguments.append(repr(a))
+            else:
+                scope[f"{name}_{i}"] = a
+                arguments.append(f"{name}_{i}")
+        if n.op == "take_key":
+            scope[name] = n.attributes["generator"].take
+            return f"{n.outputs[0]} = {name}({n.attributes['count']})"
+        if n.op == "call":
+            scope[name] = effect(**n.attributes)
+            return f"{name}({', '.join(arguments)})"
+        if n.op == "check":
+            scope[name] = n.kernel
+            return f"{name}({arguments[0]})"
+        buffer = self.plan.into.get(n.outputs[0]) if len(n.outputs) == 1 else None
+        if buffer is not None:
+            scope[name] = buffer
+            return f"{name}({', '.join([*arguments, n.outputs[0]])})"
+        scope[name] = self.kernel(n)
+        op = REGISTRY.get(n.op)
+        text = ", ".join(arguments)
+        if op is not None and op.variadic:
+            text = f"[{text}]"
+        live = [f"{k}={a}" for k, a in n.attributes.items() if isinstance(a, Ref)] if n.kernel is None else []
+        text = ", ".join(filter(None, [text, *live]))
+        wanted = iter(n.outputs)
+        if n.picks is not None:
+            names = [next(wanted) if picked else "_" for picked in n.picks]
+        else:
+            names = list(n.outputs)
+        names = [k if k == "_" or k in last or k in self.results else "_" for k in names]
+        many = n.picks is not None or (op is not None and op.outputs > 1) or len(n.outputs) > 1
+        if many:
+            return f"{', '.join(names)}{',' if len(names) == 1 else ''} = {name}({text})"
+        flat = self.graph.values[n.outputs[0]].shape == ()
+        return f"{names[0]} = {'asarray(' if flat else ''}{name}({text}){')' if flat else ''}"
+
+    @property
+    def source(self) -> str:
+        return "\n".join(self.lines)
+
+    # --- running it -------------------------------------------------------------------------------------------------
+
+    def run(self, *arrays):
+        try:
+            return self._run(*arrays)
+        except Exception as error:
+            self._tell(error)
+            raise
+
+    def _tell(self, error: Exception) -> None:
+        """Add the user's line to an error."""
+        trace = error.__traceback__
+        while trace is not None:
+            if trace.tb_frame.f_code.co_filename == self.filename:
+                node = self.line_nodes.get(trace.tb_lineno)
+                place = node.source if node is not None else None
+                if place:
+                    text = f"{place['file']}:{place['line']} in {place['function']}: {place['code']}"
+                    if isinstance(error, MlkitError):
+                        error.tell("in the compiled function at", text)
+                    else:
+                        error.add_note(f"in the compiled function at {text}")
+                return
+            trace = trace.tb_next
+
+    def rebind(self) -> None:
+        """Bind the captured tensors' arrays anew, after one got other memory of the same shape."""
+        for key in list(self.scope):
+            if key in self.graph.values:
+                del self.scope[key]
+        self.scope.update({f"begin_{k}": a for k, a in self.fresh.items()})
+        self._bind()
+
+
+def effect(function: Callable, args: tuple, kwargs: dict, tensors: list) -> Callable:
+    """A call of Python code: gradients are put where it looks for them first."""
+
+    def run(*arrays):
+        for p, a in zip(tensors, arrays, strict=True):
+            p._grad = wrap(a)
+        function(*args, **kwargs)
+
+    return run

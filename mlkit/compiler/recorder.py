@@ -1,0 +1,696 @@
+"""Record a function while it runs eagerly: every op, every change in place, every key of the random stream.
+
+While recording, tensors hold a ``RecordedArray`` in place of their array. Ops pass through ``Recorder.process``, which
+computes them for real and writes a node. Whoever wants the numbers themselves (an ``if``, ``.item()``, NumPy) asks the
+RecordedArray, which ends the recording, says why and where, and hands out the numbers: the call goes on eagerly, with
+nothing done twice. So what is recorded is known to depend on no number.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import gc
+import linecache
+import os
+import threading
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+
+from mlkit.autograd import engine
+from mlkit.autograd.levels import Level
+from mlkit.compiler.graph import Graph, GraphModule, GraphNode, GraphValue, Ref
+from mlkit.core import backend as backends
+from mlkit.core import dtype as dtypes
+from mlkit.core import inplace, rng, value
+from mlkit.core.dispatch import Output, apply, ops, record, state
+from mlkit.core.errors import GradientError
+from mlkit.core.frames import is_users, user_frame
+from mlkit.core.value import Leaf, LevelArray, Node, Storage, Value, tick, wrap
+
+
+class Reason:
+    """Why something runs eagerly, and the user's line where that was found."""
+
+    def __init__(self, text: str, frame=None):
+        self.text = text
+        self.file, self.line, self.function = "", 0, ""
+        if frame is not None:
+            self.file, self.line = frame.f_code.co_filename, frame.f_lineno
+            self.function = frame.f_code.co_name
+
+    @property
+    def code(self) -> str:
+        return linecache.getline(self.file, self.line).strip() if self.file else ""
+
+    @property
+    def place(self) -> str:
+        if not self.file:
+            return ""
+        return f"{os.path.basename(self.file)}:{self.line} in {self.function}" + (f": {self.code}" if self.code else "")
+
+    def __str__(self) -> str:
+        return f"{self.text}\n  at {self.place}" if self.file else self.text
+
+
+class RecordedArray(LevelArray):
+    """What a tensor holds while it is recorded: shape and dtype openly, the numbers only at the price of the recording."""
+
+    __slots__ = ("id",)
+
+    def __init__(self, level: Recorder, array: np.ndarray, id: str):
+        self.level, self.inner, self.id = level, wrap(array), id
+        self.shape, self.dtype = array.shape, array.dtype
+
+    def __getattr__(self, name: str):
+        if name.startswith("__"):
+            raise AttributeError(name)
+        if name not in ("flags", "strides", "base", "device"):  # where the numbers lie, not what they are
+            self.level.read()
+        return getattr(self.inner._array, name)
+
+    def numbers(self) -> np.ndarray:
+        self.level.read()
+        return self.inner._array
+
+    def settle(self) -> Value:
+        self.level.read()
+        return self.inner
+
+    def like(self, plain: Value) -> Value:
+        # a copy is an op, so that each call gets a new one
+        return plain if self.level.done else ops.clone(plain)
+
+    def copy(self):
+        return self.numbers().copy()
+
+    def text(self, write) -> str:
+        return write(self.settle())
+
+    def __array__(self, dtype=None, copy=None):
+        return np.array(self.numbers(), dtype=dtype, copy=True if copy is None else copy)
+
+    def __bool__(self):
+        return bool(self.numbers())
+
+    def __int__(self):
+        return int(self.numbers())
+
+    def __float__(self):
+        return float(self.numbers())
+
+    def __index__(self):
+        return self.numbers().__index__()
+
+    def __iter__(self):
+        return iter(self.numbers())
+
+    def __len__(self):
+        return self.shape[0]
+
+    def __getitem__(self, place):
+        return self.numbers()[place]
+
+    def __setitem__(self, place, new):
+        self.numbers()[place] = new
+
+
+def _delegate(name: str) -> None:
+    def method(self, *others):
+        return getattr(self.numbers(), name)(*(o.numbers() if isinstance(o, RecordedArray) else o for o in others))
+
+    setattr(RecordedArray, name, method)
+
+
+for _name in "add sub mul truediv floordiv mod pow matmul and or xor lshift rshift".split():
+    for _form in (f"__{_name}__", f"__r{_name}__", f"__i{_name}__"):
+        _delegate(_form)
+for _name in "lt le gt ge eq ne neg pos abs invert".split():
+    _delegate(f"__{_name}__")
+RecordedArray.__hash__ = object.__hash__  # type: ignore[method-assign]
+
+
+def root_of(array: np.ndarray) -> np.ndarray:
+    """The array that owns the memory."""
+    while isinstance(array.base, np.ndarray):
+        array = array.base
+    return array
+
+
+# --- hooks that exist while anything is recorded -----------------------------------------------------------------------
+
+_lock = threading.Lock()
+_recording = 0
+
+
+def _mutated(tensor: Value) -> None:
+    if state.recorder is not None:
+        state.recorder.mutated(tensor)
+
+
+def _taken(generator, count, key) -> None:
+    if state.recorder is not None:
+        state.recorder.took(generator, count, key)
+
+
+def _count(change: int) -> None:
+    global _recording
+    with _lock:
+        _recording += change
+        value.on_mutation = _mutated if _recording else None
+        rng.on_take = _taken if _recording else None
+
+
+class Recorder(Level):
+    """The interpreter that writes the graph of one call.
+
+    After the run: ``graph`` (nodes in order), ``broken`` (a Reason, or None), and what belongs to the graph's values
+    outside it: ``captured`` (id -> tensor that existed before), ``constants`` (id -> array made in the function),
+    ``fresh`` (id -> what the array was before the function changed it), ``old_grads`` (id -> tensor whose ``.grad`` it
+    was at the start), ``grad_rules`` (whether each leaf had a gradient at the start).
+    """
+
+    def __init__(self, name: str, inputs: list[Value]):
+        self.graph = Graph(name)
+        self.broken: Reason | None = None
+        self.done = False
+        self.inputs = inputs
+        self.by_array: dict[int, str] = {}
+        self.arrays: dict[str, Any] = {}  # id -> its array (of a random key: the key)
+        self.base: dict[str, str] = {}  # id -> id of the value whose memory it shows
+        self.captured: dict[str, Value] = {}
+        self.constants: dict[str, np.ndarray] = {}
+        self.fresh: dict[str, np.ndarray] = {}
+        self.written: set[str] = set()  # memory (root ids) that is changed
+        self.old_grads: dict[str, Value] = {}
+        self.started_with: dict[int, tuple[Value, bool]] = {}  # leaf -> whether it had a gradient that mattered
+        self.cleared: dict[int, Value] = {}
+        self.given: set[str] = set()  # memory that is some leaf's gradient already
+        self.keys: dict[tuple, str] = {}
+        self.modules: dict[int, Any] = {}
+        self.expected: Value | None = None
+        self.backward_ran = False
+        self.boundary = 0
+
+    # --- begin and end ------------------------------------------------------------------------------------------------
+
+    def __enter__(self):
+        kinds = value.tensor_types | value.own_ways.keys()
+        everything = [t for t in gc.get_objects() if type(t) in kinds]
+        self.alive = [(t, t._array, t._node, t._grad) for t in everything]
+        self.known = {id(root_of(a)) for _, a, _, _ in self.alive if isinstance(a, np.ndarray)}
+        self.known_tensors = {id(t) for t in everything}
+        self.grad_owner = {id(g): t for t, _, _, g in self.alive if g is not None}
+        _count(+1)
+        super().__enter__()
+        state.recorder = self
+        self.began = tick()
+        for i, t in enumerate(self.inputs):
+            key = self.add(t._array, "input", "input" if i == 0 else f"input_{i}")
+            self.graph.inputs.append(key)
+            t._array = RecordedArray(self, t._array, key)
+        return self
+
+    def __exit__(self, *exc):
+        self.release()
+        super().__exit__(*exc)
+        _count(-1)
+
+    def release(self) -> None:
+        """Give every tensor its array back; from here on all is eager."""
+        if self.done:
+            return
+        self.done = True
+        if state.recorder is self:
+            state.recorder = None
+        tensors, nodes = value.tensor_types | value.own_ways.keys(), {Node, *_subclasses(Node)}
+        for t in gc.get_objects():
+            kind = type(t)
+            if kind in tensors:
+                if t._array.__class__ is RecordedArray and t._array.level is self:
+                    t._array = t._array.inner._array
+            elif kind in nodes and getattr(t, "saved", None):
+                t.saved = self._plain(t.saved)
+
+    def _plain(self, kept):
+        if kept.__class__ is RecordedArray and kept.level is self:
+            return kept.inner._array
+        if kept.__class__ is tuple:
+            return tuple(map(self._plain, kept))
+        return [self._plain(k) for k in kept] if kept.__class__ is list else kept
+
+    def stop(self, text: str) -> None:
+        """The recording is over: ``text`` says why."""
+        if not self.done:
+            frame = user_frame()
+            while frame is not None and not is_users(frame.f_code.co_filename):
+                frame = frame.f_back  # NumPy and others that mlkit called
+            self.broken = Reason(text, frame)
+            self.release()
+
+    def read(self) -> None:
+        if not self.done:
+            self.stop(
+                "the numbers of a tensor are needed (an `if`, .item(), .numpy(), print, a shape that depends on them)"
+            )
+
+    @contextlib.contextmanager
+    def suspended(self) -> Iterator[None]:
+        """Inside, nothing is recorded."""
+        state.recorder = None
+        try:
+            with self.below():
+                yield
+        finally:
+            if not self.done:
+                state.recorder = self
+
+    # --- values -------------------------------------------------------------------------------------------------------
+
+    def add(self, array: np.ndarray, kind: str, name: str = "") -> str:
+        key = f"v{len(self.graph.values)}"
+        d = dtypes.from_numpy_dtype(array.dtype).name
+        self.graph.values[key] = GraphValue(key, kind, name, tuple(array.shape), d)
+        self.by_array[id(array)] = key
+        self.arrays[key] = array
+        self.base[key] = key
+        return key
+
+    def value_of(self, t: Value) -> str:
+        """The id of a tensor, which is captured now if it comes from outside."""
+        array = t._array
+        if array.__class__ is RecordedArray:
+            if array.level is self:
+                return array.id
+            array = array.inner._array
+        key = self.by_array.get(id(array))
+        if key is not None:
+            return key
+        if array.__class__ is not np.ndarray:
+            self.stop(f"a tensor on the {t.device} device takes part")
+            return ""
+        owner = self.grad_owner.get(id(t))
+        if owner is not None:
+            self.touch(owner)
+            key = self.add(array, "gradient", "grad")
+            self.old_grads[key] = owner
+        elif id(root_of(array)) in self.known:
+            key = self.add(array, "parameter" if isinstance(t._node, Leaf) else "buffer")
+            self.captured[key] = t
+        else:
+            key = self.add(array, "constant")
+            self.constants[key] = array
+        return key
+
+    def root(self, key: str) -> str:
+        while self.base[key] != key:
+            key = self.base[key]
+        return key
+
+    def place(self) -> dict | None:
+        frame = user_frame()
+        if frame is None:
+            return None
+        file, line = frame.f_code.co_filename, frame.f_lineno
+        code = linecache.getline(file, line).strip()
+        name = os.path.basename(file)
+        return {"file": name, "line": line, "code": code, "function": frame.f_code.co_name}
+
+    def node(self, op: str, arguments: list, outputs: list[str], attributes: dict | None = None, **more) -> GraphNode:
+        flat = [a for a in arguments if isinstance(a, Ref)]
+        for a in (attributes or {}).values():
+            if isinstance(a, Ref):
+                flat.append(a)
+        node = GraphNode(
+            id=f"n{len(self.graph.nodes)}",
+            op=op,
+            inputs=[str(a) for a in flat],
+            outputs=outputs,
+            attributes=attributes or {},
+            composites=tuple(state.scopes),
+            source=self.place(),
+            arguments=arguments,
+            **more,
+        )
+        self.graph.nodes.append(node)
+        return node
+
+    def results(self, arrays: tuple, sources: list[np.ndarray], inputs: list[str]) -> list[str]:
+        """Ids of new values, each with the input whose memory it shows."""
+        out = []
+        for r in arrays:
+            shown = next((k for a, k in zip(sources, inputs) if a is r or np.may_share_memory(a, r)), None)
+            key = self.add(r, "activation")
+            if shown is not None:
+                self.base[key] = self.graph.values[key].base = self.root(shown)
+            out.append(key)
+        return out
+
+    # --- what happens -------------------------------------------------------------------------------------------------
+
+    def process(self, op, tensors, attributes):
+        if self.done:
+            return apply(op, tensors, attributes)
+        operands = list(tensors[0]) if op.variadic else list(tensors)
+        if any(t.__class__ in value.own_ways for t in operands):
+            with self.active():
+                return value.own_ways[next(t.__class__ for t in operands if t.__class__ in value.own_ways)](
+                    op, operands, attributes
+                )
+        if any(isinstance(t, np.ndarray) for t in operands):
+            self.stop("a NumPy array takes part: make it a tensor outside the function")
+            return apply(op, tensors, attributes)
+        operands, attributes = self.canonical(op, operands, attributes)
+        keys = [self.value_of(t) if isinstance(t, Value) else None for t in operands]
+        if self.done:
+            return apply(op, (operands,) if op.variadic else tuple(operands), attributes)
+        plain = [wrap(self.arrays[k]) if k is not None else t for t, k in zip(operands, keys)]
+        out = apply(op, (plain,) if op.variadic else tuple(plain), attributes)
+        arrays = tuple(o._array for o in (out if isinstance(out, tuple) else (out,)))
+        if any(a.__class__ is not np.ndarray for a in arrays):
+            self.stop(f"{op.name} computes on another device")
+            return apply(op, (operands,) if op.variadic else tuple(operands), attributes)
+        named = dict(attributes)
+        if "key" in named:
+            if named["key"] not in self.keys:
+                self.stop("random numbers are drawn with a key from before the function")
+                return apply(op, (operands,) if op.variadic else tuple(operands), attributes)
+            named["key"] = Ref(self.keys[named["key"]])
+        sources = [self.arrays[k] for k in keys if k is not None]
+        outputs = self.results(arrays, sources, [k for k in keys if k is not None])
+        arguments = [Ref(k) if k is not None else t for t, k in zip(operands, keys)]
+        self.node(op.name, arguments, outputs, named, random=op.random)
+        seen = [
+            RecordedArray(self, self.arrays[k], k) if k is not None else t for t, k in zip(operands, keys, strict=True)
+        ]
+        made = tuple(RecordedArray(self, a, k) for a, k in zip(arrays, outputs, strict=True))
+        return record(op, operands, seen, attributes, made if isinstance(out, tuple) else made[0])
+
+    def write(self, target: Value, source: Value, name: str) -> None:
+        """A change in place: numbers of ``source`` into the memory of ``target``."""
+        self.expected = target
+        if not self.done:
+            into, given = self.value_of(target), self.value_of(source)
+        if self.done:
+            inplace.write_array(
+                *(t._array.inner._array if isinstance(t._array, LevelArray) else t._array for t in (target, source))
+            )
+            return
+        array = self.arrays[into]
+        if not array.flags.writeable:
+            raise GradientError(
+                f"{name}: unsupported operation: more than one element of the written-to tensor refers to a single "
+                "memory location, or the memory is read-only.",
+                hint="Please clone() the tensor before performing the operation.",
+            )
+        root = self.root(into)
+        if root in self.constants and root not in self.fresh:
+            self.fresh[root] = self.arrays[root].copy()
+        self.written.add(root)
+        inplace.write_array(array, self.arrays[given])
+        self.node("write", [Ref(into), Ref(given)], [], effect=True)
+
+    def check(self, tensor: Value, fn: Callable) -> None:
+        """A check of numbers that may raise, now and in every replay."""
+        if self.done:
+            fn(tensor._array)
+            return
+        key = self.value_of(tensor)
+        fn(self.arrays[key] if key else tensor._array)
+        if not self.done:
+            self.node("check", [Ref(key)], [], kernel=fn, effect=True)
+
+    def mutated(self, tensor: Value) -> None:
+        """Something was changed in place: by ``write``, or behind our back."""
+        if self.done:
+            return
+        if tensor is self.expected:
+            self.expected = None
+        elif tensor._array.__class__ is RecordedArray or id(tensor._array) in self.by_array:
+            self.stop("a tensor is changed in place in a way that cannot be recorded")
+        elif isinstance(tensor._array, np.ndarray) and id(root_of(tensor._array)) in self.known:
+            self.stop("a tensor from outside is changed in place in a way that cannot be recorded")
+
+    def took(self, generator, count: int | None, key) -> None:
+        """A key was taken from a random stream (or, without count, the stream was set to another place)."""
+        if self.done:
+            return
+        if count is None:
+            self.stop("the random stream is seeded inside the function")
+            return
+        name = f"v{len(self.graph.values)}"
+        self.graph.values[name] = GraphValue(name, "key", "", (2,), "int64")
+        self.base[name] = name
+        self.keys[key] = name
+        self.arrays[name] = key
+        self.node("take_key", [], [name], {"generator": generator, "count": count}, effect=True)
+
+    # --- gradients ----------------------------------------------------------------------------------------------------
+
+    def touch(self, p: Value) -> None:
+        """What is in ``p.grad`` matters from here on: remember whether the function found one there."""
+        if id(p) not in self.started_with and id(p) not in self.cleared:
+            self.started_with[id(p)] = (p, p._grad is not None)
+
+    def forgets(self, tensors: list[Value]) -> None:
+        """Their gradients are set without looking at what was there."""
+        for p in tensors:
+            if id(p) not in self.started_with:
+                self.cleared[id(p)] = p
+
+    def accumulates(self, p: Value, g):
+        """``g`` is about to be added to ``p.grad``: returns it in memory of its own."""
+        if self.done or not isinstance(g, Value):
+            if not self.done:
+                self.stop("backward() runs on a loss from outside the function")
+            return g
+        self.backward_ran = True
+        self.touch(p)
+        if p._grad is None:
+            key = self.value_of(g)
+            if self.done:
+                return g
+            root = self.root(key)
+            made = self.graph.values[root].kind == "activation"
+            if root != key or root in self.given or not made:
+                g = ops.clone(g)
+                root = self.value_of(g)
+            self.given.add(root)
+        return g
+
+    def gradient(self, rule: Callable, m, g, node):
+        """The gradients of one node: by its rule written in ops, or as one step where a backend has a kernel for it."""
+        op = node.op
+        if node.seq < self.began and not self.done:
+            self.stop("backward() goes on into what was computed before the function")
+        library = backends.load("numpy")
+        special = getattr(library, "gradients", {})
+        first = next((x for x in g if x is not None), None) if g.__class__ is list else g
+        known = getattr(op, "rules", None) is not None and any(name == op.name for name, _ in special)
+        if self.done or not known or state.grad or first._array.size < 1024:
+            return rule(m, g, node)
+        return self._whole_gradient(op, g, node)
+
+    def _whole_gradient(self, op, g, node):
+        many = g.__class__ is list
+        given = g if many else [g]
+        arguments: list = []
+        plan: list = []  # for each slot: how it is made from the arguments
+
+        def ref(t):
+            arguments.append(Ref(self.value_of(t)))
+            return len(arguments) - 1
+
+        gs = [None if t is None else ref(t) for t in given]
+        for (kind, _), kept in zip(op.rules.slots, node.saved, strict=True):
+            if kept is None:
+                plan.append(("plain", None))
+            elif kind == "input" and isinstance(kept, Value):
+                engine.kept_array(kept, node)
+                plan.append(("input", ref(kept)))
+            elif kind == "input" and kept.__class__ is list:
+                plan.append(("inputs", [None if k is None else ref(k) for k in kept]))
+            elif kind == "out":
+                found = engine.kept_output_array(kept, node)
+                parts = found if isinstance(found, tuple) else (found,)
+                places = [None if a is None else ref(wrap(a)) for a in parts]
+                plan.append(("outs", places) if isinstance(found, tuple) else ("out", places[0]))
+            elif kind == "attribute" and isinstance(kept, tuple) and kept in self.keys:
+                arguments.append(Ref(self.keys[kept]))
+                plan.append(("key", len(arguments) - 1))
+            else:
+                plan.append(("plain", kept))
+        needs = tuple(n is not None for n in node.inputs)
+        run = whole_gradient(op, gs, many, plan, needs, dict(node.attributes))
+        if self.done:
+            return engine.runner_of(op, True)(ops, g, node)
+        arrays = [self.arrays[a] for a in arguments]
+        found = run(*arrays)
+        shown = [(self.arrays[a], str(a)) for a in arguments if isinstance(self.arrays[a], np.ndarray)]
+        real = [r for r in found if r is not None]
+        outputs = iter(self.results(tuple(map(np.asarray, real)), [a for a, _ in shown], [k for _, k in shown]))
+        names = [None if r is None else next(outputs) for r in found]
+        self.node(
+            f"{op.name}_backward", arguments, [n for n in names if n], kernel=run, picks=[n is not None for n in names]
+        )
+        return tuple(None if n is None else wrap(RecordedArray(self, self.arrays[n], n)) for n in names)
+
+    # --- calls of Python code that a replay makes anew ----------------------------------------------------------------------
+
+    def calls(self, fn: Callable, args: tuple, kwargs: dict, grads: tuple = (), changes: tuple = ()):
+        """An effect: ``fn`` runs now and in every replay, with the gradients it reads in place."""
+        tensors = [a for a in (*args, *kwargs.values()) if isinstance(a, Value) or callable(a)]
+        if tensors and not self.done:
+            self.stop(f"{getattr(fn, '__qualname__', 'a step')} is called with a tensor or a function")
+        with self.suspended():
+            before = [changed._array for changed in changes]
+            out = fn(*args, **kwargs)
+        if not self.done:
+            if any(p._array is not a for p, a in zip(changes, before, strict=True)):
+                self.stop("an optimizer replaced a parameter's memory")
+            self.node(
+                "call",
+                [Ref(key) for _, key in grads],
+                [],
+                {"function": fn, "args": args, "kwargs": kwargs, "tensors": [p for p, _ in grads]},
+                effect=True,
+                changes=[self.by_array[id(p._array)] for p in changes if id(p._array) in self.by_array],
+            )
+            self.written.update(self.root(k) for k in self.graph.nodes[-1].changes)
+        return out
+
+    def optimizer_step(self, step: Callable, args: tuple, kwargs: dict):
+        optimizer = args[0]
+        if optimizer.defaults.get("differentiable"):
+            self.stop("the optimizer's step is differentiable")
+        grads, changes = [], []
+        for group in optimizer.param_groups:
+            for p in group["params"]:
+                if self.done:
+                    break
+                self.touch(p)
+                if p._grad is not None:
+                    key = self.value_of(p._grad)
+                    if not self.done:
+                        p._grad._array = self.arrays[key]
+                        grads.append((p, key))
+                        changes.append(p)
+        return self.calls(step, args, kwargs, tuple(grads), tuple(changes))
+
+    # --- what was found out -------------------------------------------------------------------------------------------------
+
+    def check_state(self) -> None:
+        """Refuse what a replay would not do again: tensors from before that got other memory or another history."""
+        own = {id(t) for t in self.inputs}
+        for t, array, node, _ in self.alive:
+            now = t._array
+            if id(t) in own:
+                if now.__class__ is not RecordedArray or now.inner._array is not array or t._node is not node:
+                    self.stop(
+                        "an argument gets other memory or another history (in-place change of what needs a gradient)"
+                    )
+                    return
+            elif now is not array:
+                self.stop("a tensor from outside gets other memory (.data = ...)")
+                return
+            elif t._node is not node and not (isinstance(node, Leaf) and isinstance(t._node, Leaf)):
+                self.stop("a tensor from outside changes whether or how it needs a gradient")
+                return
+
+    def describe_modules(self, names: dict[int, str]) -> None:
+        for m in self.modules.values():
+            path = names.get(id(m), type(m).__name__)
+            count = sum(p.numel() for p in m.parameters())
+            self.graph.modules.append(GraphModule(path, type(m).__name__, count, m.extra_repr()))
+
+
+def _subclasses(cls: type) -> set:
+    """All classes derived from ``cls``."""
+    own = set(cls.__subclasses__())
+    return own.union(*map(_subclasses, own)) if own else own
+
+
+class _Shell:
+    """What a gradient rule on arrays asks of a node."""
+
+    __slots__ = ("attributes", "inputs", "op", "saved", "seq")
+
+
+_UNCHANGED = Storage()
+
+
+def whole_gradient(op, gs: list, many: bool, plan: list, needs: tuple, attributes: dict) -> Callable:
+    """A function of arrays that runs the op's gradient rule as eager backward does, with its backend's kernels."""
+
+    def run(*arrays):
+        shell = _Shell()
+        shell.op, shell.attributes, shell.inputs, shell.seq = op, attributes, [n or None for n in needs], 1
+        saved: list = []
+        for how, what in plan:
+            if how == "plain":
+                saved.append(what)
+            elif how == "inputs":
+                saved.append([None if i is None else arrays[i] for i in what])
+            elif how == "outs":
+                saved.append(tuple(None if i is None else (arrays[i], _UNCHANGED) for i in what))
+            elif how == "out":
+                saved.append((arrays[what], _UNCHANGED))
+            else:
+                saved.append(arrays[what])
+        shell.saved = tuple(saved)
+        g = [None if i is None else arrays[i] for i in gs]
+        m = backends.load("numpy").m
+        found = (engine._array_runners.get(op) or engine.runner_of(op, False))(m, g if many else g[0], shell)
+        return tuple(r if n or len(needs) < len(found) else None for r, n in zip(found, needs, strict=False))
+
+    run.__name__ = f"{op.name}_backward"
+    return run
+
+
+def gradients(recorder: Recorder, outputs: list[Value], weights: list[Value], stops: set) -> dict:
+    """Gradients of outputs with respect to the nodes in ``stops``, recorded; nothing is accumulated."""
+    seen: set = set()
+    stack = [t._node for t in outputs]
+    while stack:
+        node = stack.pop()
+        if node not in seen:
+            seen.add(node)
+            if node not in stops:
+                stack.extend(p for p in node.inputs if p is not None)
+    order = sorted(seen, key=lambda n: n.seq, reverse=True)
+    useful = engine.leads_to(list(order), stops)
+    pending: dict = {}
+    for t, g in zip(outputs, weights, strict=True):
+        old = pending.get(t._node)
+        pending[t._node] = g if old is None else old + g
+    found: dict = {}
+    before, state.grad = state.grad, False
+    try:
+        for node in order:
+            g = pending.pop(node, None)
+            if g is None or node not in useful:
+                continue
+            if node in stops:
+                found[node] = g
+                continue
+            if node.__class__ is Leaf:
+                continue
+            if node.__class__ is Output:
+                parent = node.inputs[0]
+                slots = pending.setdefault(parent, [None] * parent.op.outputs)
+                engine.add_into(slots, node.number, g)
+                continue
+            rule = engine._tensor_runners.get(node.op) or engine.runner_of(node.op, True)
+            results = recorder.gradient(rule, ops, g, node)
+            for i, parent in enumerate(node.inputs):
+                r = results[i] if parent is not None else None
+                if r is None:
+                    continue
+                if node.shapes is not None and r._array.shape != node.shapes[i]:
+                    r = ops.unbroadcast(r, node.shapes[i])
+                old = pending.get(parent)
+                pending[parent] = r if old is None else old + r
+    finally:
+        state.grad = before
+    return found
