@@ -7,7 +7,7 @@ to mlkit under PyTorch's names need no line here when their place is already nam
 from __future__ import annotations
 
 _PLACES = """
-torch: mlkit.torch.parts.root mlkit mlkit.compiler.compiled
+torch: mlkit.torch.parts.root mlkit
 torch.accelerator: mlkit.torch.parts.accelerator
 torch.amp: mlkit.amp
 torch.amp.autocast_mode: mlkit.amp.autocast_mode mlkit.amp

@@ -115,3 +115,26 @@ def test_events_measure_and_fake_data_repeats():
     assert data[1][0].shape == (8, 8, 3) and np.array_equal(data[1][0], data[1][0]) and len(data) == 4
     with pytest.raises(IndexError):
         data[4]
+
+
+def test_a_compiled_model_gives_the_same():
+    import warnings
+
+    model = torch.nn.Sequential(torch.nn.Linear(3, 4), torch.nn.ReLU())
+    x = torch.randn(5, 3)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # where there is no compiler, it says so once
+        compiled = torch.compile(model, backend="eager")
+        decorated = torch.compile(fullgraph=True, disable=True)(torch.sin)
+    assert torch.allclose(compiled(x), model(x)) and torch.equal(decorated(x), torch.sin(x))
+
+
+def test_the_transforms_of_torchvision():
+    import numpy as np
+
+    from mlkit.torch.namespace import load
+
+    transforms = load("torchvision").transforms
+    pipeline = transforms.Compose([transforms.ToTensor(), transforms.Normalize((0.5,), (0.5,))])
+    image = np.full((4, 4, 1), 255, np.uint8)
+    assert pipeline(image).shape == (1, 4, 4) and float(pipeline(image).max()) == 1.0

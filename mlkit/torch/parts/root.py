@@ -17,15 +17,28 @@ class OutOfMemoryError(DeviceError):
     """The GPU's memory is full."""
 
 
-def compile(model: Callable | None = None, **options: Any) -> Any:  # noqa: A001 - PyTorch's name
-    """The model itself, or what mlkit's compiler makes of it where there is one. Results are the same either way."""
-    if model is None:
-        return lambda function: compile(function, **options)
+def compile(  # noqa: A001 - PyTorch's name
+    model: Callable | None = None,
+    *,
+    fullgraph: bool = False,
+    dynamic: bool | None = None,
+    backend: str | Callable = "inductor",
+    mode: str | None = None,
+    options: dict | None = None,
+    disable: bool = False,
+) -> Any:
+    """mlkit's compiler where there is one, else the model itself: the results are the same.
+
+    PyTorch's backends "eager" and "aot_eager" compile nothing here either; every other means mlkit's own.
+    """
     import mlkit
 
+    how = {"fullgraph": fullgraph, "dynamic": dynamic, "mode": mode, "options": options, "disable": disable}
     ours = getattr(mlkit, "compile", None)
     if ours is not None:
-        return ours(model)
+        return ours(model, backend="eager", **how) if backend in ("eager", "aot_eager") else ours(model, **how)
+    if model is None:
+        return lambda function: compile(function, backend=backend, **how)
     warn_once("torch.compile: mlkit runs the model as it is; the results are the same, not the speed.")
     return model
 
