@@ -1,0 +1,50 @@
+"""Names of ``torch`` itself that are nowhere else in mlkit."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from mlkit.amp import GradScaler
+from mlkit.core.errors import DeviceError
+from mlkit.torch.hook import warn_once
+from mlkit.torch.parts.version import __version__
+
+__all__ = ["__version__", "GradScaler", "OutOfMemoryError", "compile", "typename"]
+
+
+class OutOfMemoryError(DeviceError):
+    """The GPU's memory is full."""
+
+
+def compile(  # noqa: A001 - PyTorch's name
+    model: Callable | None = None,
+    *,
+    fullgraph: bool = False,
+    dynamic: bool | None = None,
+    backend: str | Callable = "inductor",
+    mode: str | None = None,
+    options: dict | None = None,
+    disable: bool = False,
+) -> Any:
+    """mlkit's compiler where there is one, else the model itself: the results are the same.
+
+    PyTorch's backends "eager" and "aot_eager" compile nothing here either; every other means mlkit's own.
+    """
+    import mlkit
+
+    how = {"fullgraph": fullgraph, "dynamic": dynamic, "mode": mode, "options": options, "disable": disable}
+    ours = getattr(mlkit, "compile", None)
+    if ours is not None:
+        return ours(model, backend="eager", **how) if backend in ("eager", "aot_eager") else ours(model, **how)
+    if model is None:
+        return lambda function: compile(function, backend=backend, **how)
+    warn_once("torch.compile: mlkit runs the model as it is; the results are the same, not the speed.")
+    return model
+
+
+def typename(obj: Any) -> str:
+    """The name of an object's type, as ``torch.FloatTensor``."""
+    from mlkit.functional.settings import typename as ours
+
+    return ours(obj)
