@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from mlkit.autograd import engine
-from mlkit.compiler import passes
+from mlkit.compiler import memory, passes
 from mlkit.compiler.graph import Graph
 from mlkit.compiler.guards import Guards, Watch
 from mlkit.compiler.program import Program
@@ -89,6 +89,7 @@ class Entry:
         self.weights: list[str] = []
         self.has_gradient: list[bool] = []
         self.recorded_nodes = 0
+        self.eager_peak = 0  # bytes alive at once when each recorded op makes a new array
         self.passes: list[tuple[str, int, int]] = []
         self.guards: Guards
         self.graph: Graph
@@ -509,9 +510,19 @@ def build(entry: Entry, recorder: Recorder, tensors: list[Value], settings: Sett
     names = [order[id(t)] for t in tensors]
     entry.recorded_nodes = len(graph.nodes)
     captured, constants, fresh = recorder.captured, recorder.constants, recorder.fresh
-    whole = passes.run_all(graph, forward, backward, results, entry.grad_names, entry.weights, recorder, settings)
-    forward, backward = whole.forward, whole.backward
-    entry.passes = whole.log
+    facts = passes.Facts(
+        graph,
+        recorder.arrays,
+        {k: a for k, a in constants.items() if k not in fresh},
+        {*results, *entry.grad_names},
+        {recorder.root(k) for k in recorder.written},
+        recorder.foreign,
+    )
+    marks = {n.id for n in forward}
+    entry.eager_peak = memory.peak(memory.lifetimes(graph.nodes, facts), facts, len(graph.nodes))
+    nodes, entry.passes = passes.run_all([*forward, *backward], facts)
+    forward, backward = [n for n in nodes if n.id in marks], [n for n in nodes if n.id not in marks]
+    constants = {**constants, **facts.constants}
     made = {k for n in forward for k in n.outputs}
     saved: list[str] = []
     if entry.smooth:
@@ -527,13 +538,16 @@ def build(entry: Entry, recorder: Recorder, tensors: list[Value], settings: Sett
     entry.saved = [(position.get(k, -1), names.index(k) if k in names else None) for k in saved]
     old = list(recorder.old_grads)
     entry.old_grads = [recorder.old_grads[k] for k in old]
-    plan = passes.memory_plan(graph, forward, all_results, recorder, settings)
+    handed = {k for n in forward if n.op == "call" for k in n.inputs}
+    forward = fused(forward, facts, {*all_results, *handed}, settings, entry)
+    plan = memory.plan(forward, facts, {*all_results, *handed}) if settings.memory_plan else None
     entry.forward = Program(
         graph, forward, [*_unique_inputs(names), *old], all_results, captured, constants, fresh, plan
     )
     if entry.smooth:
         # what backward reads besides what forward saved: constants, parameters, copies of fresh ones are forward's
-        plan = passes.memory_plan(graph, backward, entry.grad_names, recorder, settings)
+        backward = fused(backward, facts, set(entry.grad_names), settings, entry)
+        plan = memory.plan(backward, facts, set(entry.grad_names)) if settings.memory_plan else None
         entry.backward = Program(
             graph, backward, [*saved, *entry.weights], entry.grad_names, captured, constants, {}, plan
         )
@@ -560,6 +574,18 @@ def build(entry: Entry, recorder: Recorder, tensors: list[Value], settings: Sett
             p._grad = wrap(found[place])
     entry.stale = False
     return entry.result(tensors, found)
+
+
+def fused(nodes: list, facts: passes.Facts, kept: set[str], settings: Settings, entry: Entry) -> list:
+    """The nodes with chains of elementwise ops as one node each, unless that is switched off."""
+    if not settings.fusion:
+        return nodes
+    from mlkit.compiler import fusion
+
+    before = len(nodes)
+    nodes = fusion.fuse(nodes, facts, kept, settings.numba)
+    entry.passes.append(("fusion", before, len(nodes)))
+    return nodes
 
 
 def _unique_inputs(names: list[str]) -> list[str]:
@@ -731,6 +757,18 @@ class OptimizedModule(Module):
 
     def __delattr__(self, name: str) -> None:
         delattr(self._inner, name)
+
+    def __getitem__(self, key):
+        return self._inner[key]  # type: ignore[index]
+
+    def __len__(self) -> int:
+        return len(self._inner)  # type: ignore[arg-type]
+
+    def __iter__(self):
+        return iter(self._inner)  # type: ignore[call-overload]
+
+    def __bool__(self) -> bool:
+        return True
 
     def __deepcopy__(self, memo):
         return OptimizedModule(copy.deepcopy(self._inner, memo), self._settings)

@@ -90,7 +90,7 @@ class Watch:
         while isinstance(target, types.MethodType):
             if not isinstance(target.__self__, Module):
                 owner = target.__self__
-                self._add(("self", id(owner)), lambda: contents(owner), "an attribute")
+                self._add(("self", id(owner)), lambda owner=owner: contents(owner), "self")
             target = target.__func__
         for name, cell in zip(
             getattr(getattr(target, "__code__", None), "co_freevars", ()),

@@ -119,6 +119,7 @@ def _register_own() -> None:
         "mlkit.train.run.Run": "history:run_html",
         "mlkit.observe.source.Source": "history:run_html",
         "mlkit.compiler.graph.Graph": "graph:html",
+        "mlkit.compiler.explain.Explanation": "compiled:html",
         "mlkit.core.errors.MlkitError": "error:html",
     }.items():
         register(kind, html=f"mlkit.display.{where}")
