@@ -8,6 +8,7 @@ PYTHON ?= python3
 VENV ?= .venv
 LAB_ARGS ?=
 PYTEST_ARGS ?=
+BENCH_ARGS ?=
 GUIDE := notebooks/guide/01-first-network.ipynb
 
 BIN := $(VENV)/bin
@@ -27,7 +28,7 @@ endif
 ##@ Start here
 .PHONY: lab
 lab: extension ## JupyterLab on the first notebook (LAB_ARGS=--no-browser: the server only)
-	$(BIN)/jupyter lab $(ALLOW_ROOT) $(LAB_ARGS) $(GUIDE)
+	$(BIN)/jupyter lab $(ALLOW_ROOT) --LabApp.default_url=/lab/tree/$(GUIDE) $(LAB_ARGS)
 
 .PHONY: test
 test: $(STAMPS)/test $(STAMPS)/browser front-end-test ## Every test: Python, TypeScript, real browser (PYTEST_ARGS="-k name")
@@ -64,8 +65,8 @@ front-end-test: extension ## Lint and unit tests of the TypeScript
 	$(PY) hatch_build.py --script lint --script test
 
 .PHONY: bench
-bench: $(STAMPS)/test ## Benchmarks (minutes)
-	$(PY) -m pytest -q -s tests/bench
+bench: $(STAMPS)/test ## mlkit against PyTorch (MLKIT_BENCH_PYTORCH=/a/python/with/torch; BENCH_ARGS=--quick)
+	$(PY) -m tests.bench $(BENCH_ARGS)
 
 .PHONY: wheel
 wheel: $(STAMPS)/test ## The sdist and the wheel, into dist/

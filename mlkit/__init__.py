@@ -372,6 +372,10 @@ for _name in (
         globals()[_name] = _public(globals()[_name])
 
 isclose, allclose, equal = (_public(f, out=False) for f in (isclose, allclose, equal))
+from mlkit.functional.checked import check_all as _check_all  # noqa: E402
+
+_check_all(globals(), [_name for _name in globals() if not _name.startswith("_")], "mlkit")
+
 # PyTorch's second names.
 for _pair in (
     "concat=cat concatenate=cat clip=clamp fix=trunc moveaxis=movedim swapaxes=transpose swapdims=transpose multiply=mul "
@@ -385,9 +389,9 @@ for _pair in (
 # In-place forms that PyTorch has as functions too.
 for _name in (
     "abs acos acosh addmv arccos arccosh arcsin arcsinh arctan arctanh as_strided asin asinh atan atanh ceil clamp clamp_max "
-    "clamp_min clip conj_physical cos cosh deg2rad detach erf erfc exp exp2 expm1 fill fix floor frac gcd index_put lcm ldexp "
-    "log log10 log1p log2 nan_to_num neg negative rad2deg reciprocal relu resize_as round rsqrt sigmoid sin sinc sinh "
-    "sqrt square tan tanh trunc zero"
+    "clamp_min clip conj_physical cos cosh deg2rad detach erf erfc exp exp2 expm1 fill fix floor frac gcd i0 index_put lcm "
+    "ldexp log log10 log1p log2 nan_to_num neg negative rad2deg reciprocal relu resize_as round rsqrt sigmoid sin sinc sinh "
+    "sqrt square tan tanh trunc zero logit xlogy"
 ).split():
     globals()[_name + "_"] = getattr(Tensor, _name + "_")
 detach = Tensor.detach
@@ -452,7 +456,6 @@ _LAZY = {
     },
     "softmax": ("mlkit.functional.activation", "softmax"),
     "log_softmax": ("mlkit.functional.activation", "log_softmax"),
-    "dropout": ("mlkit.functional.dropout", "dropout"),
     "summary": ("mlkit.display.summary", "summary"),
     **{
         name: ("mlkit.nn.functional", name)
@@ -463,7 +466,29 @@ _LAZY = {
             "prelu relu6 rms_norm rrelu selu threshold"
         ).split()
     },
+    **{
+        name: ("mlkit.functional.signatures", name)
+        for name in (
+            "affine_grid_generator alpha_dropout_ batch_norm binary_cross_entropy_with_logits celu_ constant_pad_nd "
+            "convolution cosine_embedding_loss ctc_loss dropout dropout_ embedding embedding_renorm_ feature_alpha_dropout_ "
+            "feature_dropout feature_dropout_ frobenius_norm grid_sampler grid_sampler_2d grid_sampler_3d gru gru_cell "
+            "hinge_embedding_loss instance_norm kl_div lstm lstm_cell margin_ranking_loss norm_except_dim "
+            "nuclear_norm poisson_nll_loss rnn_relu rnn_relu_cell rnn_tanh rnn_tanh_cell rrelu_ segment_reduce selu_ "
+            "threshold_ triplet_margin_loss"
+        ).split()
+    },
+    **{name: ("mlkit.functional.removed", name) for name in "eig lstsq matrix_rank solve symeig".split()},
+    **{name: ("mlkit.functional.short_time", name) for name in "stft istft".split()},
+    "to_dlpack": ("mlkit.utils.dlpack", "to_dlpack"),
+    "conv_tbc": ("mlkit.functional.convolution", "conv_tbc"),
+    "max_pool1d_with_indices": ("mlkit.functional.pooling", "max_pool1d_with_indices"),
+    "set_anomaly_enabled": ("mlkit.autograd.anomaly_mode", "set_anomaly_enabled"),
+    "signal": ("mlkit.signal", None),
+    "random": ("mlkit.random", None),
+    "GradScaler": ("mlkit.amp", "GradScaler"),
     "Trainer": ("mlkit.train", "Trainer"),
+    "metrics": ("mlkit.train.metrics", None),
+    "live": ("mlkit.train.live", "live"),
     "align_tensors": ("mlkit.core.names", "align_tensors"),
     "amp": ("mlkit.amp", None),
     **{
@@ -474,6 +499,11 @@ _LAZY = {
     "save": ("mlkit.io.torch_file", "save"),
     "load": ("mlkit.io.torch_file", "load"),
 }
+
+
+def _assert(condition, message: str) -> None:
+    """``assert`` as a function, which public model code calls for the sake of PyTorch's compilers."""
+    assert condition, message  # noqa: S101
 
 
 def is_tensor(obj):
@@ -500,7 +530,9 @@ def __getattr__(name: str):
     found = importlib.import_module(module)
     found = found if attribute is None else getattr(found, attribute)
     globals()[name] = found
-    return found
+    if module.startswith("mlkit.functional."):
+        _check_all(globals(), [name], "mlkit")
+    return globals()[name]
 
 
 def __dir__():

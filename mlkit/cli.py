@@ -1,4 +1,4 @@
-"""The `mlkit` command: demo, doctor, lab, dashboard.
+"""The `mlkit` command: demo, doctor, lab, dashboard, runs.
 
 What a subcommand needs is imported by that subcommand, so that `mlkit --help` answers at once.
 """
@@ -16,6 +16,8 @@ import socket
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
+from urllib.parse import quote
 
 FIRST_DASHBOARD_PORT = 8866
 GUIDE = Path("notebooks") / "guide" / "01-first-network.ipynb"
@@ -124,7 +126,47 @@ def _parser() -> argparse.ArgumentParser:
     dashboard.add_argument("--theme", choices=("light", "dark"), default="light", help="default: light")
     dashboard.add_argument("--no-browser", action="store_true", help="only start the server and print its address")
     dashboard.set_defaults(run=_dashboard)
+    _runs_parser(commands)
     return parser
+
+
+def _runs_parser(commands: Any) -> None:
+    runs = commands.add_parser(
+        "runs",
+        help="list, compare, show and tidy up the runs kept in a folder",
+        description="Trainings leave a run directory each, in $MLKIT_RUNS or ./runs. Runs that are being written are "
+        "listed as running and never renamed, deleted or tidied away.",
+    )
+    actions = runs.add_subparsers(dest="action", metavar="ACTION", required=True)
+
+    def action(name: str, help: str, **options: Any) -> argparse.ArgumentParser:
+        made = actions.add_parser(name, help=help, description=help[0].upper() + help[1:] + ".", **options)
+        made.add_argument("--root", type=Path, help="the folder of the runs (default: $MLKIT_RUNS or ./runs)")
+        made.set_defaults(run=_runs)
+        return made
+
+    one = action("list", "one line for each run, the newest first")
+    one.add_argument("--json", action="store_true", help="the same as JSON")
+    one = action("compare", "settings that differ and best numbers of runs, side by side")
+    one.add_argument("names", nargs="*", help="names (or their beginnings), paths, or 'last' (default: all runs)")
+    one.add_argument("--metric", action="append", help="a curve to compare, such as valid/accuracy; may be repeated")
+    one.add_argument("--sort", help="the column to sort by, the best first")
+    one.add_argument("--json", action="store_true", help="the same as JSON")
+    one = action("show", "everything about one run")
+    one.add_argument("name", nargs="?", default="last", help="its name, the beginning of it, its path (default: last)")
+    one.add_argument("--json", action="store_true", help="the same as JSON")
+    one = action("tidy", "remove old runs, the oldest first, until what is left fits")
+    one.add_argument("--quota", help="what all runs together may occupy, such as 500MB or 2GB")
+    one.add_argument("--keep", type=int, help="keep so many of the newest")
+    one.add_argument("--older-than", type=float, metavar="DAYS", help="remove those that ended longer ago")
+    one.add_argument("--state", action="append", choices=("finished", "stopped", "failed", "lost"),
+                     help="only runs in this state; may be repeated")  # fmt: skip
+    one.add_argument("--dry-run", action="store_true", help="only say what would be removed")
+    one = action("rename", "give a run another name")
+    one.add_argument("name", help="its name, the beginning of it, or its path")
+    one.add_argument("new", help="the new name")
+    one = action("delete", "remove runs")
+    one.add_argument("names", nargs="+", help="names, their beginnings, or paths")
 
 
 def _positive(text: str) -> int:
@@ -204,7 +246,7 @@ def _lab(options: argparse.Namespace) -> int:
     _refuse_ipykernel_7_0()
     if path is None and GUIDE.is_file():
         path = GUIDE
-    arguments = [str(path)] if path is not None else []
+    arguments = _lab_place(path)
     if options.no_browser:
         arguments.append("--no-browser")
     if hasattr(os, "geteuid") and os.geteuid() == 0:
@@ -217,6 +259,18 @@ def _lab(options: argparse.Namespace) -> int:
     return 0
 
 
+def _lab_place(path: Path | None) -> list[str]:
+    """The folder that Lab shows and the page that it opens, so that the address it prints leads to the notebook too."""
+    if path is None or path.is_dir():
+        return [str(path)] if path else []
+    notebook, here = path.resolve(), Path.cwd()
+    root = here if notebook.is_relative_to(here) else notebook.parent
+    return [
+        f"--ServerApp.root_dir={root}",
+        f"--LabApp.default_url=/lab/tree/{quote(notebook.relative_to(root).as_posix())}",
+    ]
+
+
 # --- dashboard ------------------------------------------------------------------------------------------------------
 
 
@@ -227,6 +281,17 @@ def dashboards() -> dict[str, Path]:
         if folder.is_dir():
             return {path.stem: path for path in sorted(folder.glob("*.ipynb"))}
     return {}
+
+
+def _need_the_template() -> None:
+    """Without its template Voila would serve an empty page for ever."""
+    from jupyter_core.paths import jupyter_path
+
+    if not any(Path(folder, "mlkit").is_dir() for folder in jupyter_path("voila", "templates")):
+        raise UsageError(
+            "the dashboards' template is not installed, as when mlkit is used from its folder without an installation.\n"
+            "  Install it: python -m pip install -e '.[lab]' in the checkout, or python -m pip install --force-reinstall mlkit"
+        )
 
 
 def _title(notebook: Path) -> str:
@@ -256,6 +321,7 @@ def _dashboard(options: argparse.Namespace) -> int:
     loopback = _is_loopback(options.host)
     _need("voila", "mlkit dashboard")
     _refuse_ipykernel_7_0()
+    _need_the_template()
     if options.port is None:
         port = _free_port(options.host)
     else:
@@ -344,6 +410,85 @@ def _free_port(host: str) -> int:
         if "another program" not in reason:
             raise UsageError(f"--host {host} cannot be listened on: {reason}")
     raise UsageError(f"no free port from {FIRST_DASHBOARD_PORT} on; choose one with --port")
+
+
+# --- runs -----------------------------------------------------------------------------------------------------------
+
+
+def _runs(options: argparse.Namespace) -> int:
+    from mlkit.observe import runs
+
+    try:
+        if options.action in ("list", "compare", "show"):
+            print(_runs_text(options))
+        elif options.action == "tidy":
+            report = runs.tidy_runs(
+                options.root, options.quota, options.keep, options.older_than, options.state, options.dry_run
+            )
+            for run in report.removed:
+                print(f"{'would remove' if options.dry_run else 'removed'} {run.path.name} ({runs.readable(run.size)})")
+            print(report)
+        elif options.action == "rename":
+            print(runs.rename_run(runs.find_run(options.name, options.root), options.new).name)
+        else:
+            for path in [runs.find_run(name, options.root) for name in options.names]:
+                runs.delete_run(path)
+                print(f"deleted {path.name}")
+    except RuntimeError as error:  # it is being written
+        raise UsageError(str(error)) from None
+    return 0
+
+
+def _runs_text(options: argparse.Namespace) -> str:
+    from mlkit.observe import format as layout
+    from mlkit.observe import runs
+
+    if options.action == "compare":
+        chosen = [runs.summary_of(runs.find_run(name, options.root)) for name in options.names]
+        table = runs.compare_runs(chosen if options.names else options.root, options.metric, options.sort)
+        return layout.to_json({"rows": table.rows, "same": table.same}, indent=1) if options.json else table.to_text()
+    if options.action == "list":
+        found = runs.list_runs(options.root)
+        if options.json:
+            return layout.to_json([_run_facts(run) for run in found], indent=1)
+        rows = [["run", "state", "step", "epoch", "time", "size", "best"]]
+        for run in found:
+            first = next((name for name in ("valid/accuracy", "valid/loss", "train/accuracy", "train/loss")
+                         if name in run.best), None)  # fmt: skip
+            best = "-" if first is None else f"{first} {run.best[first]:.4g}"
+            rows.append([run.path.name, run.state, f"{run.step:,}", str(run.epoch), runs.duration(run.seconds),
+                         runs.readable(run.size), best])  # fmt: skip
+        total = runs.readable(sum(run.size for run in found))
+        folder = layout.runs_root(options.root)
+        return f"{runs.aligned(rows)}\n{len(found)} runs, {total}, in {folder}" if found else f"no runs in {folder}"
+    run = runs.summary_of(runs.find_run(options.name, options.root))
+    if options.json:
+        return layout.to_json(_run_facts(run), indent=1)
+    source = run.open()
+    facts = {
+        "path": run.path, "state": run.state, "created": run.created, "step": f"{run.step:,}", "epoch": run.epoch,
+        "time": runs.duration(run.seconds), "size": runs.readable(run.size), **run.settings,
+    }  # fmt: skip
+    if run.error:
+        facts["error"] = run.error
+    lines = [f"{name:<16} {runs.shown(value)}" for name, value in facts.items()]
+    curves = [["curve", "points", "best", "last"]]
+    for name in run.last:
+        curves.append([name, f"{source.count(name):,}", runs.shown(run.best.get(name)), runs.shown(run.last[name])])
+    if len(curves) > 1:
+        lines += ["", runs.aligned(curves)]
+    told = [event for event in source.events() if event.get("kind") in ("message", "hyper", "error")]
+    for event in told[-10:]:
+        words = event.get("text") or event.get("error") or f"{event.get('name')} = {event.get('value')}"
+        lines.append(f"step {event.get('step')}: {words}")
+    kept = sorted((run.path / layout.CHECKPOINTS).glob("*.safetensors"))
+    lines += [f"checkpoint {path.name}" for path in kept]
+    return "\n".join(lines)
+
+
+def _run_facts(run: Any) -> dict[str, Any]:
+    names = ("name", "created", "state", "step", "epoch", "seconds", "size", "settings", "best", "last", "error")
+    return {"path": str(run.path), **{name: getattr(run, name) for name in names}}
 
 
 if __name__ == "__main__":

@@ -15,7 +15,7 @@ LOW = frozenset(
 )
 
 _LOSSES = """
-    mse_loss l1_loss smooth_l1_loss huber_loss nll_loss nll_pick cross_entropy kl_div poisson_nll_loss ctc_loss
+    mse_loss l1_loss smooth_l1_loss huber_loss nll_loss nll_pick cross_entropy softmax_cross_entropy kl_div poisson_nll_loss ctc_loss
     binary_cross_entropy_with_logits cosine_embedding_loss hinge_embedding_loss margin_ranking_loss soft_margin_loss
     multi_margin_loss multilabel_margin_loss triplet_margin_loss
 """.split()

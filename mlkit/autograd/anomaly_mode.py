@@ -255,3 +255,8 @@ def is_anomaly_enabled() -> bool:
 def is_anomaly_check_nan_enabled() -> bool:
     """Whether anomaly detection raises at the first NaN or Inf."""
     return _mode.check_nan
+
+
+def set_anomaly_enabled(enabled: bool, check_nan: bool = True) -> None:
+    """Switch the anomaly mode on or off until further notice."""
+    set_detect_anomaly(enabled, check_nan)

@@ -15,6 +15,8 @@ from collections.abc import Callable, Sequence
 from operator import attrgetter
 from typing import Any
 
+import numpy as np
+
 from mlkit.core import backend as backends
 from mlkit.core import dtype as dtypes
 from mlkit.core import events, value
@@ -102,13 +104,18 @@ def kept_array(kept, node: Node):
     return kept.unpack()._array if kept.__class__ is Packed else kept
 
 
+def _several(kept: tuple) -> bool:
+    """Whether this is a tuple of kept outputs (None for those no rule reads), not one output with its storage."""
+    return kept[0] is None or kept[0].__class__ is tuple or kept[0].__class__ is Packed
+
+
 def kept_output_array(kept, node: Node):
     if kept is None:  # one that the rule does not read
         return None
     if kept.__class__ is Packed:
         return kept.unpack()._array
-    if kept[0].__class__ is tuple or kept[0].__class__ is Packed or kept[0] is None:
-        return tuple([kept_output_array(k, node) for k in kept])
+    if _several(kept):
+        return tuple([None if k is None else kept_output_array(k, node) for k in kept])
     array, storage = kept
     if storage.mutated > node.seq:
         raise changed(node, f"the output with shape {tuple(array.shape)}", storage)
@@ -126,7 +133,7 @@ def kept_tensor(kept, node: Node):
 
 
 def kept_output_tensor(kept, node: Node):
-    if kept.__class__ is not Packed and (kept[0].__class__ in (tuple, Packed) or kept[0] is None):
+    if kept.__class__ is not Packed and _several(kept):
         return tuple(
             [None if k is None else wrap(kept_output_array(k, node), Output(node, i)) for i, k in enumerate(kept)]
         )
@@ -163,7 +170,7 @@ def _runner(op, tensors: bool) -> Callable:
     }
     if rules.joint is not None:
         fn, plan = rules.joint
-        scope["rule"] = fn
+        scope["rule"] = fn if tensors else overridable(op.name, None, fn)
         lines.append("    needs = [n is not None for n in inputs]")
         count = len(op.inputs)
         if not op.variadic:
@@ -176,7 +183,8 @@ def _runner(op, tensors: bool) -> Callable:
                 parts.append("None")
                 continue
             fn, plan = each
-            scope[f"rule_{i}"] = fn
+            name = op.inputs[i] if len(rules.each) > 1 else None
+            scope[f"rule_{i}"] = fn if tensors else overridable(op.name, name, fn)
             call = f"rule_{i}({', '.join(['m', 'g', *map(source, plan)])})"
             parts.append(call if len(rules.each) == 1 else f"{call} if inputs[{i}] is not None else None")
         lines.append(f"    return ({', '.join(parts)},)")
@@ -187,7 +195,25 @@ def _runner(op, tensors: bool) -> Callable:
     return scope["run"]
 
 
+def overridable(op_name: str, input_name: str | None, rule: Callable) -> Callable:
+    """The gradient rule, or what runs in its place where a loaded backend does it quicker."""
+    key = (op_name, input_name)
+    special = {b.m: b.gradients[key] for b in backends.loaded() if key in b.gradients}
+    if not special:
+        return rule
+    if len(backends.loaded()) == 1:
+        ((only),) = special.values()
+        return lambda m, g, *kept: only(rule, m, g, *kept)
+
+    def run(m, g, *kept):
+        chosen = special.get(m)
+        return rule(m, g, *kept) if chosen is None else chosen(rule, m, g, *kept)
+
+    return run
+
+
 _array_runners: dict = {}
+backends.when_loaded.append(_array_runners.clear)
 _tensor_runners: dict = {}
 
 
@@ -233,6 +259,39 @@ def leads_to(order: list, targets: set) -> set:
     return useful
 
 
+_PIECES = ("narrow", "slice")
+
+
+def addable(total, r) -> bool:
+    """Whether r can be added to total in place with the result that ``total + r`` has."""
+    return (
+        total.__class__ is np.ndarray
+        and r.__class__ is np.ndarray
+        and total.shape == r.shape
+        and total.dtype is r.dtype
+    )
+
+
+def add_piece(op, node: Node, g, pending: dict, owned: set) -> bool:
+    """Add the gradient of a piece of a tensor into the tensor's pending one, without a copy of its size in between."""
+    parent = node.inputs[0]
+    total = pending.get(parent)
+    if parent not in owned or total.__class__ is not np.ndarray or g.__class__ is not np.ndarray:
+        return False
+    if value.node_hooks.data and node in value.node_hooks or total.dtype != g.dtype:
+        return False
+    given = node.attributes
+    if op.name == "narrow":
+        place = (slice(None),) * given["dim"] + (slice(given["start"], given["start"] + given["length"]),)
+    else:
+        place = (*given["index"], ...)
+    piece = total[place]
+    if piece.shape != g.shape:
+        return False
+    piece += g
+    return True
+
+
 def run(
     roots: list,
     gradients: list,
@@ -258,6 +317,9 @@ def run(
     runners = _tensor_runners if tensors else _array_runners
     listening = "backward_node" in events.listeners
     recorder = state.recorder if tensors else None
+    # nodes whose pending gradient was made here, for them alone: more may be added to it in place
+    owned: set = set()
+    in_place = not tensors and not listening
     before, outer = state.grad, visiting.now
     state.grad, visiting.now = create_graph, (order, useful)
     # the tables' own dictionaries: asking a WeakKeyDictionary whether it is empty is a Python call
@@ -270,6 +332,8 @@ def run(
             g = pending.pop(node, None)
             if g is None:
                 continue
+            if owned:
+                owned.discard(node)
             if useful is not None and node not in useful:
                 continue
             if tensor_hooks and node in value.tensor_hooks:
@@ -277,7 +341,7 @@ def run(
             if targets is not None and node in targets:
                 found[targets[node]] = g
             if node.__class__ is Leaf:
-                if value.node_prehooks and node in value.node_prehooks:
+                if prehooks and node in value.node_prehooks:
                     g = run_prehooks(node, g, tensors)
                 if targets is None:
                     accumulate(node, g, tensors)
@@ -294,6 +358,9 @@ def run(
             if prehooks and node in value.node_prehooks:
                 g = run_prehooks(node, g, tensors)
             op = node.op
+            if owned and op.name in _PIECES and in_place and add_piece(op, node, g, pending, owned):
+                node.saved = None if node.saved and not retain_graph else node.saved
+                continue
             m: Any
             if tensors:
                 m = ops
@@ -334,7 +401,16 @@ def run(
                 if parent.__class__ is Leaf and not tensors and (r is g or any(r is x for x in results[:i])):
                     r = r.copy() if r.__class__ is not MetaArray else r  # two leaves must not share one .grad
                 old = pending.get(parent)
-                pending[parent] = r if old is None else old + r
+                if old is None:
+                    pending[parent] = r
+                    if in_place and op.name in _PIECES:
+                        owned.add(parent)  # zeros with a piece filled in, made a moment ago
+                elif parent in owned and addable(old, r):
+                    old += r
+                else:
+                    pending[parent] = old + r
+                    if in_place and parent.__class__ is not Leaf:
+                        owned.add(parent)
     finally:
         state.grad, visiting.now = before, outer
     return found
@@ -385,7 +461,7 @@ def accumulate(leaf: Leaf, g, tensors: bool) -> None:
         value.mark_mutated(old)
     else:
         tensor._grad = wrap(old._array + g)
-    if value.node_hooks and leaf in value.node_hooks:
+    if value.node_hooks.data and leaf in value.node_hooks:
         for hook in list(value.node_hooks[leaf].values()):
             hook((), (as_tensor(g, tensors),))
     hooks = tensor.__dict__.get("_post_accumulate_hooks")

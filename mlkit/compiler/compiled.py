@@ -211,7 +211,10 @@ class Compiled:
         if (
             state.interpreters
             or _disabled.depth
-            or nn_module._any_global_hooks
+            or nn_module._before_all
+            or nn_module._after_all
+            or nn_module._before_all_backward
+            or nn_module._after_all_backward
             or (events.listeners and not _WATCHED.isdisjoint(events.listeners))
             or value.tensor_hooks.data
             or value.node_hooks.data

@@ -59,6 +59,7 @@ class RecordedArray(LevelArray):
     """What a tensor holds while it is recorded: shape and dtype openly, the numbers only at the price of the recording."""
 
     __slots__ = ("id",)
+    plain = True
 
     def __init__(self, level: Recorder, array: np.ndarray, id: str):
         self.level, self.inner, self.id = level, wrap(array), id

@@ -29,6 +29,21 @@ _ABSENT = (
         "Element types that NumPy and CuPy cannot compute with (complex32, float8 and what is below a byte)",
         r"u?int[1-7]|bit|bits\d.*|float[48]_e.*|complex32|chalf",
     ),
+    (
+        "Storages of one element type each (UntypedStorage and TypedStorage are here)",
+        r"(BFloat16|Bool|Byte|Char|ComplexDouble|ComplexFloat|Double|Float|Half|Int|Long|Short)Storage|Storage(Base)?|"
+        r"is_storage|legacy_contiguous_format",
+    ),
+    (
+        "autocast's older functions, one per device (autocast(device_type) and get_autocast_dtype(device_type) are here)",
+        r"autocast_(in|de)crement_nesting|(get|set|is)_autocast_(cpu|gpu|ipu|xla)_(dtype|enabled)",
+    ),
+    (
+        "Entry points of PyTorch's kernels (nn.functional has the functions themselves) and the LOBPCG solver (use "
+        "linalg.eigh)",
+        r"embedding_bag|lobpcg|get_device_module|resize(_as)?|index|OutOfMemoryError|grouped_mm|scaled_mm|"
+        r"scaled_grouped_mm|linear_cross_entropy|ScalingType|SwizzleType",
+    ),
     ("Nested tensors", r"nested|nested_tensor|jagged|to_padded_tensor"),
     (
         "Other vendors' kernels and devices",
@@ -45,7 +60,7 @@ _ABSENT = (
         r"BufferDict|ModuleDict|ParameterDict|Exclude.*|DisableTorchFunction.*|classproperty|get_file_path|"
         r"prepare_multiprocessing_environment|profiler_.*|thread_safe_generator|typename_.*|slice_inverse|cond|while_loop|"
         r"init_num_threads|compiled_with_cxx11_abi|record_stream|reinforce|hash_tensor|const_data_ptr|map2_|volatile|"
-        r"new|name|AcceleratorError|FatalError|Stream(ObjType)?|Event|is_distributed|grad_dtype|module_load|storage_type",
+        r"name|AcceleratorError|FatalError|Stream(ObjType)?|Event|is_distributed|grad_dtype|module_load|storage_type",
     ),
 )
 _PATTERNS = tuple((what, re.compile(pattern + r"\Z")) for what, pattern in _ABSENT)

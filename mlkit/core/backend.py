@@ -28,8 +28,12 @@ class Backend:
     to_numpy: Callable  # array -> numpy array
     device_of: Callable  # array -> device
     synchronize: Callable[[], None]
-    memory: Callable[[], dict[str, int]]
+    memory: Callable[..., dict[str, int]]
     kernels: dict[str, Callable] = field(default_factory=dict)
+    #: (op name, input name or None) -> function (rule, m, g, *what the rule reads) that runs in a gradient rule's place
+    gradients: dict[tuple[str, str | None], Callable] = field(default_factory=dict)
+    #: what is done to many tensors at once, by name: optimizer steps, the norm of all gradients
+    functions: dict[str, Callable] = field(default_factory=dict)
     compile: Callable | None = None
 
     def kernel(self, op) -> Callable:
@@ -37,6 +41,8 @@ class Backend:
         return self.kernels.get(op.name) or getattr(self.m, op.name)
 
 
+#: called whenever a backend has been loaded
+when_loaded: list[Callable[[], None]] = []
 _loaded: dict[str, Backend] = {}
 _by_array_type: dict[type, Backend] = {}
 
@@ -52,7 +58,15 @@ def load(name: str) -> Backend:
         _loaded[name] = backend
         for cls in backend.array_types:
             _by_array_type[cls] = backend
+        for tell in when_loaded:
+            tell()
     return backend
+
+
+def loaded() -> list[Backend]:
+    """The backends in use in this process, NumPy's always among them."""
+    load("numpy")
+    return list(_loaded.values())
 
 
 def for_device(place: device) -> Backend:

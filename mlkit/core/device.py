@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from mlkit.core.errors import ArgumentError
+from mlkit.core.errors import ArgumentError, RefusedError
 
 #: device type -> backend name; a backend's folder is mlkit/backends/<name>
 BACKEND_OF = {"cpu": "numpy", "cuda": "cupy", "meta": "meta"}
@@ -27,7 +27,7 @@ class device:  # noqa: N801 - PyTorch's name
             type, index = "cuda", type
         name, colon, number = str(type).partition(":")
         if name not in BACKEND_OF or (colon and not number.isdigit()):
-            raise ArgumentError(
+            raise (RefusedError if isinstance(type, str) else ArgumentError)(
                 f"Expected a device such as 'cpu', 'cuda', 'cuda:1' or 'meta', got {type!r}.",
             )
         self.type = name

@@ -197,13 +197,23 @@ def library_of(op: Op, operands: list, arrays: list, attributes: dict):
             cpu = [i for i, a in enumerate(arrays) if isinstance(a, np.ndarray)]
             if all(arrays[i].ndim == 0 for i in cpu):
                 for i in cpu:
-                    arrays[i] = arrays[i].item()
+                    if operands[i]._node is not None and state.grad:
+                        operands[i] = apply(REGISTRY["to_device"], (operands[i],), {"device": first_device(arrays)})
+                        arrays[i] = operands[i]._array
+                    else:  # the gradient rules read the number too
+                        arrays[i] = operands[i] = arrays[i].item()
                 return first if first.name != "numpy" else found
             raise different_devices(op, arrays)
     if first is None:
         place = attributes.get("device")
         return backends.for_device(device(place)) if place is not None else backends.load("numpy")
     return first
+
+
+def first_device(arrays: list) -> device:
+    """The device of the first array that is not the CPU's."""
+    x = next(a for a in arrays if hasattr(a, "shape") and not isinstance(a, np.ndarray))
+    return backends.for_array(x).device_of(x)
 
 
 def different_devices(op: Op, arrays: list) -> DeviceError:
@@ -419,13 +429,12 @@ def save(node: Node, op: Op, operands: list, arrays: list, attributes: dict, out
             else:
                 kept.append(operands[key] if key < len(operands) else None)
         elif kind == "out":
-            if outputs.__class__ is tuple:
-                read = op.reads_outputs
-                kept.append(
-                    tuple([keep_output(o) if read is None or i in read else None for i, o in enumerate(outputs)])
-                )
-            else:
+            if outputs.__class__ is not tuple:
                 kept.append(keep_output(outputs))
+            elif op.reads_outputs is None:
+                kept.append(tuple(map(keep_output, outputs)))
+            else:
+                kept.append(tuple([keep_output(o) if i in op.reads_outputs else None for i, o in enumerate(outputs)]))
         elif kind == "shape":
             kept.append([x.shape for x in arrays] if op.variadic else getattr(arrays[key], "shape", ()))
         elif kind == "dtype":
@@ -522,7 +531,8 @@ def _binary(op: Op, kernel: Callable) -> Callable | None:
     if not (swapped or none):
         return None
     differentiable = op.differentiable
-    picky = bool(op.refuses or op.refuses_any)  # then only the types that no op refuses go this way
+    # then only the types that no op refuses and none converts go this way
+    picky = bool(op.refuses or op.refuses_any or op.promotion == "float")
 
     def entry(input, other):
         if _busy:

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from mlkit.core import config
 from mlkit.core.errors import ArgumentError
 
 _BOOL, _INTEGER, _FLOAT, _COMPLEX = range(4)
@@ -58,7 +59,7 @@ class dtype:  # noqa: N801 - PyTorch's name
         return {"float64": complex128, "complex128": complex128}.get(self.name, complex64)
 
     def __repr__(self) -> str:
-        return f"mlkit.{self.name}"
+        return f"{config.shown_name}.{self.name}"
 
     def __reduce__(self):
         return _by_name, (self.name,)

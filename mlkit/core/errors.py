@@ -66,6 +66,10 @@ class BatchError(ShapeError, ValueError):
     """Predictions and targets that do not belong together: PyTorch refuses some with RuntimeError, some with ValueError."""
 
 
+class StrideError(RefusedError, ValueError):
+    """A stride that goes not with the padding: PyTorch's function raises RuntimeError, its layer ValueError."""
+
+
 class DimensionError(MlkitError, IndexError):
     """A dimension or an index that the tensor does not have."""
 

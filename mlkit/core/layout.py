@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from mlkit.core import config
+
 
 class layout(str):  # noqa: N801 - PyTorch's name
     """How a tensor lies in memory; only ``strided`` is here."""
@@ -9,7 +11,9 @@ class layout(str):  # noqa: N801 - PyTorch's name
     __slots__ = ()
 
     def __repr__(self) -> str:
-        return f"mlkit.{str(self)}"
+        return f"{config.shown_name}.{str.__str__(self)}"
+
+    __str__ = __repr__
 
 
 class memory_format(str):  # noqa: N801 - PyTorch's name
@@ -18,7 +22,9 @@ class memory_format(str):  # noqa: N801 - PyTorch's name
     __slots__ = ()
 
     def __repr__(self) -> str:
-        return f"mlkit.{str(self)}"
+        return f"{config.shown_name}.{str.__str__(self)}"
+
+    __str__ = __repr__
 
 
 strided = layout("strided")

@@ -156,4 +156,9 @@ def tensor_text(x: Value, name: str = "tensor") -> str:
             suffix.append("requires_grad=True")
         else:
             suffix.append(f"grad_fn=<{node.name()}>")
-    return f"{name}({', '.join([body, *suffix])})"
+    text = f"{name}({body}"
+    for part in suffix:  # on a line of its own where it would not fit
+        line = text[text.rfind("\n") + 1 :]
+        fits = len(line) + len(part) + 3 <= options.linewidth
+        text += f", {part}" if fits else ",\n" + " " * (len(name) + 1) + part
+    return text + ")"

@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable
 
+from mlkit.core import config
+
 
 class Size(tuple):
     """A tensor's shape: a tuple with ``numel()``.
@@ -20,7 +22,7 @@ class Size(tuple):
         return math.prod(self)
 
     def __repr__(self) -> str:
-        return f"mlkit.Size({list(self)})"
+        return f"{config.shown_name}.Size({list(self)})"
 
     def __getitem__(self, item):
         got = tuple.__getitem__(self, item)

@@ -11,7 +11,7 @@ from collections.abc import Callable
 import numpy as np
 
 from mlkit.autograd import engine
-from mlkit.core import absent, inplace, rich, value
+from mlkit.core import absent, config, inplace, rich, value
 from mlkit.core import backend as backends
 from mlkit.core import dtype as dtypes
 from mlkit.core.device import META, device
@@ -23,6 +23,7 @@ from mlkit.core.errors import (
     GradientError,
     RefusedError,
     ShapeError,
+    UnsupportedDtype,
     ValueRangeError,
 )
 from mlkit.core.layout import layout, strided
@@ -39,8 +40,10 @@ from mlkit.functional import (
     linear_algebra,
     products,
     reductions,
+    removed,
     sets,
     shaping,
+    short_time,
     special,
     statistics,
 )
@@ -70,7 +73,7 @@ class TypedConstructor:
         return isinstance(x, Value) and x._array.dtype == self.dtype.numpy
 
     def __repr__(self) -> str:
-        return f"<class 'mlkit.{self.__name__}'>"
+        return f"<class '{config.shown_name}.{self.__name__}'>"
 
 
 def _names():
@@ -269,6 +272,8 @@ class Tensor(Value):
 
     def storage_offset(self) -> int:
         array = base = self._array
+        if not isinstance(array, np.ndarray):
+            return (array.data.ptr - array.data.mem.ptr) // array.itemsize
         while isinstance(getattr(base, "base", None), np.ndarray):
             base = base.base
         return (array.ctypes.data - base.ctypes.data) // array.itemsize
@@ -385,7 +390,8 @@ class Tensor(Value):
     def detach(self):
         """The same memory, cut off from the graph."""
         out = wrap(self._array)
-        out._storage = value.storage_of(self)
+        out._storage = storage = value.storage_of(self)
+        storage.aliased = True
         return out
 
     def detach_(self):
@@ -396,11 +402,15 @@ class Tensor(Value):
     @property
     def data(self):
         """The same memory without history; changes through it are not tracked."""
-        return wrap(self._array)
+        value.storage_of(self).aliased = True
+        out = wrap(self._array)
+        value.storage_of(out).aliased = True
+        return out
 
     @data.setter
     def data(self, new) -> None:
         self._array = new._array
+        value.storage_of(self).aliased = True
 
     def retain_grad(self) -> None:
         """Have backward() fill ``.grad`` of this non-leaf tensor too."""
@@ -463,6 +473,7 @@ class Tensor(Value):
             raise DeviceError(
                 f"can't convert {self.device} device type tensor to numpy.", hint="Use tensor.cpu() to copy it first."
             )
+        value.storage_of(self).aliased = True
         return creation.to_numpy_array(self)
 
     def __array__(self, dtype=None, copy=None) -> np.ndarray:
@@ -478,6 +489,7 @@ class Tensor(Value):
 
     def __dlpack__(self, *, stream=None, max_version=None, dl_device=None, copy=None):
         """A DLPack capsule of this tensor's memory, made by its array library."""
+        value.storage_of(self).aliased = True
         wishes = {"stream": stream, "max_version": max_version, "dl_device": dl_device, "copy": copy}
         return interop.dlpack_of(self, wishes)
 
@@ -540,7 +552,7 @@ class Tensor(Value):
     def type(self, dtype=None):
         """Without argument PyTorch's type name; else the tensor as that dtype."""
         if dtype is None:
-            return f"mlkit.{dtypes.TYPE_NAMES.get(self.dtype.name, self.dtype.name.capitalize())}Tensor"
+            return f"{config.shown_name}.{dtypes.TYPE_NAMES.get(self.dtype.name, self.dtype.name.capitalize())}Tensor"
         if isinstance(dtype, str) and dtype.endswith("Tensor"):
             word = dtype.rpartition(".")[2].removesuffix("Tensor")
             dtype = next((d for d, n in dtypes.TYPE_NAMES.items() if n == word), dtype)
@@ -586,6 +598,12 @@ class Tensor(Value):
 
     def double(self):
         return self.to(dtypes.float64)
+
+    def new(self, *args, device=None):
+        """PyTorch's old form: sizes give uninitialised memory, a list or an array its values, in this tensor's dtype."""
+        if len(args) == 1 and not isinstance(args[0], (int, Size)):
+            return self.new_tensor(args[0], device=device)
+        return self.new_empty(*(args or (0,)), device=device)
 
     def new_tensor(self, data, *, dtype=None, device=None, requires_grad=False):
         return creation.tensor(
@@ -651,14 +669,15 @@ class Tensor(Value):
     def __contains__(self, element):
         return bool((self == element).any())
 
-    def __hash__(self):
-        return id(self)
+    __hash__ = object.__hash__  # by identity, without a call of Python's
 
     def __repr__(self):
         return tensor_text(self)
 
     def __format__(self, spec):
-        return format(self.item(), spec) if spec and not self._array.ndim else repr(self)
+        if not self._array.ndim and self.__class__ is Tensor and self._array.__class__ is not value.MetaArray:
+            return format(self.item(), spec)  # f"{loss}" is the number
+        return object.__format__(self, spec)
 
     def _repr_html_(self):
         return rich.repr_html(self)
@@ -1019,6 +1038,10 @@ class Tensor(Value):
     logit = special.logit
     xlogy = special.xlogy
     polygamma = special.polygamma
+    stft = short_time.stft
+    istft = short_time.istft
+    hardshrink = activation.hardshrink
+    prelu = activation.prelu
     mvlgamma = special.multigammaln
 
     # --- linear algebra -----------------------------------------------------------------------------------------------------------------------
@@ -1085,11 +1108,17 @@ class Tensor(Value):
 
     def uniform_(self, from_=0.0, to=1.0, *, generator=None):
         """Fill with numbers uniform on [from_, to)."""
+        if not from_ <= to:
+            raise RefusedError(f"uniform_ expects to return a [from, to) range, but found from={from_} > to={to}.")
+        _floating(self, "uniform_")
         fresh = creation.rand(*self.shape, generator=generator, dtype=self.dtype, device=self.device)
         return inplace.assign(self, fresh * (to - from_) + from_, "uniform_")
 
     def normal_(self, mean=0.0, std=1.0, *, generator=None):
         """Fill with numbers from a normal distribution."""
+        if not std >= 0:
+            raise RefusedError(f"normal_ expects std >= 0.0, but found std {std}.")
+        _floating(self, "normal_")
         fresh = creation.randn(*self.shape, generator=generator, dtype=self.dtype, device=self.device)
         return inplace.assign(self, fresh * std + mean, "normal_")
 
@@ -1109,6 +1138,9 @@ class Tensor(Value):
 
     def exponential_(self, lambd=1.0, *, generator=None):
         """Fill with numbers from an exponential distribution."""
+        if not lambd > 0:
+            raise RefusedError(f"exponential_ expects lambda > 0.0, but found lambda={lambd}.")
+        _floating(self, "exponential_")
         u = creation.rand(*self.shape, generator=generator, dtype=self.dtype, device=self.device)
         return inplace.assign(self, ops.log1p(-u) / -lambd, "exponential_")
 
@@ -1237,7 +1269,7 @@ class AmbiguousTruth(ArgumentErrorOrRuntime, ValueError):
 
 def _floating(x, name: str) -> None:
     if not (x.is_floating_point() or x.is_complex()):
-        raise DtypeError(f"{name}: expected a floating point tensor, got {x.dtype}.")
+        raise UnsupportedDtype(f"{name}: not implemented for {x.dtype}: its values are fractions.")
 
 
 def _fresh_uniform(x, name: str, generator):
@@ -1301,6 +1333,8 @@ for _name in (
     setattr(Tensor, _name, numpy_names(getattr(Tensor, _name)))
 for _name in "lgamma digamma erfinv i0 igamma igammac logit xlogy polygamma mvlgamma".split():
     setattr(Tensor, _name + "_", _in_place(_name + "_", getattr(Tensor, _name)))
+for _name in "eig lstsq solve symeig".split():
+    setattr(Tensor, _name, getattr(removed, _name))
 Tensor.clip_ = Tensor.clamp_
 Tensor.multiply_, Tensor.divide_, Tensor.subtract_ = Tensor.mul_, Tensor.div_, Tensor.sub_
 Tensor.__iadd__, Tensor.__isub__, Tensor.__imul__ = Tensor.add_, Tensor.sub_, Tensor.mul_

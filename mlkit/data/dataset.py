@@ -3,20 +3,35 @@
 from __future__ import annotations
 
 import itertools
+import math
+import warnings
 from bisect import bisect_right
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 import numpy as np
 
 from mlkit.core.errors import DataError, ShapeError
 from mlkit.data import arrays
 
-__all__ = ["ConcatDataset", "Dataset", "IterableDataset", "Subset", "TensorDataset", "random_split"]
+__all__ = [
+    "ChainDataset",
+    "ConcatDataset",
+    "Dataset",
+    "IterableDataset",
+    "StackDataset",
+    "Subset",
+    "TensorDataset",
+    "random_split",
+]
+
+T_co = TypeVar("T_co", covariant=True)
 
 
-class Dataset:
+class Dataset(Generic[T_co]):
     """Samples by index. Write ``__getitem__(index)`` and ``__len__`` in your class.
+
+    With ``__getitems__(indices)``, which returns a list of samples, a `DataLoader` asks once for a whole batch.
 
     >>> class Squares(Dataset):
     ...     def __len__(self):
@@ -39,14 +54,26 @@ class Dataset:
         return rich.repr_html(self)
 
 
-class IterableDataset(Dataset):
+class IterableDataset(Dataset[T_co]):
     """Samples one after the other, for streams without an index. Write ``__iter__`` in your class.
 
     With worker processes each worker iterates over its own copy: ask `get_worker_info` which part is its own.
+
+    >>> from mlkit.data import DataLoader, get_worker_info
+    >>> class Countdown(IterableDataset):
+    ...     def __iter__(self):
+    ...         info = get_worker_info()
+    ...         first, step = (0, 1) if info is None else (info.id, info.num_workers)
+    ...         return iter([3, 2, 1][first::step])
+    >>> [batch.tolist() for batch in DataLoader(Countdown(), batch_size=2)]
+    [[3, 2], [1]]
     """
 
     def __iter__(self) -> Iterator[Any]:
         raise NotImplementedError(f"{type(self).__name__} must define __iter__(self).")
+
+    def __add__(self, other: Dataset) -> ChainDataset:  # type: ignore[override]
+        return ChainDataset([self, other])
 
 
 class TensorDataset(Dataset):
@@ -109,8 +136,16 @@ class Subset(Dataset):
     def __len__(self) -> int:
         return len(self.indices)
 
-    def __getitem__(self, index: int) -> Any:
-        return self.dataset[int(self.indices[index])]
+    def __getitem__(self, index: Any) -> Any:
+        if isinstance(index, list):
+            return self.dataset[[self.indices[i] for i in index]]
+        return self.dataset[self.indices[index]]
+
+    def __getitems__(self, indices: Sequence[int]) -> list[Any]:
+        """Many samples in one call, where the underlying dataset can do that."""
+        own = [self.indices[i] for i in indices]
+        many = getattr(self.dataset, "__getitems__", None)
+        return many(own) if callable(many) else [self.dataset[i] for i in own]
 
     def take(self, indices: np.ndarray) -> list[Any]:
         """The batch of these samples; only where the underlying dataset has `take`."""
@@ -150,6 +185,90 @@ class ConcatDataset(Dataset):
         return f"ConcatDataset({len(self):,} samples: {', '.join(map(repr, self.datasets))})"
 
 
+class ChainDataset(IterableDataset):
+    """Several streams, one after the other.
+
+    >>> class Letters(IterableDataset):
+    ...     def __init__(self, text): self.text = text
+    ...     def __iter__(self): return iter(self.text)
+    >>> list(ChainDataset([Letters("ab"), Letters("c")]))
+    ['a', 'b', 'c']
+    """
+
+    def __init__(self, datasets: Iterable[Any]) -> None:
+        self.datasets = list(datasets)
+        for position, dataset in enumerate(self.datasets):
+            if not isinstance(dataset, IterableDataset):
+                raise DataError(
+                    f"ChainDataset joins IterableDatasets; number {position} is a {type(dataset).__qualname__}.",
+                    hint="Datasets with an index are joined by ConcatDataset.",
+                )
+
+    def __iter__(self) -> Iterator[Any]:
+        return itertools.chain.from_iterable(self.datasets)
+
+    def __len__(self) -> int:
+        return sum(len(dataset) for dataset in self.datasets)  # type: ignore[arg-type]
+
+    def __repr__(self) -> str:
+        return f"ChainDataset({', '.join(map(repr, self.datasets))})"
+
+
+class StackDataset(Dataset):
+    """Several datasets side by side: sample `i` is a tuple of sample `i` of each, or a dictionary by their names.
+
+    Args:
+        args: Datasets of equal length, for tuples.
+        kwargs: Or datasets by name, for dictionaries.
+
+    >>> StackDataset([1, 2], ["a", "b"])[1], StackDataset(number=[1, 2], letter="ab")[0]
+    ((2, 'b'), {'number': 1, 'letter': 'a'})
+    """
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        if bool(args) == bool(kwargs):
+            raise DataError(
+                "StackDataset takes datasets either one after the other or by name"
+                + (", not both." if args else "; it got none."),
+                hint="Write StackDataset(images, labels) or StackDataset(image=images, label=labels).",
+            )
+        self.datasets: Any = args or kwargs
+        lengths = [(name, len(part)) for name, part in (kwargs.items() if kwargs else enumerate(args))]
+        if len({length for _, length in lengths}) > 1:
+            raise ShapeError(
+                "StackDataset: all datasets must have the same number of samples.",
+                details="\n".join(f"dataset {name}: {length:,}" for name, length in lengths),
+            )
+        self._length = lengths[0][1]
+
+    def __getitem__(self, index: Any) -> Any:
+        if isinstance(self.datasets, dict):
+            return {name: dataset[index] for name, dataset in self.datasets.items()}
+        return tuple(dataset[index] for dataset in self.datasets)
+
+    def __getitems__(self, indices: Sequence[int]) -> list[Any]:
+        """Many samples in one call: each dataset is asked in its own way."""
+        named = isinstance(self.datasets, dict)
+        columns = []
+        for dataset in self.datasets.values() if named else self.datasets:
+            many = getattr(dataset, "__getitems__", None)
+            column = many(indices) if callable(many) else [dataset[index] for index in indices]
+            if len(column) != len(indices):
+                raise DataError(
+                    f"{type(dataset).__qualname__}.__getitems__ gave {len(column)} samples for {len(indices)} indices."
+                )
+            columns.append(column)
+        return [dict(zip(self.datasets, row)) if named else row for row in zip(*columns)]
+
+    def __len__(self) -> int:
+        return self._length
+
+    def __repr__(self) -> str:
+        named = isinstance(self.datasets, dict)
+        parts = [f"{k}={v!r}" for k, v in self.datasets.items()] if named else [repr(d) for d in self.datasets]
+        return f"StackDataset({len(self):,} samples: {', '.join(parts)})"
+
+
 def random_split(dataset: Any, lengths: Sequence[int | float], generator: Any = None) -> list[Subset]:
     """Split a dataset at random into parts that do not overlap.
 
@@ -165,10 +284,13 @@ def random_split(dataset: Any, lengths: Sequence[int | float], generator: Any = 
     [8, 2]
     """
     total = len(dataset)
-    if abs(sum(lengths) - 1) < 1e-6 and all(0 <= length <= 1 for length in lengths):
+    if math.isclose(sum(lengths), 1) and sum(lengths) <= 1 + 1e-6 and all(0 <= length <= 1 for length in lengths):
         sizes = [int(total * length) for length in lengths]
         for i in range(total - sum(sizes)):  # what rounding left over, one each
             sizes[i % len(sizes)] += 1
+        for i, size in enumerate(sizes):
+            if not size and total:
+                warnings.warn(f"random_split: part {i} (of {list(lengths)}) gets no sample.", stacklevel=2)
     else:
         sizes = [int(length) for length in lengths]
         if sum(sizes) != total or any(size != length or size < 0 for size, length in zip(sizes, lengths)):
@@ -189,6 +311,10 @@ def batch_taker(dataset: Any) -> Callable[[np.ndarray], list[Any]] | None:
         return dataset.take if same else None
     if type(dataset) is Subset and batch_taker(dataset.dataset) is not None:
         return dataset.take
+    if type(dataset) is StackDataset and isinstance(dataset.datasets, tuple):
+        takers = [batch_taker(part) for part in dataset.datasets]
+        if all(takers):
+            return lambda indices: [take(indices) for take in takers if take is not None]
     return None
 
 

@@ -38,8 +38,9 @@ def cache_folder() -> Path:
 def download(
     urls: str | Sequence[str],
     path: str | os.PathLike[str],
-    sha256: str,
+    sha256: str | None = None,
     *,
+    md5: str | None = None,
     size: int | None = None,
     timeout: float = 30.0,
     patience: float | None = None,
@@ -53,7 +54,8 @@ def download(
     Args:
         urls: One address, or several of the same file to be tried in turn.
         path: Where to put it; missing folders are made.
-        sha256: Checksum of the whole file, 64 hexadecimal digits.
+        sha256: Checksum of the whole file, 64 hexadecimal digits; or
+        md5: an MD5 sum, 32 hexadecimal digits, where only that was published. One of them is needed.
         size: Its size in bytes, for the progress bar where the server does not tell.
         timeout: Seconds without an answer after which an address is given up.
         patience: Seconds after which the download as a whole is given up; no limit by default.
@@ -67,6 +69,9 @@ def download(
         OSError: The folder cannot be written; the message says how to choose another one.
     """
     path = Path(path)
+    if (sha256 is None) == (md5 is None):
+        raise DataError("download: give the file's sha256, or its md5.", hint="Without a checksum damage goes unseen.")
+    kind, expected = ("sha256", str(sha256)) if sha256 is not None else ("md5", str(md5))
     if path.exists():
         return path
     problems = []
@@ -82,13 +87,13 @@ def download(
                 continue
             except OSError as error:
                 raise explain_os_error(error, path, "write", CHOOSE) from error
-            found = _checksum(part)
-            if found == sha256.lower():
+            found = _checksum(part, kind)
+            if found == expected.lower():
                 part.flush()
                 os.fsync(part.fileno())
                 os.replace(part.name, path)
                 return path
-            problems.append(f"{url}: wrong checksum, expected sha256 {sha256}, got {found}")
+            problems.append(f"{url}: wrong checksum, expected {kind} {expected}, got {found}")
             part.truncate(0)  # perhaps the two halves are of different files: begin anew
     raise DataError(
         f"{path.name} could not be downloaded.",
@@ -184,10 +189,10 @@ def _bar(name: str, total: int | None, have: int, progress: bool) -> Any:
     )
 
 
-def _checksum(file: IO[Any]) -> str:
+def _checksum(file: IO[Any], kind: str) -> str:
     file.flush()
     file.seek(0)
-    digest = hashlib.sha256()
+    digest = hashlib.new(kind, usedforsecurity=kind != "md5")
     while chunk := file.read(CHUNK):
         digest.update(chunk)
     return digest.hexdigest()

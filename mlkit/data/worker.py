@@ -17,8 +17,8 @@ from multiprocessing.connection import Connection
 from typing import Any
 
 from mlkit.data import arrays
-from mlkit.data.collate import map_tensors
 from mlkit.data.fetch import Fetcher
+from mlkit.data.transport import Channel, close_inherited
 
 __all__ = ["WorkerInfo", "get_worker_info", "work"]
 
@@ -43,23 +43,6 @@ def get_worker_info() -> WorkerInfo | None:
     True
     """
     return _info
-
-
-class Array:
-    """A tensor on its way through a pipe."""
-
-    def __init__(self, tensor: Any) -> None:
-        self.array = arrays.to_numpy(tensor)
-
-
-def pack(batch: Any) -> Any:
-    """The batch with its tensors as plain arrays, which pickle well."""
-    return map_tensors(batch, Array)
-
-
-def unpack(batch: Any) -> Any:
-    """The inverse of `pack`."""
-    return map_tensors(batch, lambda packed: arrays.from_numpy(packed.array), lambda value: isinstance(value, Array))
 
 
 class Failure:
@@ -91,48 +74,62 @@ def work(connection: Connection, payload: bytes, worker: int, count: int) -> Non
 
     Args:
         connection: To the loader.
-        payload: Pickled (dataset, collate_fn, batch size, drop_last, worker_init_fn).
+        payload: Pickled (functions to call first, pickled work); the work is
+            (dataset, collate_fn, batch size, drop_last, worker_init_fn).
         worker: Number of this worker, from 0.
         count: How many workers there are.
     """
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the main process, which then ends its workers
     orders: queue.SimpleQueue[Any] = queue.SimpleQueue()
     name = f"data loader worker {worker}"
+    close_inherited()
+    channel = Channel(connection)
     try:
-        dataset, collate, batch_size, drop_last, init = pickle.loads(payload)  # noqa: S301 (from our parent)
+        before, rest = pickle.loads(payload)  # noqa: S301 (from our parent)
+        for call in before:
+            call()
+        dataset, collate, batch_size, drop_last, init = pickle.loads(rest)  # noqa: S301 (from our parent)
     except BaseException as error:
-        connection.send(("failed", None, Failure(error, f"{name}, while it was started")))
+        channel.send("failed", None, Failure(error, f"{name}, while it was started"))
         return
     threading.Thread(target=_listen, args=(connection, orders), daemon=True).start()
-    connection.send(("ready", None, None))
+    channel.send("ready", None, None)
     fetcher, epoch = None, None
     while True:
         order = orders.get()
         if order is None:
             return
-        key, indices, seed = order
+        key, place, indices, seed = order
         where = name
+        kind: str
+        answer: Any
         try:
             if key[0] != epoch:
                 epoch = key[0]
                 _begin_epoch(worker, count, seed, dataset)
                 if init is not None:
                     init(worker)
-                fetcher = Fetcher(dataset, collate, batch_size, drop_last)
+                fetcher = Fetcher(dataset, collate, batch_size, drop_last, seed, worker)
             if indices is not None:
-                where = f"{name}, loading samples {_shortened(indices)}"
+                where = f"{name}, loading samples {shortened(indices)}"
             assert fetcher is not None
+            channel.collect()
             try:
-                answer = ("batch", key, pack(fetcher.fetch(indices)))
+                kind, answer = "batch", fetcher.fetch(key[1], place, indices)
             except StopIteration:
-                answer = ("exhausted", key, None)
-            data = pickle.dumps(answer, protocol=pickle.HIGHEST_PROTOCOL)
+                kind, answer = "exhausted", None
         except Exception as error:
-            data = pickle.dumps(("failed", key, Failure(error, where)))
+            kind, answer = "failed", Failure(error, where)
         try:
-            connection.send_bytes(data)
-        except OSError:  # the loader is gone
+            try:
+                channel.send(kind, key, answer)
+            except OSError:  # the loader is gone
+                return
+            except Exception as error:  # a batch that cannot be pickled, or has no room
+                channel.send("failed", key, Failure(error, f"{where}, while it was sent"))
+        except OSError:
             return
+        kind = answer = None  # type: ignore[assignment]  # the batch's memory is not ours while we wait
 
 
 def _listen(connection: Connection, orders: queue.SimpleQueue[Any]) -> None:
@@ -150,6 +147,9 @@ def _begin_epoch(worker: int, count: int, seed: int, dataset: Any) -> None:
     arrays.seed_everything(seed + worker)
 
 
-def _shortened(indices: Any) -> str:
-    shown = ", ".join(str(index) for index in list(indices)[:6])
+def shortened(indices: Any) -> str:
+    """Indices in a few words: "[3, 5, 8] " or "[0, 1, 2, 3, 4, 5, ...] (64 samples)"."""
+    if not isinstance(indices, (list, tuple)):
+        return f"[{indices}]"
+    shown = ", ".join(str(index) for index in indices[:6])
     return f"[{shown}, ...] ({len(indices)} samples)" if len(indices) > 6 else f"[{shown}]"

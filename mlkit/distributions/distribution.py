@@ -245,7 +245,7 @@ class Distribution:
         for name in self.arg_constraints:
             parameter = self.__dict__.get(name)
             if parameter is not None:
-                shown.append(f"{name}: {parameter.detach() if parameter.numel() == 1 else tuple(parameter.shape)}")
+                shown.append(f"{name}: {parameter.detach() if parameter.numel() == 1 else parameter.shape}")
         return f"{type(self).__name__}({', '.join(shown)})"
 
 

@@ -18,7 +18,7 @@ from mlkit.core.dispatch import apply, ops
 from mlkit.core.value import Value
 from mlkit.ops.reduce import AlongDim, Reduction
 from mlkit.ops.registry import REGISTRY, Elementwise, Op
-from mlkit.ops.shape import TENSOR
+from mlkit.ops.shape import TENSOR, follow
 
 ALONE = object()
 RULES: dict[str, Callable] = {}
@@ -630,3 +630,52 @@ def _embedding_grad(op, size, has, tensors, attributes):
     index = _shifted(index, has[1], size, rows)
     out = apply(op, (spread(g, has[0], size), index), {**attributes, "shape": (size * rows, width)})
     return unfold(out, size)
+
+
+# --- raw memory, and writes seen as values ----------------------------------------------------------------------------------
+
+
+@rule("as_strided")
+def as_strided(op: Op, size: int, has: tuple, tensors: list, attributes: dict):
+    """Each example's memory is its own part of the whole."""
+    (x,) = tensors
+    own = math.prod(shape_of(x)[1:])
+    shape, steps, offset = attributes["size"], attributes["stride"], attributes["offset"] or 0
+    reach = 1 + offset + sum((n - 1) * s for n, s in zip(shape, steps, strict=True)) if 0 not in shape else 0
+    if reach > own or not isinstance(x._array, np.ndarray):
+        return ALONE  # which also says what is out of bounds
+    # offsets count from the start of the memory, where the first example must lie
+    x = ops.clone(ops.contiguous(x)) if x.storage_offset() or not x._array.flags.c_contiguous else x
+    return ops.as_strided(x, size=(size, *shape), stride=(own, *steps), offset=offset)
+
+
+@rule("view_write")
+def view_write(op: Op, size: int, has: tuple, tensors: list, attributes: dict):
+    """The places that the views look at, numbered once; then a write by index in every example."""
+    target, source = all_spread(size, has, tensors)
+    shape = shape_of(target)[1:]
+    count = math.prod(shape)
+    numbers = ops.reshape(ops.index_array(range(count), like=target), shape=shape)
+    places = follow(ops, numbers, attributes["path"])
+    values = padded(source, True, places._array.ndim)
+    values = ops.expand(values, shape=(size, *shape_of(places)))
+    out = ops.index_put(
+        [
+            ops.reshape(target, shape=(size, count)),
+            ops.reshape(values, shape=(size, places._array.size)),
+            ops.reshape(places, shape=(-1,)),
+        ],
+        pattern=(slice(None), TENSOR),
+        accumulate=False,
+    )
+    return ops.reshape(out, shape=(size, *shape))
+
+
+@rule("im2col", "col2im", "interpolate", "adaptive_max_pool1d", "adaptive_max_pool2d", "adaptive_max_pool3d")
+def images(op: Op, size: int, has: tuple, tensors: list, attributes: dict):
+    """Each image is worked on alone: the axis joins the batch of images."""
+    (x,) = tensors
+    if not size:
+        return ALONE
+    out = apply(op, (fold(x),), attributes)
+    return tuple(unfold(t, size) for t in out) if isinstance(out, tuple) else unfold(out, size)

@@ -9,6 +9,7 @@ from mlkit.core import inplace as in_place
 from mlkit.core.dispatch import composite, ops
 from mlkit.core.errors import DtypeError, ShapeError, ValueRangeError
 from mlkit.core.rng import default_generator
+from mlkit.functional.arguments import check_floating
 from mlkit.ops.reduce import canonical_dim
 
 
@@ -135,11 +136,14 @@ def softplus(input, beta: float = 1.0, threshold: float = 20.0):
 
 def logsigmoid(input):
     """log(sigmoid(input)), stable."""
+    check_floating("logsigmoid", input)
     return ops.log_sigmoid(input)
 
 
 def softsign(input):
     """input / (1 + |input|)."""
+    if input._array.dtype.kind == "c":
+        return ops.div(input, ops.add(ops.abs(input), 1))
     return ops.softsign(input)
 
 
@@ -227,6 +231,7 @@ def _default_dim(name, input, dim):
 @composite
 def glu(input, dim: int = -1):
     """a * sigmoid(b), where a and b are the halves of input along ``dim`` (Dauphin et al. 2016, arXiv:1612.08083)."""
+    check_floating("glu", input)
     if not input._array.ndim:
         raise ShapeError("glu does not support 0-dimensional tensors.")
     dim = canonical_dim("glu", dim, input._array.ndim)

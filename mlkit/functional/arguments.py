@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from mlkit.core.errors import ValueRangeError
+from mlkit.core.errors import DtypeError, RefusedError, ShapeError, UnsupportedDtype
 
 
 def tuple_of(value, n: int, name: str) -> tuple[int, ...]:
@@ -13,5 +13,41 @@ def tuple_of(value, n: int, name: str) -> tuple[int, ...]:
     if len(value) == 1:
         return value * n
     if len(value) != n:
-        raise ValueRangeError(f"{name}: expected one number or {n}, got {value}.")
+        raise RefusedError(f"{name}: expected one number or {n}, got {value}.")
     return value
+
+
+def check_window(name: str, *, kernel_size=(), stride=(), padding=(), dilation=()) -> None:
+    """Refuse windows that cannot be: sizes and steps below 1, widths below 0."""
+    for label, values in (("kernel_size", kernel_size), ("stride", stride), ("dilation", dilation)):
+        if any(v < 1 for v in values):
+            raise RefusedError(f"{name}: {label} must be greater than zero, got {tuple(values)}.")
+    if any(v < 0 for v in padding):
+        raise RefusedError(f"{name}: padding must be non-negative, got {tuple(padding)}.")
+
+
+def check_not_empty(name: str, shape, n: int) -> None:
+    """Only the batch axis of an input of pooling may have size 0: (N, C, ...) with ``n`` spatial dims."""
+    if len(shape) in (n + 1, n + 2) and 0 in shape[len(shape) - n - 1 :]:
+        raise ShapeError(
+            f"{name}: expected input (batch, channel, ...) whose dims other than batch are not empty, got {tuple(shape)}."
+        )
+
+
+def check_floating(name: str, input) -> None:
+    """Refuse integers, bools and complex numbers where only real floating point makes sense."""
+    if input._array.dtype.kind not in "fV":
+        raise UnsupportedDtype(f"{name}: not implemented for {input.dtype}.", hint="Convert first: x.float().")
+
+
+def check_same_dtype(name: str, input, **others) -> None:
+    """Refuse parameters of another element type than input's; float32 ones go along with half precision."""
+    own = input._array.dtype
+    for label, t in others.items():
+        if t is None or t._array.dtype == own or own.itemsize == 2 and t._array.dtype.name == "float32":
+            continue
+        raise DtypeError(
+            f"{name}: expected {label} to have the same dtype as input, but got {input.dtype} and {t.dtype}.",
+            f"input: {tuple(input._array.shape)} {input.dtype}\n{label}: {tuple(t._array.shape)} {t.dtype}",
+            "Convert one: input.float(), or the model with model.double().",
+        )

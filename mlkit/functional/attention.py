@@ -73,7 +73,11 @@ def scaled_dot_product_attention(
                 "scaled_dot_product_attention: the query heads must be a multiple of the key heads.", shown
             )
         key, value = _repeat_heads(key, q[-3] // k[-3]), _repeat_heads(value, q[-3] // k[-3])
+        k, v = (*k[:-3], q[-3], *k[-2:]), (*v[:-3], q[-3], *v[-2:])
     scale = 1 / math.sqrt(q[-1]) if scale is None else scale
+    same = k[:-2] == q[:-2] == v[:-2] and k[-2] and query._array.dtype.kind != "c"
+    if attn_mask is None and not dropout_p and same:
+        return ops.attention(query, key, value, scale=scale, is_causal=is_causal)[0]
     scores = ops.matmul(ops.mul(query, scale), ops.mT(key))
     if is_causal:
         attn_mask = causal_mask(q[-2], k[-2], query)

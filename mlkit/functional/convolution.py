@@ -5,8 +5,8 @@ from __future__ import annotations
 import math
 
 from mlkit.core.dispatch import composite, ops
-from mlkit.core.errors import ShapeError, ValueRangeError
-from mlkit.functional.arguments import tuple_of
+from mlkit.core.errors import RefusedError, ShapeError, StrideError, ValueRangeError
+from mlkit.functional.arguments import check_window, tuple_of
 from mlkit.functional.shaping import unsqueeze
 
 
@@ -18,7 +18,7 @@ def conv_padding(padding, kernel, stride, dilation, n: int):
         if padding != "same":
             raise ValueRangeError(f"conv{n}d: padding must be a number, a tuple, 'same' or 'valid', got {padding!r}.")
         if any(s != 1 for s in stride):
-            raise ValueRangeError("padding='same' is not supported for strided convolutions.")
+            raise StrideError("padding='same' is not supported for strided convolutions.")
         totals = [d * (k - 1) for k, d in zip(kernel, dilation, strict=True)]
         return tuple((t // 2, t - t // 2) for t in totals)
     return tuple((p, p) for p in tuple_of(padding, n, "padding"))
@@ -30,11 +30,22 @@ def _single(n, input, weight, channels) -> bool:
 
 
 def _convolution(n, input, weight, bias, stride, padding, dilation, groups):
+    name = f"conv{n}d"
     stride, dilation = tuple_of(stride, n, "stride"), tuple_of(dilation, n, "dilation")
+    check_window(name, stride=stride, dilation=dilation)
+    if not isinstance(padding, str):
+        check_window(name, padding=tuple_of(padding, n, "padding"))
+    if groups < 1:
+        raise RefusedError(f"{name}: groups must be at least 1, got {groups}.")
+    if weight._array.ndim != n + 2:
+        raise ShapeError(
+            f"{name}: expected a weight (out, in / groups, ...) with {n} spatial dims.",
+            f"input:  {tuple(input._array.shape)}\nweight: {tuple(weight._array.shape)}",
+        )
     how = {"stride": stride, "dilation": dilation, "groups": groups}
     how["padding"] = conv_padding(padding, tuple(weight._array.shape[2:]), stride, dilation, n)
     op = getattr(ops, f"conv{n}d")
-    if weight._array.ndim == n + 2 and _single(n, input, weight, weight._array.shape[1] * groups):
+    if _single(n, input, weight, weight._array.shape[1] * groups):
         out = op(unsqueeze(input, 0), weight, bias, **how)
         return ops.reshape(out, shape=tuple(out._array.shape[1:]))
     return op(input, weight, bias, **how)
@@ -60,6 +71,7 @@ def _transposed(n, input, weight, bias, stride, padding, output_padding, groups,
     name = f"conv_transpose{n}d"
     stride, padding = tuple_of(stride, n, "stride"), tuple_of(padding, n, "padding")
     dilation = tuple_of(dilation, n, "dilation")
+    check_window(name, stride=stride, padding=padding, dilation=dilation)
     output_padding = tuple_of(output_padding, n, "output_padding")
     shape, kernel = tuple(input._array.shape), tuple(weight._array.shape)
     if len(kernel) != n + 2 or len(shape) not in (n + 1, n + 2):

@@ -13,7 +13,7 @@ from mlkit.core.device import CPU, device
 from mlkit.core.dispatch import ops, state
 from mlkit.core.errors import ArgumentError, DeviceError, DtypeError, RefusedError, ShapeError, ValueRangeError
 from mlkit.core.rng import Generator, default_generator
-from mlkit.core.value import Leaf, LevelArray, MetaArray, Value, wrap
+from mlkit.core.value import Leaf, LevelArray, MetaArray, Value, storage_of, wrap
 
 _default_device = CPU
 
@@ -195,7 +195,10 @@ def from_numpy(array: np.ndarray):
     if not isinstance(array, np.ndarray):
         raise ArgumentError(f"from_numpy: expected a numpy.ndarray, got {type(array).__name__}.")
     dtypes.from_numpy_dtype(array.dtype)
-    return wrap(np.asarray(array))  # a matrix, a memmap or a recarray as the plain array it is
+    found = wrap(np.asarray(array))  # a matrix, a memmap or a recarray as the plain array it is
+    if not array.flags.c_contiguous:
+        storage_of(found).aliased = True  # its layout is the array's own, never ours to change
+    return found
 
 
 def into(out, fresh: Value) -> Value:

@@ -39,8 +39,7 @@ def cosine_similarity(x1, x2, dim: int = 1, eps: float = 1e-8):
     >>> mlkit.nn.functional.cosine_similarity(mlkit.tensor([[1.0, 0.0]]), mlkit.tensor([[1.0, 1.0]]))
     tensor([0.7071])
     """
-    rank = max(x1._array.ndim, x2._array.ndim)
-    if x1._array.ndim != rank or x2._array.ndim != rank:
+    if tuple(x1._array.shape) != tuple(x2._array.shape):
         shape = ops.add(x1, x2)._array.shape
         x1, x2 = ops.expand(x1, shape=tuple(shape)), ops.expand(x2, shape=tuple(shape))
     product = ops.sum(ops.mul(x1, x2), dim=dim)

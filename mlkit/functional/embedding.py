@@ -66,6 +66,8 @@ def embedding(
     tensor([[0., 0., 1.],
             [1., 0., 0.]])
     """
+    if weight._array.ndim != 2:
+        raise ShapeError(f"embedding: 'weight' must be 2-D, got {tuple(weight._array.shape)}.")
     padding_idx = _padding(padding_idx, weight._array.shape[0])
     if max_norm is not None:
         _renormalise(weight, input, max_norm, norm_type)

@@ -190,6 +190,13 @@ def index_put(input, indices, values, accumulate: bool = False):
     """A copy of input with values written (added when ``accumulate``) at the places the index tensors name."""
     pattern = tuple(slice(None) if t is None else TENSOR for t in indices)
     tensors = [_index_tensor(input, t) for t in indices if t is not None]
+    if not tensors:
+        raise RefusedError("index_put: at least one index tensor must be given.")
+    if values._array.dtype != input._array.dtype:
+        raise DtypeError(
+            "Index put requires the source and destination dtypes match, got "
+            f"{input.dtype} for the destination and {values.dtype} for the source."
+        )
     return ops.index_put([input, values, *tensors], pattern=pattern, accumulate=accumulate)
 
 
@@ -208,9 +215,19 @@ def _source(input, index, src):
     return ops.cast_like(ops.add(ops.cast_like(ops.zeros_like(index), input), src), input)
 
 
+def _check_index(name: str, index) -> None:
+    if index._array.dtype.name not in ("int32", "int64"):
+        raise DtypeError(
+            f"{name}(): Expected dtype int32/int64 for index, got {index.dtype}.", hint="Use index.long()."
+        )
+
+
 def scatter(input, dim: int, index, src=None, *, value=None, reduce: str | None = None):
     """A copy of input with src (a tensor or a number) written at the places index names along ``dim``."""
+    _check_index("scatter", index)
     src = _source(input, index, value if src is None else src)
+    if reduce is not None and src._array.dtype != input._array.dtype:
+        raise DtypeError("scatter(): Expected self.dtype to be equal to src.dtype.", f"{input.dtype} and {src.dtype}")
     if reduce == "add":
         return ops.scatter_add(input, index, src, dim=dim)
     if reduce == "multiply":
@@ -224,6 +241,7 @@ def scatter(input, dim: int, index, src=None, *, value=None, reduce: str | None 
 
 def scatter_add(input, dim: int, index, src):
     """A copy of input with src added at the places index names along ``dim``."""
+    _check_index("scatter_add", index)
     if src._array.dtype != input._array.dtype:
         raise DtypeError("scatter(): Expected self.dtype to be equal to src.dtype.", f"{input.dtype} and {src.dtype}")
     return ops.scatter_add(input, index, src, dim=dim)
@@ -231,6 +249,10 @@ def scatter_add(input, dim: int, index, src):
 
 def index_select(input, dim: int, index):
     """The slices along ``dim`` that index names."""
+    if index._array.dtype.name not in ("int32", "int64"):
+        raise DtypeError(f"index_select(): Expected dtype int32 or int64 for index, got {index.dtype}.")
+    if index._array.ndim > 1:
+        raise DimensionError("index_select(): Index is supposed to be a vector.", f"index: {tuple(index._array.shape)}")
     return ops.index_select(input, index, dim=dim)
 
 
@@ -262,6 +284,10 @@ def masked_fill(input, mask, value):
     if mask._array.dtype != bool:
         raise DtypeError(f"masked_fill_ only supports boolean masks, but got mask with dtype {mask.dtype}.")
     if isinstance(value, Value):
+        if value._array.dtype.kind == "c" and input._array.dtype.kind != "c":
+            raise DtypeError(
+                f"value cannot be converted to type {input.dtype} without overflow.", f"value: {value.dtype}"
+            )
         if value._array.ndim:
             raise RefusedError(
                 "masked_fill only supports a 0-dimensional value tensor, but got tensor with "
@@ -353,6 +379,7 @@ def scatter_reduce(input, dim: int, index, src, reduce: str, *, include_self: bo
     >>> mlkit.zeros(2).scatter_reduce(0, index, mlkit.tensor([1.0, 2.0, 3.0]), "sum")
     tensor([4., 2.])
     """
+    _check_index("scatter_reduce", index)
     if src._array.dtype != input._array.dtype:
         raise DtypeError("scatter(): Expected self.dtype to be equal to src.dtype.", f"{input.dtype} and {src.dtype}")
     return ops.scatter_reduce(input, index, src, dim=dim, reduce=reduce, include_self=include_self)

@@ -21,6 +21,7 @@ from mlkit.core.errors import (
 from mlkit.core.size import broadcast_shapes
 from mlkit.core.value import MetaArray, Value, wrap
 from mlkit.functional import creation
+from mlkit.functional.arguments import check_same_dtype
 from mlkit.functional.out import takes_out
 from mlkit.functional.shaping import movedim
 from mlkit.ops.decompositions import batch_of, check_floating, check_matrix, singular
@@ -208,7 +209,7 @@ def _tolerances(A, atol, rtol):
         if atol_ is None:
             rtol_ = default
         elif hasattr(atol_, "shape"):
-            rtol_ = np.where(atol_ > 0, 0.0, default)
+            rtol_ = backends.for_array(atol_).m.xp.where(atol_ > 0, 0.0, default)
         else:
             rtol_ = 0.0 if atol_ > 0 else default
     return (0.0 if atol_ is None else atol_), rtol_
@@ -237,7 +238,8 @@ def pinv(A, rcond=None, hermitian: bool = False, *, atol=None, rtol=None):
 
 def _limit(atol, rtol, largest):
     def shaped(x):
-        return wrap(np.asarray(x)[..., None]) if hasattr(x, "shape") and np.ndim(x) else x
+        array = x._array if isinstance(x, Value) else x
+        return wrap(array[..., None]) if getattr(array, "ndim", 0) else x
 
     scaled = largest * shaped(rtol)
     return ops.maximum(scaled, ops.zeros_like(scaled) + shaped(atol))
@@ -853,10 +855,12 @@ def vecdot(x, y, *, dim: int = -1):
     check_vecdot = (dtypes.from_numpy_dtype(t._array.dtype).category for t in (x, y))
     if min(check_vecdot) < 2:
         raise DtypeError("linalg.vecdot: Expected a floating point or complex tensor as input.")
+    check_same_dtype("linalg.vecdot", x, y=y)
     return ops.sum(ops.conj(x) * y, dim=dim)
 
 
 def _cross(name: str, input, other, dim: int):
+    check_same_dtype(name, input, other=other)
     rank = input._array.ndim
     if rank != other._array.ndim:
         raise ShapeError(

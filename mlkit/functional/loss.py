@@ -5,11 +5,12 @@ from __future__ import annotations
 import math
 import warnings
 
-from mlkit.core import config
+from mlkit.core import config, frames
 from mlkit.core import dtype as dtypes
-from mlkit.core.dispatch import check_numbers, composite, ops
+from mlkit.core.dispatch import check_numbers, composite, ops, state
 from mlkit.core.errors import ArgumentError, BatchError, DtypeError, ShapeError, ValueRangeError
-from mlkit.core.value import LevelArray, MetaArray, Value
+from mlkit.core.value import LevelArray, MetaArray, Value, is_plain
+from mlkit.functional.arguments import check_floating, check_same_dtype
 from mlkit.functional.distance import normalize, pairwise_distance
 
 
@@ -26,16 +27,42 @@ def reduced(loss, reduction: str, size_average=None, reduce=None):
     raise ValueRangeError(f"{reduction} is not a valid value for reduction: use 'mean', 'sum' or 'none'.")
 
 
+def check_reduction(reduction) -> None:
+    """Refuse a reduction that is none before anything else is looked at."""
+    if reduction not in ("mean", "sum", "none"):
+        raise ValueRangeError(f"{reduction} is not a valid value for reduction: use 'mean', 'sum' or 'none'.")
+
+
 def old_reduction(size_average, reduce) -> str:
     """PyTorch's old ``size_average`` and ``reduce`` as a reduction."""
     warnings.warn("size_average and reduce args will be deprecated, please use reduction instead.", stacklevel=4)
     return "none" if reduce is False else "sum" if size_average is False else "mean"
 
 
+#: losses that PyTorch warns of when their shapes differ
+_WARNS = {"mse_loss", "l1_loss", "smooth_l1_loss", "huber_loss"}
+
+
+def _warn_of_broadcasting(input, target) -> None:
+    """PyTorch's warning, at the line of the user's program."""
+    file, line, _ = frames.user_place() or ("<unknown>", 0, "")
+    warnings.warn_explicit(
+        f"Using a target size ({target.shape!r}) that is different to the input size ({input.shape!r}). This will likely "
+        "lead to incorrect results due to broadcasting. Please ensure they have the same size.",
+        UserWarning,
+        file,
+        line,
+    )
+
+
 def check_same_shape(name: str, input, target) -> None:
     """Refuse a loss between shapes that only agree by broadcasting, which is nearly always a mistake."""
     a, b = tuple(input._array.shape), tuple(target._array.shape)
-    if a == b or not config.strict_broadcast:
+    if a == b:
+        return
+    if not config.strict_broadcast:
+        if name in _WARNS:
+            _warn_of_broadcasting(input, target)
         return
     hint = (
         f"Give both the same shape, for example target.reshape(input.shape) or {name}(input.expand_as(target), target)."
@@ -93,6 +120,8 @@ def nll_loss(
             f"nll_loss: expected integer class labels, got {dtypes.from_numpy_dtype(target._array.dtype)}.",
             hint="Use target.long().",
         )
+    check_floating("nll_loss", input)
+    check_same_dtype("nll_loss", input, weight=weight)
     picked = ops.nll_pick(input, target, ignore_index=ignore_index)
     if weight is not None:
         if tuple(weight._array.shape) != (input._array.shape[1 if input._array.ndim > 1 else 0],):
@@ -159,6 +188,13 @@ def cross_entropy(
         )
     if label_smoothing < 0 or label_smoothing > 1:
         raise BatchError(f"label_smoothing must be between 0.0 and 1.0. Got: {label_smoothing}.")
+    if weight is None and label_smoothing == 0 and _rows_with_labels(input._array, target._array):
+        losses = ops.softmax_cross_entropy(input, target, ignore_index=ignore_index)
+        if reduction == "mean" and state.recorder is not None:  # another call may have other labels
+            return ops.div(ops.sum(losses), ops.cast_like(ops.sum(ops.ne(target, ignore_index)), losses))
+        if reduction == "mean" and (target._array == ignore_index).any():
+            return ops.div(ops.sum(losses), float((target._array != ignore_index).sum()))
+        return reduced(losses, reduction)
     log_p = ops.log_softmax(input, dim=axis)
     plain = nll_loss(log_p, target, weight, ignore_index=ignore_index, reduction=reduction)
     if label_smoothing == 0:
@@ -180,6 +216,17 @@ def cross_entropy(
     else:
         smooth = reduced(smooth, reduction)
     return ops.add(ops.mul(plain, 1 - label_smoothing), ops.mul(smooth, label_smoothing / classes))
+
+
+def _rows_with_labels(input, target) -> bool:
+    """Whether these are plain arrays of scores (N, C) and labels (N), for which one op does it all."""
+    return (
+        len(input.shape) == 2
+        and tuple(target.shape) == tuple(input.shape[:1])
+        and input.dtype.kind in "fV"
+        and is_plain(input)
+        and is_plain(target)
+    )
 
 
 def _wide(classes, rank):
@@ -232,6 +279,7 @@ def binary_cross_entropy(input, target, weight=None, size_average=None, reduce=N
             f"Using a target size ({list(target._array.shape)}) that is different to the input size "
             f"({list(input._array.shape)}) is deprecated. Please ensure they have the same size."
         )
+    check_same_dtype("binary_cross_entropy", input, target=target)
     check_numbers(input, _check_probabilities)
     loss = ops.neg(ops.add(ops.mul(target, _log(input)), ops.mul(ops.sub(1, target), _log(ops.sub(1, input)))))
     if weight is not None:
@@ -436,11 +484,15 @@ def cosine_embedding_loss(
 
 def _classes(name, input, target):
     """input as (N, C) and target as (N, ...), and whether there was a batch axis."""
+    if input._array.dtype.kind not in "fV":
+        check_floating(name, input)
     a, b = tuple(input._array.shape), tuple(target._array.shape)
     if len(a) == 2:
         return input, target, True
     if len(a) == 1:
         return ops.unsqueeze(input, 0), ops.reshape(target, shape=(1, *b)), False
+    if not a:
+        return ops.reshape(input, shape=(1, 1)), ops.reshape(target, shape=(1, *(b and (1,)))), False
     raise ShapeError(f"{name}: expected input (batch, class) or (class), got {a} with target {b}.")
 
 
@@ -456,6 +508,7 @@ def multi_margin_loss(
     reduction: str = "mean",
 ):
     """The mean over classes of max(0, margin - input[label] + input[class]) ** p: input (N, C), target (N)."""
+    check_reduction(reduction)
     if p not in (1, 2):
         raise ValueRangeError("only p == 1 and p == 2 supported")
     if weight is not None and weight._array.ndim != 1:
@@ -485,6 +538,7 @@ def multi_margin_loss(
 @composite
 def multilabel_margin_loss(input, target, size_average=None, reduce=None, reduction: str = "mean"):
     """Hinges between every true and every other class: input (N, C), target (N, C) lists labels, ended by -1."""
+    check_reduction(reduction)
     if tuple(input._array.shape) != tuple(target._array.shape):
         raise ShapeError(
             "multilabel_margin_loss: input and target must have the same shape.",

@@ -7,7 +7,8 @@ import math
 from mlkit.core import dtype as dtypes
 from mlkit.core.dispatch import composite, ops
 from mlkit.core.errors import ShapeError, ValueRangeError
-from mlkit.core.value import LevelArray, MetaArray, mark_mutated
+from mlkit.core.value import LevelArray, MetaArray, is_plain, mark_mutated
+from mlkit.functional.arguments import check_floating, check_same_dtype
 
 
 def _more_than_one(shape) -> None:
@@ -48,6 +49,8 @@ def batch_norm(
     input (N, C, *). In training the batch's own statistics are used and the running ones moved towards them by
     ``momentum``; otherwise the running ones are used.
     """
+    check_floating("batch_norm", input)
+    check_same_dtype("batch_norm", input, running_mean=running_mean, running_var=running_var, weight=weight, bias=bias)
     if not training:
         if running_mean is None or running_var is None:
             raise ShapeError("batch_norm: expected running_mean and running_var to be given when training=False.")
@@ -75,6 +78,8 @@ def instance_norm(
 ):
     """Normalisation of each channel of each example (Ulyanov et al. 2016, arXiv:1607.08022): input (N, C, *)."""
     shape = tuple(input._array.shape)
+    check_floating("instance_norm", input)
+    check_same_dtype("instance_norm", input, weight=weight, bias=bias)
     if len(shape) < 3:
         raise ShapeError(f"instance_norm: expected input (batch, channel, ...), got {shape}.")
     if not use_input_stats:
@@ -120,6 +125,7 @@ def group_norm(input, num_groups: int, weight=None, bias=None, eps: float = 1e-0
             f"Expected number of channels in input to be divisible by num_groups, but got input of shape {list(shape)} "
             f"and num_groups={num_groups}."
         )
+    check_same_dtype("group_norm", input, weight=weight, bias=bias)
     for label, t in (("weight", weight), ("bias", bias)):
         if t is not None and tuple(t._array.shape) != (shape[1],):
             raise ShapeError(
@@ -146,6 +152,13 @@ def _checked_shape(name, input, normalized_shape) -> tuple:
 def layer_norm(input, normalized_shape, weight=None, bias=None, eps: float = 1e-05):
     """Normalisation over the last dims, whose sizes are ``normalized_shape`` (Ba et al. 2016, arXiv:1607.06450)."""
     shape = _checked_shape("layer_norm", input, normalized_shape)
+    check_same_dtype("layer_norm", input, weight=weight, bias=bias)
+    for label, t in (("weight", weight), ("bias", bias)):
+        if t is not None and tuple(t._array.shape) != shape:
+            raise ShapeError(
+                f"layer_norm: expected {label} to be of same shape as normalized_shape, but got {label} of shape "
+                f"{list(t._array.shape)} and normalized_shape = {list(shape)}."
+            )
     return ops.layer_norm(input, weight, bias, dims=len(shape), eps=eps)
 
 
@@ -160,6 +173,9 @@ def rms_norm(input, normalized_shape, weight=None, eps: float | None = None):
         raise ShapeError(f"rms_norm: expected weight of shape {shape}, got {tuple(weight._array.shape)}.")
     if eps is None:
         eps = dtypes.finfo(dtypes.from_numpy_dtype(input._array.dtype)).eps
+    same = weight is None or weight._array.dtype == input._array.dtype
+    if same and input._array.dtype.kind == "f" and is_plain(input._array):
+        return ops.rms_norm(input, weight, dims=len(shape), eps=eps)
     over = tuple(range(-len(shape), 0))
     squares = ops.mean(ops.square(input), dim=over, keepdim=True)
     out = ops.mul(input, ops.rsqrt(ops.add(squares, eps)))

@@ -13,7 +13,9 @@ def _places(mode: str, n: int, before: int, after: int) -> list[int]:
         if mode == "replicate":
             i = min(max(i, 0), n - 1)
         elif mode == "circular":
-            i %= n
+            # a negative width cuts first; what is left goes around
+            low, high = max(-before, 0), n - max(-after, 0)
+            i = low + (i - low) % (high - low)
         elif i < 0:
             i = -i
         elif i >= n:
@@ -59,12 +61,12 @@ def pad(input, pad, mode: str = "constant", value: float | None = None):  # noqa
     for dim, (before, after) in enumerate(full):
         n = shape[dim]
         limit = n - 1 if mode == "reflect" else n if mode == "circular" else None
-        if limit is not None and max(before, after) > limit:
+        if limit is not None and max(before, after) > limit and (before or after):
             raise ShapeError(
                 f"pad: Padding size should be {'less than' if mode == 'reflect' else 'at most'} the corresponding input "
                 f"dimension, but got padding ({before}, {after}) at dimension {dim} of input {shape}."
             )
-        if n + before + after < 1:
+        if n + before + after < 1 and (before or after):
             raise ShapeError(f"pad: widths {(before, after)} leave nothing of dim {dim} of size {n}.")
         if before or after:
             index = ops.index_array(_places(mode, n, before, after), like=input)

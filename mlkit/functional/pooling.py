@@ -6,9 +6,9 @@ import math
 
 from mlkit.core import dtype as dtypes
 from mlkit.core.dispatch import check_numbers, composite, ops
-from mlkit.core.errors import ShapeError, ValueRangeError
+from mlkit.core.errors import BatchError, RefusedError, ShapeError, UnsupportedDtype, ValueRangeError
 from mlkit.core.rng import default_generator
-from mlkit.functional.arguments import tuple_of
+from mlkit.functional.arguments import check_floating, check_not_empty, check_window, tuple_of
 from mlkit.functional.arithmetic import pow
 from mlkit.functional.shaping import unsqueeze
 
@@ -16,7 +16,9 @@ from mlkit.functional.shaping import unsqueeze
 def _pool_arguments(n, kernel_size, stride, padding):
     kernel = tuple_of(kernel_size, n, "kernel_size")
     stride = kernel if stride is None or stride == () else tuple_of(stride, n, "stride")
-    return kernel, stride, tuple_of(padding, n, "padding")
+    padding = tuple_of(padding, n, "padding")
+    check_window("pooling", kernel_size=kernel, stride=stride, padding=padding)
+    return kernel, stride, padding
 
 
 def _batched(n, input, fn):
@@ -32,6 +34,10 @@ def _max_pool(n, input, kernel_size, stride, padding, dilation, ceil_mode, retur
     kernel, stride, padding = _pool_arguments(n, kernel_size, stride, padding)
     how = {"kernel_size": kernel, "stride": stride, "padding": padding, "ceil_mode": ceil_mode}
     how["dilation"] = tuple_of(dilation, n, "dilation")
+    check_window(f"max_pool{n}d", dilation=how["dilation"])
+    if input._array.dtype.kind in "bc":
+        raise UnsupportedDtype(f"max_pool{n}d: not implemented for {input.dtype}.")
+    check_not_empty(f"max_pool{n}d", tuple(input._array.shape), n)
     values, indices = _batched(n, input, lambda x: getattr(ops, f"max_pool{n}d")(x, **how))
     return (values, indices) if return_indices else values
 
@@ -53,8 +59,12 @@ def max_pool3d(input, kernel_size, stride=None, padding=0, dilation=1, ceil_mode
 
 def _avg_pool(n, input, kernel_size, stride, padding, ceil_mode, count_include_pad, divisor_override=None):
     kernel, stride, padding = _pool_arguments(n, kernel_size, stride, padding)
+    if input._array.dtype.kind in "bc":
+        raise UnsupportedDtype(f"avg_pool{n}d: not implemented for {input.dtype}.")
     how = {"kernel_size": kernel, "stride": stride, "padding": padding, "ceil_mode": ceil_mode}
     how |= {"count_include_pad": count_include_pad, "divisor_override": divisor_override}
+    if divisor_override == 0:
+        raise RefusedError(f"avg_pool{n}d: divisor_override must not be zero.")
     return _batched(n, input, lambda x: getattr(ops, f"avg_pool{n}d")(x, **how))
 
 
@@ -113,7 +123,7 @@ def _output_size(n, input, output_size, name):
     given = given * n if len(given) == 1 else given
     rank = input._array.ndim
     if len(given) != n or rank not in (n + 1, n + 2):
-        raise ShapeError(
+        raise BatchError(
             f"{name}: expected input with {n + 1} or {n + 2} dims and {n} output sizes, got {tuple(input._array.shape)} "
             f"and {output_size}."
         )
@@ -125,6 +135,7 @@ def _output_size(n, input, output_size, name):
 
 def _adaptive_avg(n, input, output_size):
     sizes = _output_size(n, input, output_size, f"adaptive_avg_pool{n}d")
+    check_floating(f"adaptive_avg_pool{n}d", input)
     return _batched(n, input, lambda x: ops.interpolate(x, sizes=sizes, mode="area"))
 
 
@@ -150,6 +161,7 @@ def adaptive_avg_pool3d(input, output_size):
 
 def _adaptive_max(n, input, output_size, return_indices):
     sizes = _output_size(n, input, output_size, f"adaptive_max_pool{n}d")
+    check_floating(f"adaptive_max_pool{n}d", input)
     values, indices = _batched(n, input, lambda x: getattr(ops, f"adaptive_max_pool{n}d")(x, sizes=sizes))
     return (values, indices) if return_indices else values
 
@@ -248,6 +260,7 @@ def _unpool(n, input, indices, kernel_size, stride, padding, output_size):
     shape = tuple(input._array.shape)
     if len(shape) not in (n + 1, n + 2):
         raise ShapeError(f"{name}: expected input (batch, channel, ...) with {n} spatial dims, got {shape}.")
+    check_floating(name, input)
     if tuple(indices._array.shape) != shape:
         raise ShapeError(f"{name}: expected shape of indices to be that of input.", f"{indices.shape} and {shape}")
     if indices._array.dtype.name != "int64":

@@ -8,6 +8,7 @@ from mlkit.core import dtype as dtypes
 from mlkit.core.dispatch import different_dtypes, ops
 from mlkit.core.errors import DtypeError, RefusedError, ShapeError
 from mlkit.core.value import Value
+from mlkit.functional.arguments import check_same_dtype
 from mlkit.functional.shaping import broadcast_shapes
 from mlkit.ops import REGISTRY
 from mlkit.ops.reduce import canonical_dim
@@ -218,7 +219,8 @@ def cdist(x1, x2, p: float = 2.0, compute_mode: str = "use_mm_for_euclid_dist_if
             f"X1 and X2 must have the same number of columns. X1: {_shape(x1)[-1]} X2: {_shape(x2)[-1]}.",
             f"x1: {_shape(x1)}\nx2: {_shape(x2)}",
         )
-    if p < 0:
+    check_same_dtype("cdist", x1, x2=x2)
+    if not p >= 0:
         raise RefusedError("cdist only supports non-negative p values.")
     if compute_mode not in (
         "use_mm_for_euclid_dist_if_necessary",

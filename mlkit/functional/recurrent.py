@@ -14,7 +14,8 @@ def _share(x, weight, bias, extra=None):
 @composite
 def lstm_layer(x, hidden, cell, w_ih, w_hh, b_ih=None, b_hh=None, w_hr=None, mask=None):
     """x (T, N, I) -> all hidden states (T, N, P), all cells (T, N, H)."""
-    return ops.lstm_sequence(_share(x, w_ih, b_ih, b_hh), hidden, cell, w_hh, w_hr, mask)
+    states, cells, _ = ops.lstm_sequence(_share(x, w_ih, b_ih, b_hh), hidden, cell, w_hh, w_hr, mask)
+    return states, cells
 
 
 @composite

@@ -8,6 +8,7 @@ import warnings
 from mlkit.core import dtype as dtypes
 from mlkit.core.dispatch import composite, ops
 from mlkit.core.errors import MissingFeature, ShapeError, ValueRangeError
+from mlkit.functional.arguments import check_floating, check_same_dtype
 from mlkit.ops.interpolate import sizes_from
 
 _MODES = {3: {"linear": "linear"}, 4: {"bilinear": "linear", "bicubic": "cubic"}, 5: {"trilinear": "linear"}}
@@ -57,6 +58,8 @@ def interpolate(
         raise MissingFeature(
             f"Input Error: Only 3D, 4D and 5D input Tensors supported (got {rank}D) for mode {mode!r}."
         )
+    if input._array.dtype.kind not in "fV" and input._array.dtype.name != "uint8":
+        check_floating(f"interpolate (mode {mode!r})", input)
     n = rank - 2
     if (size is None) == (scale_factor is None):
         which = "either size or scale_factor should be defined" if size is None else (
@@ -194,6 +197,8 @@ def grid_sample(input, grid, mode: str = "bilinear", padding_mode: str = "zeros"
         padding_mode: what lies outside: "zeros", "border" (the edge), "reflection".
         align_corners: whether -1 and 1 are the centres of the corner pixels or the outer edges.
     """
+    check_floating("grid_sample", input)
+    check_same_dtype("grid_sample", input, grid=grid)
     if mode not in ("bilinear", "nearest", "bicubic"):
         raise ValueRangeError(
             f"nn.functional.grid_sample(): expected mode to be 'bilinear', 'nearest' or 'bicubic', but got: '{mode}'"

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections import namedtuple
 
+from mlkit.core import config
+
 
 def named_result(name: str, fields: tuple[str, ...]) -> type:
     """A tuple class with those fields.
@@ -16,7 +18,11 @@ def named_result(name: str, fields: tuple[str, ...]) -> type:
     """
 
     def text(self) -> str:
-        return f"mlkit.return_types.{name}(\n" + ",\n".join(f"{f}={getattr(self, f)!r}" for f in fields) + ")"
+        return (
+            f"{config.shown_name}.return_types.{name}(\n"
+            + ",\n".join(f"{f}={getattr(self, f)!r}" for f in fields)
+            + ")"
+        )
 
     cls = namedtuple(name, fields)  # type: ignore[misc]
     cls.__repr__ = text  # type: ignore[method-assign]

@@ -6,6 +6,7 @@ import warnings
 from typing import Any
 
 from mlkit.core import backend as backends
+from mlkit.core import config
 from mlkit.core import dtype as dtypes
 from mlkit.core.errors import ArgumentError, DtypeError, RefusedError
 
@@ -76,10 +77,14 @@ def get_float32_matmul_precision() -> str:
 
 
 def set_float32_matmul_precision(precision: str) -> None:
-    """Accepted for PyTorch's sake: products of float32 are made in float32 on the CPU."""
+    """Products of float32 matrices on a GPU: "highest" in float32, "high" or "medium" with TF32 factors.
+
+    On the CPU they are made in float32 whatever is said here.
+    """
     if precision not in ("highest", "high", "medium"):
         raise RefusedError(f"set_float32_matmul_precision: {precision!r} is not one of highest, high, medium.")
     _state["precision"] = precision
+    config.cuda_matmul_tf32 = precision != "highest"
 
 
 def set_flush_denormal(mode: bool) -> bool:

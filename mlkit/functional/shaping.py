@@ -7,17 +7,22 @@ import numpy as np
 from mlkit.core import backend as backends
 from mlkit.core.dispatch import ops
 from mlkit.core.errors import ArgumentError, DtypeError, RefusedError, ShapeError
+from mlkit.core.inplace import root_of
 from mlkit.core.size import broadcast_shapes as _broadcast_shapes
-from mlkit.core.value import MetaArray, Value
+from mlkit.core.value import LevelArray, MetaArray, Value, wrap
 from mlkit.ops.reduce import canonical_dim, canonical_dims
-from mlkit.ops.shape import resolve_shape, stack_shape_check
+from mlkit.ops.shape import follow, resolve_shape, stack_shape_check
 
 
 def sizes(args) -> tuple:
     """Sizes given as separate ints or as one sequence."""
     if len(args) == 1 and not hasattr(args[0], "__index__"):
         args = tuple(args[0])
-    return tuple(a.item() if isinstance(a, Value) else a for a in args)
+    args = tuple([a.item() if isinstance(a, Value) else a for a in args])
+    for a in args:
+        if a.__class__ is float:
+            raise ArgumentError(f"expected sizes of whole numbers, got {a} in {args}.")
+    return args
 
 
 def reshape(input, *args, shape=None):
@@ -47,7 +52,8 @@ def view(input, *shape, size=None, dtype=None):
     array = input._array
     if array.__class__ is not MetaArray:
         full = resolve_shape("view", sizes(shape), array.size, array.shape)
-        if array.size and not array.flags.c_contiguous and not view_possible(array, full):
+        possible = not array.size or array.flags.c_contiguous or view_possible(array, full)
+        if not possible and not (usual_layout(input) and view_possible(input._array, full)):
             raise ShapeError(
                 "view: view size is not compatible with input tensor's size and stride (at least one dimension spans "
                 "across two contiguous subspaces).",
@@ -86,6 +92,40 @@ def view_possible(array, shape) -> bool:
     """Whether an array can take a shape without moving data."""
     xp = backends.for_array(array).m.xp
     return bool(xp.may_share_memory(array, array.reshape(shape)))
+
+
+def usual_layout(tensor) -> bool:
+    """Bring memory that a convolution laid out with channels last into the usual order; False when it must stay.
+
+    How the results of convolutions lie in memory is mlkit's own choice, so ``conv(x).view(n, -1)`` must work as it does
+    where they lie in the usual order. The tensor moves together with its views. It stays where it is when others hold
+    the memory too: a detached tensor, a NumPy array.
+    """
+    root = root_of(tensor)
+    array, storage = root._array, root._storage
+    if array.ndim < 3 or (storage is not None and storage.aliased):
+        return False
+    if isinstance(array, LevelArray):
+        viewed = storage is not None and any(r() is not None for r in storage.views)
+        if not array.plain or viewed or not np.moveaxis(array.inner._array, 1, -1).flags.c_contiguous:
+            return False
+        root._array = ops.clone(wrap(array))._array  # a function that is being recorded: the copy is a step of it
+        return True
+    xp = backends.for_array(array).m.xp
+    if not xp.moveaxis(array, 1, -1).flags.c_contiguous:
+        return False
+    views = [v for v in (r() for r in (storage.views if storage is not None else ())) if v is not None]
+    fresh = wrap(xp.ascontiguousarray(array))
+    moved = []
+    for view in views:
+        seen = follow(ops, fresh, view._view_of[1])
+        if seen._array.size and not xp.may_share_memory(seen._array, fresh._array):
+            return False
+        moved.append(seen._array)
+    root._array = fresh._array
+    for view, there in zip(views, moved, strict=True):
+        view._array = there
+    return True
 
 
 def flatten(input, start_dim: int = 0, end_dim: int = -1):

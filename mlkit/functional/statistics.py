@@ -51,7 +51,7 @@ def nanmedian(input, dim=None, keepdim: bool = False):
     """The median of what is not NaN (the lower one of two); with ``dim`` (values, indices).
 
     >>> import mlkit
-    >>> mlkit.nanmedian(mlkit.tensor([1.0, float("nan"), 3.0, 2.0]))
+    >>> mlkit.nanmedian(mlkit.tensor([1.0, mlkit.nan, 3.0, 2.0]))
     tensor(2.)
     """
     if dim is None:

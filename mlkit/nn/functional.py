@@ -161,3 +161,7 @@ from mlkit.functional.resampling import (
 )  # fmt: skip
 
 __all__ = sorted(name for name in globals() if not name.startswith("_"))
+
+from mlkit.functional.checked import check_all as _check_all
+
+_check_all(globals(), __all__, "mlkit.nn.functional")

@@ -186,7 +186,10 @@ class Module:
             or parts["_forward_pre_hooks"]
             or parts["_backward_hooks"]
             or parts["_backward_pre_hooks"]
-            or _any_global_hooks
+            or _before_all
+            or _after_all
+            or _before_all_backward
+            or _after_all_backward
             or "module_enter" in events.listeners
             or "module_exit" in events.listeners
         ):
@@ -738,14 +741,9 @@ _global_hooks: dict[str, OrderedDict] = {
 _global_always: set = set()
 
 
-class _AnyGlobal:
-    """True while a hook on every module's call is registered."""
-
-    def __bool__(self) -> bool:
-        return any(_global_hooks[kind] for kind in ("forward_pre", "forward", "backward_pre", "backward"))
-
-
-_any_global_hooks = _AnyGlobal()
+# by themselves, for the test in each call
+_before_all, _after_all = _global_hooks["forward_pre"], _global_hooks["forward"]
+_before_all_backward, _after_all_backward = _global_hooks["backward_pre"], _global_hooks["backward"]
 
 
 def register_module_forward_pre_hook(hook: Callable) -> Hook:

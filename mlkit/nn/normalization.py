@@ -339,7 +339,7 @@ class RMSNorm(Module):
 
     >>> import mlkit
     >>> mlkit.nn.RMSNorm(2)(mlkit.tensor([3.0, 3.0]))
-    tensor([1., 1.], grad_fn=<MulBackward0>)
+    tensor([1., 1.], grad_fn=<RmsNormBackward0>)
     """
 
     def __init__(

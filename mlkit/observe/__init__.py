@@ -7,7 +7,7 @@ A training loop reports to a `Recorder`; whoever draws (a widget, a dashboard, a
 from mlkit.observe.control import Control
 from mlkit.observe.directory import RunDirectory
 from mlkit.observe.recorder import Recorder
-from mlkit.observe.runs import RunSummary, list_runs
+from mlkit.observe.runs import RunSummary, RunTable, compare_runs, delete_run, list_runs, rename_run, tidy_runs
 from mlkit.observe.source import DirectorySource, RecorderSource, Source, open_source
 
 __all__ = [
@@ -17,7 +17,12 @@ __all__ = [
     "RecorderSource",
     "RunDirectory",
     "RunSummary",
+    "RunTable",
     "Source",
+    "compare_runs",
+    "delete_run",
     "list_runs",
     "open_source",
+    "rename_run",
+    "tidy_runs",
 ]

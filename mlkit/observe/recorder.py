@@ -169,6 +169,11 @@ class Recorder:
         """The state's name; "ready" before the first beginning."""
         return self._status["state"]
 
+    @property
+    def epochs(self) -> int | None:
+        """How many epochs the training has, where that is known."""
+        return self._status["epochs"]
+
     def names(self) -> list[str]:
         """Names of all series, sorted."""
         with self._lock:
@@ -234,18 +239,32 @@ class Recorder:
         if self._root is False:
             return
         try:
+            if self.directory is not None and not self.directory.path.is_dir():
+                self.directory = None  # deleted since the run before: everything goes into a new one
+                self._written, self._events_written = {}, 0
             if self.directory is None:
                 directory = RunDirectory.create(self.name, None if self._root is True else self._root)
                 self.directory = directory
-            self.directory.write_meta({
-                "name": self.name, "created": self.created.isoformat(timespec="seconds"), "pid": os.getpid(),
-                "host": platform.node(), **self.meta,
-            })  # fmt: skip
+            self._write_meta(self.directory)
             self.directory.lock()
         except OSError as error:
             self._complain(error)
             if self.directory is None:
                 self._root = False  # memory only from here on, told once
+
+    def _write_meta(self, directory: RunDirectory) -> None:
+        directory.write_meta({
+            "name": self.name, "created": self.created.isoformat(timespec="seconds"), "pid": os.getpid(),
+            "host": platform.node(), **self.meta,
+        })  # fmt: skip
+
+    def rewrite_meta(self) -> None:
+        """Write ``meta.json`` again, after something was added to `meta` while the run goes on."""
+        if self.directory is not None:
+            try:
+                self._write_meta(self.directory)
+            except OSError as error:
+                self._complain(error)
 
     def flush(self) -> None:
         """Write what is new to the run directory. An error (full disk) is told once and tried again later."""

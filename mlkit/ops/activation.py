@@ -1,5 +1,6 @@
 """Activations beyond the elementary ones: each with the slope that PyTorch gives it at its corners."""
 
+from mlkit.core.errors import RefusedError
 from mlkit.ops.registry import Elementwise, Float, Sample, op
 
 ONE = [((3, 4),), ((),), ((2, 0),)]
@@ -14,6 +15,8 @@ class selu(Float):
     """scale * (input where positive, alpha * (exp(input) - 1) elsewhere), with the constants that keep mean 0 and
     variance 1 (Klambauer et al. 2017, arXiv:1706.02515)."""
 
+    refuses_any = "biuc"
+
     def forward(m, input):
         return m.where(input > 0, SELU_SCALE * input, (SELU_SCALE * SELU_ALPHA) * m.expm1(m.minimum(input, 0)))
 
@@ -26,6 +29,8 @@ class selu(Float):
 class celu(Float):
     """input where positive, alpha * (exp(input / alpha) - 1) elsewhere (Barron 2017, arXiv:1704.07483)."""
 
+    refuses_any = "biuc"
+
     def forward(m, input, *, alpha=1.0):
         return m.where(input > 0, input, alpha * m.expm1(m.minimum(input, 0) / alpha))
 
@@ -36,6 +41,8 @@ class celu(Float):
 @op(onnx="Mish", samples=ONE)
 class mish(Float):
     """input * tanh(softplus(input)) (Misra 2019, arXiv:1908.08681)."""
+
+    refuses_any = "biuc"
 
     def forward(m, input):
         return input * m.tanh(m.maximum(input, 0) + m.log1p(m.exp(-m.abs(input))))
@@ -49,7 +56,11 @@ class mish(Float):
 class hardtanh(Elementwise):
     """input bounded to [min_val, max_val]; no slope at the bounds themselves."""
 
+    refuses_any = "bc"
+
     def forward(m, input, *, min_val=-1.0, max_val=1.0):
+        if input.dtype.kind == "u" and min_val < 0:
+            raise RefusedError("hardtanh: cannot bound an unsigned type by a negative number.", f"min_val: {min_val}")
         # the bounds in input's own type, so that integers stay integers
         return m.xp.clip(input, input.dtype.type(min_val), input.dtype.type(max_val))
 
@@ -61,6 +72,8 @@ class hardtanh(Elementwise):
 @op(onnx="HardSigmoid", samples=[((3, 4),), (Sample((3, 5), "distinct"),)])
 class hardsigmoid(Float):
     """min(max(input + 3, 0), 6) / 6 (Howard et al. 2019, arXiv:1905.02244)."""
+
+    refuses_any = "biuc"
 
     def forward(m, input):
         return m.xp.clip(input + 3, 0, 6) / 6
@@ -74,6 +87,8 @@ class hardsigmoid(Float):
 class hardswish(Float):
     """input * min(max(input + 3, 0), 6) / 6 (Howard et al. 2019, arXiv:1905.02244)."""
 
+    refuses_any = "biuc"
+
     def forward(m, input):
         return input * m.xp.clip(input + 3, 0, 6) / 6
 
@@ -86,6 +101,8 @@ class hardswish(Float):
 class softsign(Float):
     """input / (1 + |input|)."""
 
+    refuses_any = "b"
+
     def forward(m, input):
         return input / (1 + m.abs(input))
 
@@ -96,6 +113,8 @@ class softsign(Float):
 @op(onnx="Shrink", samples=[((3, 4),), ((3, 4), {"lambd": 0.1})])
 class softshrink(Elementwise):
     """input brought lambd nearer to zero; 0 where |input| <= lambd."""
+
+    refuses_any = "biuc"
 
     def forward(m, input, *, lambd=0.5):
         return m.where(input > lambd, input - lambd, m.where(input < -lambd, input + lambd, m.xp.zeros_like(input)))
@@ -108,6 +127,8 @@ class softshrink(Elementwise):
 class hardshrink(Elementwise):
     """input, but 0 where |input| <= lambd."""
 
+    refuses_any = "biuc"
+
     def forward(m, input, *, lambd=0.5):
         return m.where(m.abs(input) <= lambd, m.xp.zeros_like(input), input)
 
@@ -118,6 +139,8 @@ class hardshrink(Elementwise):
 @op(onnx="ThresholdedRelu", samples=[((3, 4), {"threshold": 0.2, "value": -1.0})])
 class threshold(Elementwise):
     """input where it is above ``threshold``, else ``value``."""
+
+    refuses_any = "bc"
 
     def forward(m, input, *, threshold=0.0, value=0.0):
         return m.where(input > threshold, input, m.xp.full_like(input, value))

@@ -120,6 +120,17 @@ class WeightGrad(Op):
         return m.conv_weight_grad_(input, g_, shape, stride, padding, dilation, groups)
 
 
+def cropped(m, out, shape):
+    """``out`` without the places at the ends that ``shape`` does not have.
+
+    An output padding beyond a stride makes room for one more window than there were.
+    """
+    for dim in range(2, len(shape)):
+        if out.shape[dim] > shape[dim]:
+            out = m.narrow(out, dim=dim, start=0, length=shape[dim])
+    return out
+
+
 def _family(n: int, samples: list, onnx: str):
     """conv<n>d and its two gradients, which are each other's gradients."""
     forward_name, input_name, weight_name = f"conv{n}d", f"conv{n}d_input_grad", f"conv{n}d_weight_grad"
@@ -128,32 +139,33 @@ def _family(n: int, samples: list, onnx: str):
     class Forward(Convolution):
         def vjp_input(m, g, weight, input_shape, stride, padding, dilation, groups):
             how = {"stride": stride, "padding": padding, "dilation": dilation, "groups": groups}
-            return getattr(m, input_name)(g, weight, shape=tuple(input_shape), **how)
+            return getattr(m, input_name)(g, m.conj(weight), shape=tuple(input_shape), **how)
 
         def vjp_weight(m, g, input, weight_shape, stride, padding, dilation, groups):
             how = {"stride": stride, "padding": padding, "dilation": dilation, "groups": groups}
-            return getattr(m, weight_name)(input, g, shape=tuple(weight_shape), **how)
+            return getattr(m, weight_name)(m.conj(input), g, shape=tuple(weight_shape), **how)
 
         def vjp_bias(m, g):
             return m.sum(g, dim=(0, *spatial))
 
     class ForInput(InputGrad):
-        def vjp_g_(m, g, weight, stride, padding, dilation, groups):
+        def vjp_g_(m, g, weight, g__shape, stride, padding, dilation, groups):
             how = {"stride": stride, "padding": padding, "dilation": dilation, "groups": groups}
-            return getattr(m, forward_name)(g, weight, **how)
+            out = getattr(m, forward_name)(g, m.conj(weight), **how)
+            return cropped(m, out, g__shape)
 
         def vjp_weight(m, g, g_, weight_shape, stride, padding, dilation, groups):
             how = {"stride": stride, "padding": padding, "dilation": dilation, "groups": groups}
-            return getattr(m, weight_name)(g, g_, shape=tuple(weight_shape), **how)
+            return getattr(m, weight_name)(g, m.conj(g_), shape=tuple(weight_shape), **how)
 
     class ForWeight(WeightGrad):
         def vjp_input(m, g, g_, input_shape, stride, padding, dilation, groups):
             how = {"stride": stride, "padding": padding, "dilation": dilation, "groups": groups}
-            return getattr(m, input_name)(g_, g, shape=tuple(input_shape), **how)
+            return getattr(m, input_name)(m.conj(g_), g, shape=tuple(input_shape), **how)
 
-        def vjp_g_(m, g, input, stride, padding, dilation, groups):
+        def vjp_g_(m, g, input, g__shape, stride, padding, dilation, groups):
             how = {"stride": stride, "padding": padding, "dilation": dilation, "groups": groups}
-            return getattr(m, forward_name)(input, g, **how)
+            return cropped(m, getattr(m, forward_name)(m.conj(input), g, **how), g__shape)
 
     Forward.n = ForInput.n = ForWeight.n = n
     Forward.__doc__ = f"Convolution (cross-correlation) over {n} spatial dim{'s' * (n > 1)}."

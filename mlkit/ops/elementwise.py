@@ -254,6 +254,7 @@ class frexp(Op):
     """input as mantissa * 2**exponent, the mantissa in [0.5, 1): (mantissa, exponent as int32)."""
 
     outputs = 2
+    reads_outputs = (1,)
 
     def infer(input):
         return MetaArray(input.shape, input.dtype), MetaArray(input.shape, np.dtype(np.int32))
@@ -609,7 +610,9 @@ class sinc(Float):
     """sin(pi input) / (pi input), 1 at 0."""
 
     def forward(m, input):
-        return m.xp.sinc(input)
+        angle = input * math.pi
+        zero = angle == 0
+        return m.xp.where(zero, 1, m.xp.sin(angle) / m.xp.where(zero, 1, angle)).astype(angle.dtype)
 
     def vjp(m, g, input):
         zero = m.eq(input, 0)
@@ -700,6 +703,8 @@ class log_sigmoid(Float):
 class softplus(Float):
     """log(1 + exp(beta * input)) / beta; above ``threshold`` (in beta * input) the input itself."""
 
+    refuses_any = "biuc"
+
     def forward(m, input, *, beta=1.0, threshold=20.0):
         x = input * beta
         smooth = (m.maximum(x, 0) + m.log1p(m.exp(-m.abs(x)))) / beta
@@ -715,6 +720,8 @@ class gelu(Float):
 
     ``approximate="tanh"`` uses 0.5 x (1 + tanh(sqrt(2/pi) (x + 0.044715 x^3))).
     """
+
+    refuses_any = "biuc"
 
     def forward(m, input, *, approximate="none"):
         if approximate == "tanh":
@@ -736,6 +743,8 @@ class gelu(Float):
 class silu(Float):
     """input * sigmoid(input), also called swish."""
 
+    refuses_any = "biu"
+
     def forward(m, input):
         return input * m.sigmoid(input)
 
@@ -748,6 +757,8 @@ class silu(Float):
 class leaky_relu(Elementwise):
     """input where positive, negative_slope * input elsewhere."""
 
+    refuses_any = "biuc"
+
     def forward(m, input, *, negative_slope=0.01):
         return m.where(input > 0, input, input * negative_slope)
 
@@ -758,6 +769,8 @@ class leaky_relu(Elementwise):
 @op(onnx="Elu", samples=ONE)
 class elu(Float):
     """input where positive, alpha * (exp(input) - 1) elsewhere (Clevert et al. 2015, arXiv:1511.07289)."""
+
+    refuses_any = "biuc"
 
     def forward(m, input, *, alpha=1.0):
         return m.where(input > 0, input, alpha * m.expm1(m.minimum(input, 0)))
@@ -887,7 +900,12 @@ class nextafter(Elementwise):
     refuses = "biuc"
 
     ufunc = "nextafter"
-    differentiable = False
+
+    def vjp_input(m, g, input, other):  # a step away from input, which is constant between powers of 2
+        return m.where(m.eq(input, other), m.zeros_like(g), g)
+
+    def vjp_other(m, g):
+        return m.zeros_like(g)
 
 
 # --- choosing, bounding, converting ---------------------------------------------------------------------------------------------

@@ -17,7 +17,7 @@ class batch_norm_train(Op):
     """
 
     outputs = 4
-    reads_outputs = (1, 2, 3)
+    reads_outputs = (1, 3)
     promotion = None
 
     def infer(input, weight=None, bias=None, *, eps):
@@ -35,7 +35,7 @@ class batch_norm_train(Op):
         return m.batch_norm_train_(input, weight, bias, eps)
 
     def vjp(m, g, input, weight, out, needs, eps):
-        _, mean, var, inverse_std = out
+        _, mean, _, inverse_std = out
         rank, channels = len(input.shape), input.shape[1]
         dims = (0, *range(2, rank))
         wide = channel_shape(rank, channels)
@@ -161,6 +161,32 @@ class layer_norm(Op):
         )
 
 
+@op(onnx="RMSNormalization", samples=[((3, 4), (4,), {"dims": 1}), ((2, 3, 4), (3, 4), {"dims": 2})])
+class rms_norm(Op):
+    """input / sqrt(mean of squares + eps) over the last ``dims`` dims (Zhang & Sennrich 2019, arXiv:1910.07467)."""
+
+    promotion = None
+
+    def infer(input, weight=None, *, dims, eps):
+        return layer_norm.infer(input, weight, dims=dims, eps=eps)
+
+    def forward(m, input, weight=None, *, dims=1, eps=1e-5):
+        over = tuple(range(input.ndim - dims, input.ndim))
+        out = input * (1 / m.xp.sqrt((input * input).mean(axis=over, keepdims=True) + eps))
+        return out if weight is None else out * weight
+
+    def vjp(m, g, input, weight, needs, dims, eps):
+        rank = len(input.shape)
+        over, lead = tuple(range(rank - dims, rank)), tuple(range(rank - dims))
+        inverse = m.rsqrt(m.mean(input * input, dim=over, keepdim=True) + eps)
+        normal = input * inverse
+        weighted = g if weight is None else g * weight
+        return (
+            inverse * (weighted - normal * m.mean(weighted * normal, dim=over, keepdim=True)) if needs[0] else None,
+            (m.sum(g * normal, dim=lead) if lead else g * normal) if needs[1] else None,
+        )
+
+
 @op(onnx="NegativeLogLikelihoodLoss", samples=[((4, 3), Sample((4,), "index", "int64", 3))])
 class nll_pick(Op):
     """The value of each row at its label: input (N, C, *), target (N, *) -> (N, *); 0 where target is ignore_index."""
@@ -206,6 +232,27 @@ class nll_place(Op):
 
     def vjp_g_(m, g, target, ignore_index):
         return m.nll_pick(g, target, ignore_index=ignore_index)
+
+
+@op(onnx="SoftmaxCrossEntropyLoss", samples=[((4, 3), Sample((4,), "index", "int64", 3))])
+class softmax_cross_entropy(Op):
+    """Minus the logarithm of softmax(input) at each row's label: input (N, C), target (N) -> (N).
+
+    0 where target is ignore_index.
+    """
+
+    promotion = None
+
+    def infer(input, target, *, ignore_index):
+        return nll_pick.infer(input, target, ignore_index=ignore_index)
+
+    def forward(m, input, target, *, ignore_index=-100):
+        return -m.nll_pick(m.log_softmax(input, dim=1), target, ignore_index=ignore_index)
+
+    def vjp_input(m, g, input, target, ignore_index):
+        counted = g * m.cast_like(m.ne(target, ignore_index), g)
+        place = m.nll_place(g, target, shape=tuple(input.shape), ignore_index=ignore_index)
+        return m.softmax(input, dim=1) * m.unsqueeze(counted, 1) - place
 
 
 @op(

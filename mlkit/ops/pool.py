@@ -56,6 +56,7 @@ def _max_family(n: int):
 
     class MaxPool(Op):
         outputs = 2
+        reads_outputs = (1,)
         promotion = None
 
         def prepare(input, *, kernel_size, stride, padding, dilation=ones, ceil_mode=False):
@@ -71,7 +72,8 @@ def _max_family(n: int):
             sizes = check_pool(name, n, input, kernel_size, stride, padding, dilation, ceil_mode)
             return m.max_pool_(input, kernel_size, stride, padding, dilation, sizes)
 
-        def vjp(m, g, out, input_shape):
+        # the window is for backends that look through it instead of following indices
+        def vjp(m, g, out, input_shape, kernel_size, stride, padding, dilation):
             if g[0] is None:
                 return None
             return getattr(m, grad_name)(g[0], out[1], shape=tuple(input_shape))
@@ -228,6 +230,7 @@ def _adaptive_max_family(n: int):
 
     class AdaptiveMaxPool(Op):
         outputs = 2
+        reads_outputs = (1,)
         promotion = None
 
         def infer(input, *, sizes):

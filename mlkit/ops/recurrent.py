@@ -27,6 +27,7 @@ class lstm_gates(Op):
     """
 
     outputs = 2
+    reads_outputs = (1,)
     promotion = "equal"
 
     def infer(gates, cell):
@@ -94,7 +95,7 @@ class gru_gates(Op):
 #
 # Each op runs one layer in one direction over (T, N, ...). ``mask`` (T, N, 1) is 1 where a sequence goes on and 0 after
 # its end: there the state stays, so that the last step holds every sequence's final state. The gates are computed again
-# for backward, in one product over all steps, instead of being kept.
+# for backward, in one product over all steps, instead of being kept (an LSTM keeps them: they take the place of its input).
 
 
 def check_sequence(name: str, gates, hidden, weight, count: int) -> None:
@@ -163,48 +164,53 @@ class lstm_sequence(Op):
 
     gates (T, N, 4H) are the inputs' share with all biases, in the order input, forget, cell, output; hidden (N, P),
     cell (N, H), weight (4H, P); projection (P, H) for LSTMs with projected state (Sak et al. 2014, arXiv:1402.1128),
-    else P is H -> all hidden states (T, N, P) and all cells (T, N, H).
+    else P is H -> all hidden states (T, N, P), all cells (T, N, H) and, for backward, the gates after sigmoid and tanh
+    (T, N, 4H).
     """
 
-    outputs = 2
+    outputs = 3
     promotion = "equal"
 
     def infer(gates, hidden, cell, weight, projection=None, mask=None):
         check_sequence("lstm", gates, hidden, weight, 4)
-        return MetaArray((gates.shape[0], *hidden.shape), gates.dtype), MetaArray(
-            (gates.shape[0], *cell.shape), gates.dtype
-        )
+        count = gates.shape[0]
+        shapes = ((count, *hidden.shape), (count, *cell.shape), gates.shape)
+        return tuple(MetaArray(shape, gates.dtype) for shape in shapes)
 
     def forward(m, gates, hidden, cell, weight, projection=None, mask=None):
         check_sequence("lstm", gates, hidden, weight, 4)
         xp, count = m.xp, gates.shape[0]
         states = xp.empty((count, *hidden.shape), gates.dtype)
         cells = xp.empty((count, *cell.shape), gates.dtype)
+        opened = xp.empty(gates.shape, gates.dtype)
         turned, size = weight.T, cell.shape[1]
         for t in range(count):
-            now = m.matmul_(hidden, turned)
+            now = opened[t]
+            now[...] = m.matmul_(hidden, turned)
             now += gates[t]
-            smooth = m.sigmoid_(now)
-            new_cell = smooth[:, size : 2 * size] * cell
-            new_cell += smooth[:, :size] * xp.tanh(now[:, 2 * size : 3 * size])
-            new = smooth[:, 3 * size :] * xp.tanh(new_cell)
+            squashed = xp.tanh(now[:, 2 * size : 3 * size])
+            now[...] = m.sigmoid_(now)
+            now[:, 2 * size : 3 * size] = squashed
+            new_cell = now[:, size : 2 * size] * cell
+            new_cell += now[:, :size] * squashed
+            new = now[:, 3 * size :] * xp.tanh(new_cell)
             if projection is not None:
                 new = m.matmul_(new, projection.T)
             if mask is not None:
                 new, new_cell = xp.where(mask[t] != 0, new, hidden), xp.where(mask[t] != 0, new_cell, cell)
             hidden, cell = new, new_cell
             states[t], cells[t] = hidden, cell
-        return states, cells
+        return states, cells, opened
 
-    def vjp(m, g, gates, hidden, cell, weight, projection, mask, out, needs):
-        count = gates.shape[0]
+    def vjp(m, g, hidden, cell, weight, projection, mask, out, needs):
+        count = out[2].shape[0]
         earlier, cells_before = before(m, hidden, out[0]), before(m, cell, out[1])
-        i, f, c, o = pieces(m, gates + m.matmul(earlier, m.mT(weight)), 4)
-        i, f, c, o = m.sigmoid(i), m.sigmoid(f), m.tanh(c), m.sigmoid(o)
+        i, f, c, o = pieces(m, out[2], 4)
         squashed = m.tanh(i * c + f * cells_before)
         slope = o * (1 - squashed * squashed)
-        parts_ = [c * i * (1 - i), cells_before * f * (1 - f), i * (1 - c * c), squashed * o * (1 - o)]
-        factors = m.cat(parts_, dim=2)
+        slopes = m.cat([i * (1 - i), f * (1 - f), 1 - c * c, o * (1 - o)], dim=2)
+        factors = m.cat([c, cells_before, i, squashed], dim=2) * slopes
+        opened = None if g[2] is None else g[2] * slopes
         g_hidden = g_cell = None
         g_gates: list = [None] * count
         g_projected: list = [None] * count
@@ -218,7 +224,7 @@ class lstm_sequence(Op):
             g_projected[t] = gh
             raw = gh if projection is None else m.matmul(gh, projection)
             gc = plus(gc, raw * step(m, slope, t))
-            g_gates[t] = m.cat([gc, gc, gc, raw], dim=1) * step(m, factors, t)
+            g_gates[t] = plus(m.cat([gc, gc, gc, raw], dim=1) * step(m, factors, t), at_step(m, opened, t))
             g_hidden = plus(m.matmul(g_gates[t], weight), stay_h)
             g_cell = plus(gc * step(m, f, t), stay_c)
         g_all = joined(m, g_gates)

@@ -395,6 +395,7 @@ class cumprod(Scan):
 def _running_extreme(name: str, ufunc: str, doc: str) -> Op:
     class Running(AlongDim):
         outputs = 2
+        reads_outputs = (1,)
 
         def infer(self, input, *, dim):
             return MetaArray(input.shape, input.dtype), MetaArray(input.shape, np.dtype(np.int64))
@@ -459,6 +460,7 @@ class sort(AlongDim):
     refuses_any = "c"
 
     outputs = 2
+    reads_outputs = (1,)
 
     def infer(self, input, *, dim, descending, stable):
         return MetaArray(input.shape, input.dtype), MetaArray(input.shape, np.dtype(np.int64))
@@ -490,6 +492,7 @@ class topk(Op):
     """The k largest (or smallest) values along dim in order, and where they were."""
 
     outputs = 2
+    reads_outputs = (1,)
 
     def prepare(input, *, k, dim=-1, largest=True, sorted=True):
         dim = canonical_dim("topk", dim, input.ndim)

@@ -77,7 +77,7 @@ class Op:
     linear = False
     #: how many outputs: 1, or more (forward returns a tuple)
     outputs = 1
-    #: of several outputs, those that the gradient rule reads (all, unless said): the others may be changed in place
+    #: of several outputs, those whose values the gradient reads (None: all); the others may change in place afterwards
     reads_outputs: tuple[int, ...] | None = None
     #: takes a list of tensors as first argument (cat, stack)
     variadic = False

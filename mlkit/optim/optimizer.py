@@ -222,13 +222,23 @@ class Optimizer:
                 with enable_grad():
                     loss = closure()
             for group in self.param_groups:
-                settings = group if differentiable else plain_settings(group)
-                for p in group["params"]:
-                    if p._grad is not None:
-                        (self._update_tensor if differentiable else self._update_array)(settings, p)
+                params = [p for p in group["params"] if p._grad is not None]
+                if differentiable:
+                    for p in params:
+                        self._update_tensor(group, p)
+                    continue
+                settings = plain_settings(group)
+                for p in self._update_together(settings, params):
+                    self._update_array(settings, p)
         return loss
 
     step = _with_hooks(step)
+
+    def _update_together(self, group: dict, params: list) -> list:
+        """One pass over all parameters by a backend that has this very ``update`` rule; returns those left to do."""
+        rule = type(self).update
+        together = backends.load("numpy").functions.get(f"{rule.__module__}.{rule.__qualname__}")
+        return params if together is None or not params else together(self, group, params)
 
     def _state_of(self, group: dict, p: Value) -> dict:
         """The parameter's state, begun now if this is its first step, with its step counted."""
@@ -390,7 +400,7 @@ def zeros_like(p: Value, fill: complex = 0) -> Value:
     array = p._array
     if array.__class__ is MetaArray:
         return wrap(MetaArray(array.shape, array.dtype))
-    return wrap(backends.for_array(array).m.xp.full(array.shape, fill, array.dtype))
+    return wrap(backends.for_array(array).m.xp.full_like(array, fill))  # in memory as the parameter lies
 
 
 def scalar(number: float, group: dict, p: Value) -> Value:

@@ -2,14 +2,27 @@
 
 from __future__ import annotations
 
+import sys
+import warnings
 from collections.abc import Iterable, Iterator
 from typing import Any
+
+import numpy as np
 
 from mlkit.core.errors import DataError
 from mlkit.core.value import is_tensor
 from mlkit.data import Dataset, IterableDataset
 
-__all__ = ["check_epochs", "check_loader", "check_optimizer", "describe_batch", "length_of"]
+__all__ = [
+    "check_epochs",
+    "check_first",
+    "check_loader",
+    "check_mode",
+    "check_optimizer",
+    "describe_batch",
+    "length_of",
+    "warn",
+]
 
 
 def check_loader(loader: Any, name: str) -> None:
@@ -47,16 +60,94 @@ def check_epochs(epochs: Any) -> int:
     return epochs
 
 
-def check_optimizer(model: Any, optimizer: Any) -> None:
-    """Raise a DataError when the optimizer moves nothing of this model, the commonest slip in a notebook."""
-    ours = {id(parameter) for parameter in model.parameters()}
+def check_optimizer(model: Any, optimizer: Any, loss: Any = None) -> None:
+    """Raise a DataError when the optimizer moves nothing of this model, the commonest slip in a notebook.
+
+    Warns where it moves only a part of it, or something else besides.
+    """
+    ours = dict(model.named_parameters())
+    ids = {id(parameter) for parameter in ours.values()}
     if not ours:
         raise DataError(f"{type(model).__name__} has no parameters to train.")
-    if not any(id(parameter) in ours for group in optimizer.param_groups for parameter in group["params"]):
+    held = [parameter for group in optimizer.param_groups for parameter in group["params"]]
+    if not any(id(parameter) in ids for parameter in held):
         raise DataError(
             f"The optimizer holds no parameter of this {type(model).__name__}: it would train another model.",
             hint="Make it from this model: optim.AdamW(model.parameters(), lr=1e-3).",
         )
+    if not any(parameter.requires_grad for parameter in held):
+        raise DataError(
+            f"All parameters of {type(model).__name__} that the optimizer holds are frozen: nothing can be trained.",
+            hint="Unfreeze some with parameter.requires_grad_(True).",
+        )
+    in_optimizer = {id(parameter) for parameter in held}
+    left_out = [name for name, one in ours.items() if one.requires_grad and id(one) not in in_optimizer]
+    if left_out:
+        warn(
+            f"The optimizer does not hold {len(left_out)} of the model's {len(ours)} parameters, which will stay as they "
+            f"are: {_shortened(left_out)}. Pass model.parameters() to it, or freeze them with requires_grad_(False)."
+        )
+    also = {id(parameter) for parameter in loss.parameters()} if hasattr(loss, "parameters") else set()
+    strange = [parameter for parameter in held if id(parameter) not in ids | also]
+    if strange:
+        shapes = _shortened([str(list(parameter.shape)) for parameter in strange])
+        warn(
+            f"The optimizer holds {len(strange)} parameters that are not of this {type(model).__name__} (shapes {shapes}): "
+            "perhaps of an older model from an earlier cell. Make the optimizer from this model."
+        )
+
+
+def check_mode(model: Any) -> None:
+    """Warn when a model that is about to be trained is in evaluation mode."""
+    if not model.training:
+        warn(
+            f"{type(model).__name__} was in evaluation mode (model.eval()), where dropout and batch norm do not train. "
+            "It was switched with model.train()."
+        )
+
+
+def check_first(output: Any, loss: Any) -> None:
+    """Warn of outputs that a loss is not made for, from the first batch."""
+    if not is_tensor(output) or not output.dtype.is_floating_point or not output.ndim:
+        return
+    kind = type(loss).__name__
+    scores = output.detach().float().cpu().numpy()
+    if not scores.size or not np.isfinite(scores).all():
+        return
+    if kind == "CrossEntropyLoss" and scores.ndim >= 2 and scores.shape[1] > 1:
+        sums = scores.sum(axis=1)
+        if scores.min() >= 0 and np.abs(sums - 1).max() < 1e-3:
+            warn(
+                "The model's outputs are probabilities (each row sums to 1), and CrossEntropyLoss applies softmax "
+                "itself: it would be applied twice, and learning would be slow. Leave the model's last softmax out."
+            )
+    elif kind == "BCEWithLogitsLoss" and _last_operation(output).startswith("sigmoid"):
+        warn(
+            "The model ends in a sigmoid, and BCEWithLogitsLoss applies sigmoid itself: it would be applied twice. "
+            "Leave the model's last sigmoid out, or use nn.BCELoss."
+        )
+    elif kind == "NLLLoss" and scores.ndim >= 2 and np.abs(np.exp(np.minimum(scores, 50)).sum(axis=1) - 1).max() > 1e-2:
+        warn(
+            "NLLLoss expects logarithms of probabilities, and exp(output) does not sum to 1. "
+            "End the model in nn.LogSoftmax(dim=1), or use nn.CrossEntropyLoss on its plain outputs."
+        )
+
+
+def _last_operation(output: Any) -> str:
+    name = getattr(output.grad_fn, "name", None)
+    return str(name() if callable(name) else name or type(output.grad_fn).__name__).lower()
+
+
+def warn(text: str) -> None:
+    """A `UserWarning` that points at the caller's own line."""
+    level, frame = 2, sys._getframe(1)
+    while frame.f_back is not None and str(frame.f_globals.get("__name__", "")).startswith("mlkit."):
+        frame, level = frame.f_back, level + 1
+    warnings.warn(text, UserWarning, stacklevel=level - 1)
+
+
+def _shortened(names: list[str]) -> str:
+    return ", ".join(names[:5]) + (f" and {len(names) - 5} more" if len(names) > 5 else "")
 
 
 def length_of(loader: Any) -> int | None:

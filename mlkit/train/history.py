@@ -7,8 +7,9 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from mlkit.observe import Recorder, RecorderSource, Source
+from mlkit.observe.runs import lower_is_better
 
-__all__ = ["History"]
+__all__ = ["History", "lower_is_better"]
 
 
 class History(Mapping[str, list[float]]):
@@ -92,11 +93,6 @@ class History(Mapping[str, list[float]]):
                 last.append(f"{name} {self._recorder.read(name, count - 1)[3][0]:.4g}")
         step = self._recorder.status()["step"]
         return f"History({self.epochs} epochs, {step:,} steps{': ' if last else ''}{', '.join(last)})"
-
-
-def lower_is_better(name: str) -> bool:
-    """Whether a curve of this name is better when it is lower."""
-    return any(word in name.lower() for word in ("loss", "error", "mae", "mse", "perplexity"))
 
 
 def _display(function: str, *arguments: Any) -> Any:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import warnings
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -20,21 +21,31 @@ __all__ = ["apply_state", "check_state", "gather_state", "restore_random", "snap
 
 
 def gather_state(trainer: Trainer) -> dict[str, Any]:
-    """Model, optimizer, scheduler, random numbers, place in the data, callbacks and curves."""
+    """Everything that the steps to come depend on, and the curves."""
     return {
         "kind": "training",
         "mlkit": mlkit.__version__,
         "model": dict(trainer.model.state_dict()),
+        "loss": _state_of(trainer.loss),
         "optimizer": trainer.optimizer.state_dict(),
         "scheduler": trainer.scheduler.state_dict() if trainer.scheduler is not None else None,
-        "callbacks": [callback.state_dict() for callback in trainer.callbacks],
+        "precision": trainer.precision.state_dict(),
+        "ema": None if trainer.ema is None else dict(trainer.ema.state_dict()),
+        "stateful": {name: one.state_dict() for name, one in trainer.stateful.items()},
+        "callbacks": [{"type": type(one).__name__, "state": one.state_dict()} for one in trainer.callbacks],
+        "metrics": [metric.state_dict() for metric in trainer.epoch_metrics],
         "place": dict(trainer.place),
-        "random": snapshot_random(trainer.train_loader),
+        # In the middle of a validation, which is done anew: what it had before.
+        "random": trainer.random_before_validation or snapshot_random(*trainer.loaders),
         "epoch_random": trainer.epoch_random,
         "epoch_sums": trainer.epoch_sums.state_dict(),
         "best": trainer.best,
         "history": _history_state(trainer.recorder),
     }
+
+
+def _state_of(loss: Any) -> dict[str, Any]:
+    return dict(loss.state_dict()) if hasattr(loss, "state_dict") else {}
 
 
 def check_state(trainer: Trainer, state: dict[str, Any], path: Any) -> None:
@@ -54,44 +65,89 @@ def check_state(trainer: Trainer, state: dict[str, Any], path: Any) -> None:
         has = "none" if state["scheduler"] is None else "one"
         raise CheckpointError(f"{path} has {has} scheduler state, and this trainer is the other way round.",
                               hint="Give the trainer the scheduler it had.")  # fmt: skip
+    if (state["ema"] is None) != (trainer.ema is None):
+        has = "no averaged weights" if state["ema"] is None else "averaged weights"
+        raise CheckpointError(f"{path} has {has}, and this trainer is the other way round.",
+                              hint="Give the trainer the ema it had.")  # fmt: skip
+    theirs_precision, ours_precision = state["precision"]["name"], trainer.precision.name
+    if theirs_precision != ours_precision:
+        warnings.warn(
+            f"{path} was trained in {theirs_precision} and goes on in {ours_precision}.", UserWarning, stacklevel=2
+        )
+    kinds, own = [one["type"] for one in state["callbacks"]], [type(one).__name__ for one in trainer.callbacks]
+    if kinds != own and any(one["state"] for one in state["callbacks"]):
+        raise CheckpointError(
+            f"The callbacks in {path} are not this trainer's, and some of them have a state.",
+            details=f"in the checkpoint: {', '.join(kinds) or 'none'}\nhere: {', '.join(own) or 'none'}",
+            hint="Give the trainer the callbacks it had, in the same order.",
+        )
+    if set(state["stateful"]) != set(trainer.stateful):
+        raise CheckpointError(
+            f"{path} keeps other objects than this trainer's `stateful`.",
+            details=f"in the checkpoint: {', '.join(state['stateful']) or 'none'}\n"
+            f"here: {', '.join(trainer.stateful) or 'none'}",
+        )
 
 
 def apply_state(trainer: Trainer, state: dict[str, Any]) -> None:
     """Put a checked state into the trainer's parts."""
     trainer.model.load_state_dict({name: _tensor(array) for name, array in state["model"].items()})
+    if state["loss"]:
+        trainer.loss.load_state_dict({name: _tensor(array) for name, array in state["loss"].items()})
     trainer.optimizer.load_state_dict(_tensors(state["optimizer"]))
     if trainer.scheduler is not None:
         trainer.scheduler.load_state_dict(_tensors(state["scheduler"]))
+    trainer.precision.load_state_dict(state["precision"])
+    if trainer.ema is not None:
+        trainer.ema.load_state_dict({name: _tensor(array) for name, array in state["ema"].items()})
+    for name, one in trainer.stateful.items():
+        one.load_state_dict(_tensors(state["stateful"][name]))
     for callback, its in zip(trainer.callbacks, state["callbacks"]):
-        callback.load_state_dict(its)
+        callback.load_state_dict(its["state"])
+    for metric, its in zip(trainer.epoch_metrics, state["metrics"]):
+        metric.load_state_dict(its)
+    if state["place"]["step"] and hasattr(trainer.optimizer, "_opt_called"):
+        trainer.optimizer._opt_called = True  # so that schedulers do not miss the steps made before
     trainer.place.update(state["place"])
     trainer.epoch_random = state["epoch_random"]
     trainer.epoch_sums.load_state_dict(state["epoch_sums"])
     trainer.best = state["best"]
 
 
-def snapshot_random(loader: Any = None) -> dict[str, Any]:
-    """Where all streams of random numbers are: mlkit's, the loader's own, NumPy's and Python's."""
+def snapshot_random(*loaders: Any) -> dict[str, Any]:
+    """Where all streams of random numbers are: mlkit's, NumPy's, Python's, and the loaders' own generators."""
     name, keys, position, has_gauss, gauss = np.random.get_state()
     version, internal, gauss_next = random.getstate()
-    own = getattr(loader, "generator", None)
     return {
         "mlkit": default_generator.get_pair(),
-        "loader": None if own is None else own.get_pair(),
+        "own": [generator.get_pair() for generator in _generators(loaders)],
         "numpy": (name, np.asarray(keys), position, has_gauss, gauss),
         "python": (version, np.array(internal, np.uint64), gauss_next),
     }
 
 
-def restore_random(state: dict[str, Any], loader: Any = None) -> None:
+def restore_random(state: dict[str, Any], *loaders: Any) -> None:
     """Put all streams of random numbers where they were."""
     default_generator.set_pair(*state["mlkit"])
-    own = getattr(loader, "generator", None)
-    if own is not None and state["loader"] is not None:
-        own.set_pair(*state["loader"])
+    for generator, pair in zip(_generators(loaders), state["own"]):
+        generator.set_pair(*pair)
     np.random.set_state(tuple(state["numpy"]))
     version, internal, gauss_next = state["python"]
     random.setstate((version, tuple(int(word) for word in internal), gauss_next))
+
+
+def _generators(loaders: tuple[Any, ...]) -> list[Any]:
+    """The generators of the loaders, their samplers and their datasets, each once."""
+    found: list[Any] = []
+    for loader in loaders:
+        batch_sampler = getattr(loader, "batch_sampler", None)
+        owners = (loader, getattr(loader, "sampler", None), batch_sampler, getattr(batch_sampler, "sampler", None),
+                  getattr(loader, "dataset", None))  # fmt: skip
+        for owner in owners:
+            own = getattr(owner, "generator", None)
+            if hasattr(own, "get_pair") and own is not default_generator and all(own is not one for one in found):
+                found.append(own)
+    return found
 
 
 def _history_state(recorder: Recorder) -> dict[str, Any]:

@@ -3,64 +3,91 @@
 from __future__ import annotations
 
 import contextlib
+import copy
+import itertools
 import math
 import signal
 import threading
-import warnings
 import weakref
-from collections.abc import Generator, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import mlkit
-from mlkit.core.errors import CheckpointError, DataError
-from mlkit.core.files import explain_os_error
-from mlkit.data.collate import map_tensors
-from mlkit.io import load_checkpoint, save_checkpoint
+from mlkit.core.errors import DataError, GradientError
 from mlkit.observe import Control, Recorder, RecorderSource, Source
 from mlkit.observe.control import POLL_SECONDS
-from mlkit.observe.directory import RunDirectory
 from mlkit.train.callbacks import Callback, ProgressBar
-from mlkit.train.checks import check_epochs, check_loader, check_optimizer, describe_batch, length_of
-from mlkit.train.history import History, lower_is_better
+from mlkit.train.checks import (
+    check_epochs,
+    check_first,
+    check_loader,
+    check_mode,
+    check_optimizer,
+    describe_batch,
+    length_of,
+    warn,
+)
+from mlkit.train.history import History
+from mlkit.train.keeping import Keeping
+from mlkit.train.lr_finder import LearningRateCurve, find_lr
+from mlkit.train.means import Means
+from mlkit.train.measuring import Step, numbers_of
 from mlkit.train.metrics import Metric, metrics_of
+from mlkit.train.named import check_schedule, loss_of, optimizer_of, scheduler_of
+from mlkit.train.parts import size_of, split_batch
+from mlkit.train.precision import Precision
 from mlkit.train.run import Run
-from mlkit.train.state import apply_state, check_state, gather_state, restore_random, snapshot_random
-from mlkit.train.turns import Turns
+from mlkit.train.state import restore_random, snapshot_random
+from mlkit.train.turns import Turns, enter_training, leave_training
 
-__all__ = ["Step", "Trainer"]
-
-
-class Step(NamedTuple):
-    """What `Trainer.steps` yields: what was done, and whether the model was changed."""
-
-    trained: bool
-    values: dict[str, float]
+__all__ = ["NotFiniteLoss", "Step", "Trainer"]
 
 
-class Trainer:
+class NotFiniteLoss(GradientError):
+    """The loss became infinite or no number."""
+
+
+class Trainer(Keeping):
     """Train a model on batches of data; watch it, steer it, save it.
 
     Args:
         model: An `nn.Module`.
-        loss: A function of (output, target) that gives a scalar; `nn.CrossEntropyLoss()` by default.
-        optimizer: Made from ``model.parameters()``; `optim.AdamW` with a learning rate of 0.001 by default.
-        scheduler: Moves the learning rate; its `step` is called after every epoch (see `scheduler_every`).
+        loss: A function of (output, target) that gives a scalar, or a name: "cross_entropy" (the default), "mse",
+            "bce_with_logits", "l1", "huber", ...
+        optimizer: Made from ``model.parameters()``, or a name: "adamw" (the default), "sgd", "adam", ...; or a class.
+        scheduler: Moves the learning rate: one of `optim.lr_scheduler`, a function of the optimizer, or a name:
+            "cosine", "linear" and "onecycle" span the whole training, "plateau" lowers it when nothing improves.
         metrics: Names, `Metric` objects or functions of (output, target). By default "auto": the accuracy, where the
             targets are class labels.
         callbacks: `Callback` objects.
         checkpoint_dir: Folder for checkpoints: ``last.safetensors`` is kept up to date, and ``best.safetensors``
-            where there is a validation.
+            where there is a validation (or a `monitor`).
         checkpoint_every: Save after so many steps; by default after each epoch.
         progress: Show a progress bar in `fit`.
         device: Where to train; by default where the model is.
         run_dir: Folder that holds run directories (``$MLKIT_RUNS`` or ``./runs`` by default); False: none.
         name: Of the run; by default the model's class.
         grad_clip: Largest norm of all gradients together; longer ones are shortened to it.
-        scheduler_every: "epoch" or "step".
-        monitor: The curve that decides which checkpoint is the best; by default the validation's accuracy, else loss.
+        grad_clip_value: Largest size of each entry of a gradient.
+        lr: The learning rate, for an optimizer given by name.
+        accumulate: Batches per step: their gradients are averaged, as if they were one batch.
+        precision: "float32", "bf16" or "fp16" (mixed precision; "fp16" with a scaler for the gradients).
+        amp: True: mixed precision in what the device does best ("bf16" on the CPU, "fp16" on a GPU).
+        ema: Keep a moving average of the weights with this decay (True: 0.999), or an `optim.swa_utils.AveragedModel`.
+            `evaluate`, `predict` and the validation use it; ``trainer.ema.module`` is the averaged model.
+        scheduler_every: "epoch" or "step"; by default what is usual for the scheduler.
+        monitor: The curve that decides which checkpoint is the best, and that a plateau scheduler watches; by default
+            the validation's accuracy, else loss (for the scheduler: loss).
+        mode: "min" or "max": what is good in it; by default "min" where the name speaks of a loss or an error.
+        keep: How many of the last checkpoints to keep (``recent-<step>.safetensors``) beside "last" and "best".
+        on_nan: What to do when the loss is infinite or no number: "stop" with an explanation, before the weights are
+            spoiled; "skip" the step; or "warn" once and go on.
+        stateful: More objects with ``state_dict`` and ``load_state_dict`` that checkpoints keep, by name.
 
-    A batch is (inputs..., target) or a dictionary; override `compute` for other ones.
+    A batch is ``(inputs..., target)``, ``((inputs...), target)``, or a dictionary, whose entry "target", "label",
+    "labels" or "y" is the target and whose others go to the parameters of ``forward`` of those names. Override
+    `compute` for other batches or losses, or `train_step` to do a whole step yourself.
 
     ``history = trainer.fit(loader, epochs=3)`` trains and comes back when it is done (the notebook's interrupt or
     Ctrl-C ends it early and keeps the model). ``run = trainer.start(loader, epochs=3)`` trains in the background.
@@ -70,7 +97,7 @@ class Trainer:
     >>> from mlkit.data import DataLoader, TensorDataset
     >>> x = np.random.default_rng(0).standard_normal((64, 2)).astype(np.float32)
     >>> loader = DataLoader(TensorDataset(x, (x[:, 0] > 0).astype(np.int64)), batch_size=16)
-    >>> trainer = Trainer(nn.Linear(2, 2), progress=False, run_dir=False)
+    >>> trainer = Trainer(nn.Linear(2, 2), optimizer="sgd", lr=0.1, progress=False, run_dir=False)
     >>> history = trainer.fit(loader, epochs=2)
     >>> len(history["train/loss"]), history.epochs
     (8, 2)
@@ -92,32 +119,62 @@ class Trainer:
         name: str | None = None,
         grad_clip: float | None = None,
         *,
-        scheduler_every: str = "epoch",
+        lr: float | None = None,
+        accumulate: int = 1,
+        precision: Any = None,
+        amp: bool = False,
+        ema: Any = None,
+        grad_clip_value: float | None = None,
+        scheduler_every: str | None = None,
         monitor: str | None = None,
+        mode: str | None = None,
+        keep: int = 1,
+        on_nan: str = "stop",
+        stateful: Mapping[str, Any] | None = None,
     ) -> None:
         if not isinstance(model, mlkit.nn.Module):
             raise DataError(f"Trainer: the model must be an nn.Module, got a {type(model).__qualname__}.")
-        if scheduler_every not in ("epoch", "step"):
-            raise DataError(f"Trainer: scheduler_every must be 'epoch' or 'step', got {scheduler_every!r}.")
-        if checkpoint_every is not None and (not isinstance(checkpoint_every, int) or checkpoint_every < 1):
-            raise DataError(f"Trainer: checkpoint_every must be a number of steps, got {checkpoint_every!r}.")
+        _check_choice("scheduler_every", scheduler_every, (None, "epoch", "step"))
+        _check_choice("mode", mode, (None, "min", "max"))
+        _check_choice("on_nan", on_nan, ("stop", "skip", "warn"))
+        _check_count("accumulate", accumulate, "batches")
+        _check_count("keep", keep, "checkpoints")
+        if checkpoint_every is not None:
+            _check_count("checkpoint_every", checkpoint_every, "steps")
+        if not any(True for _ in model.parameters()):
+            raise DataError(f"{type(model).__name__} has no parameters to train.")
+        self.loss = loss_of(loss)
         if device is not None:
             model.to(device)
+            if isinstance(self.loss, mlkit.nn.Module):
+                self.loss.to(device)
         self.model = model
-        self.loss = loss if loss is not None else mlkit.nn.CrossEntropyLoss()
-        self.optimizer = optimizer if optimizer is not None else mlkit.optim.AdamW(model.parameters(), lr=1e-3)
-        check_optimizer(model, self.optimizer)
-        self.scheduler = scheduler
-        self.scheduler_every = scheduler_every
-        self.metrics: list[Metric] = metrics_of(("accuracy",) if isinstance(metrics, str) and metrics == "auto"
-                                                else metrics)  # fmt: skip
+        self.optimizer = optimizer_of(optimizer, model, lr)
+        check_optimizer(model, self.optimizer, self.loss)
+        self.scheduler: Any = None
+        self.scheduler_every = scheduler_every or "epoch"
+        self._named_schedule = check_schedule(scheduler) if isinstance(scheduler, str) else None
+        self._wanted_rhythm = scheduler_every
+        self._unscheduled: list[float] = []
+        if scheduler is not None and self._named_schedule is None:
+            self.scheduler, usual = scheduler_of(scheduler, self.optimizer, None)
+            self.scheduler_every = scheduler_every or usual
         self._only_where_it_applies = isinstance(metrics, str) and metrics == "auto"
+        self.metrics: list[Metric] = metrics_of("accuracy" if self._only_where_it_applies else metrics)
+        self.step_metrics, self.epoch_metrics = copy.deepcopy(self.metrics), copy.deepcopy(self.metrics)
         self.callbacks: list[Callback] = list(callbacks)
         self.checkpoint_dir = None if checkpoint_dir is None else Path(checkpoint_dir)
         self.checkpoint_every = checkpoint_every
+        self.keep = keep
         self.progress = progress
         self.grad_clip = grad_clip
-        self.monitor = monitor
+        self.grad_clip_value = grad_clip_value
+        self.accumulate = accumulate
+        self.precision = Precision(precision if precision is not None else amp, self.device.type)
+        self.ema = _averaged(ema, model)
+        self.monitor, self.mode = monitor, mode
+        self.on_nan = on_nan
+        self.stateful = dict(stateful or {})
         self.name = name or type(model).__name__
         self.run: Run | None = None
 
@@ -125,13 +182,18 @@ class Trainer:
         self.place = {"step": 0, "epoch": 0, "batch": 0, "fit_began_at_epoch": 0}
         self.best: float | None = None
         self.epoch_random: dict[str, Any] | None = None
-        self.epoch_sums = _Means()
-        self.train_loader: Any = None
+        self.random_before_validation: dict[str, Any] | None = None
+        self.epoch_sums = Means()
+        self.loaders: tuple[Any, Any] = (None, None)
+        self.resumed_from: Path | None = None
 
+        self._taken_up: dict[str, Any] | None = None
+        self._saved_at: tuple[int, ...] | None = None
         self._run_dir = run_dir
         self._turns = Turns()
         self._driving = threading.Lock()
         self._told_not_finite = False
+        self._checked_first = False
         self.recorder = self._new_recorder()
         self.control = Control(self._set, self._save_from_control, self._enter_state, self._problem)
 
@@ -146,30 +208,59 @@ class Trainer:
             epochs: How many epochs to go.
 
         Yields:
-            A `Step` after every training step and every validation batch.
+            A `Step` after every training step, every validation batch and every epoch.
         """
         place = self.place
         for epoch in range(place["epoch"] + 1, place["fit_began_at_epoch"] + epochs + 1):
-            self._tell("on_epoch_begin", epoch)
-            for batch in self._batches(train_loader):
+            self._tell("on_epoch_start", epoch)
+            self._settle(in_epoch=True)
+            for batches in self._groups(train_loader):
                 self._training_mode()
-                output, target, loss = self._compute(batch)
-                self.optimizer.zero_grad()
-                loss.backward()
-                if self.grad_clip is not None:
-                    clip_gradients(self.model.parameters(), self.grad_clip)
-                self.optimizer.step()
-                if self.scheduler is not None and self.scheduler_every == "step":
-                    self.scheduler.step()
-                yield self._record_step(output, target, loss)
+                batches = [self._to_device(batch) for batch in batches]
+                self._tell("on_step_start", place["step"] + 1, batches)
+                values = self.train_step(batches)
+                yield self._record_step(values, batches)
 
-            measured = {f"train/{name}": value for name, value in self.epoch_sums.means().items()}
+            measured = {f"train/{name}": value for name, value in self._epoch_means().items()}
             if valid_loader is not None:
-                sums: dict[str, float] = yield from self._measure(valid_loader)
-                measured |= {f"valid/{name}": value for name, value in sums.items()}
-            if self.scheduler is not None and self.scheduler_every == "epoch":
-                self.scheduler.step()
+                self.random_before_validation = snapshot_random(*self.loaders)
+                self._tell("on_validation_start", epoch)
+                sums: dict[str, Any] = yield from self._measure(valid_loader)
+                valid = {f"valid/{name}": value for name, value in sums.items()}
+                self._tell("on_validation_end", epoch, valid)
+                self.random_before_validation = None
+                measured |= valid
             self._record_epoch(epoch, measured)
+            yield Step(False, {})  # a callback may have asked to stop: not one step more
+
+    def train_step(self, batches: list[Any]) -> dict[str, float]:
+        """One step of the optimizer, on one batch or on several whose gradients are averaged.
+
+        Override it to do everything yourself, for example with several optimizers (name the others in `stateful`).
+
+        Args:
+            batches: As the loader gave them, on the model's device; one unless `accumulate` is larger.
+
+        Returns:
+            Numbers to record, by name; they appear as "train/<name>".
+        """
+        if isinstance(self.optimizer, mlkit.optim.LBFGS):
+            return self._closure_step(batches)
+        self.optimizer.zero_grad()
+        values = self._gradients(batches)
+        if self.on_nan == "skip" and not math.isfinite(values["loss"]):
+            self.optimizer.zero_grad()
+            return values
+        self.precision.unscale(self.optimizer)
+        self._tell("on_after_backward")
+        values |= self._clip()
+        self._tell("on_before_optimizer_step")
+        moved = self.precision.step(self.optimizer)
+        if self.precision.scaler is not None:
+            values["grad_scale"] = self.precision.scaler.get_scale()
+        if moved:
+            self._after_optimizer_step()
+        return values
 
     def compute(self, batch: Any) -> tuple[Any, Any, Any]:
         """(output, target, loss) of one batch. Override it for a model with other inputs or another loss.
@@ -177,93 +268,231 @@ class Trainer:
         Args:
             batch: As the loader gave it, on the model's device.
         """
-        *inputs, target = self._parts(batch)
-        output = self.model(*inputs)
+        inputs, named, target = split_batch(batch, self.model)
+        output = self.model(*inputs, **named)
         return output, target, self.loss(output, target)
 
-    def _compute(self, batch: Any) -> tuple[Any, Any, Any]:
-        batch = self._to_device(batch)
+    def _gradients(self, batches: list[Any]) -> dict[str, float]:
+        """Forward and backward over the batches; each counts by its size."""
+        sizes = [size_of(batch) for batch in batches]
+        means = Means()
+        for batch, size in zip(batches, sizes, strict=True):
+            output, target, loss = self._compute(batch, self.model)
+            if not self._checked_first:
+                self._checked_first = True
+                check_first(output, self.loss)
+            value = self._checked_loss(loss)
+            means.add({"loss": value}, size)
+            if math.isfinite(value) or self.on_nan != "skip":
+                self._tell("on_before_backward", loss)
+                self.precision.backward(loss if len(batches) == 1 else loss * (size / sum(sizes)))
+            means.add(self._measure_step(output, target, size), size)
+        return means.means()
+
+    def _closure_step(self, batches: list[Any]) -> dict[str, float]:
+        """For L-BFGS, which evaluates the loss several times in a step; recorded is the first."""
+        if self.precision.scaler is not None:
+            raise DataError("Trainer: L-BFGS cannot be used with fp16, whose gradients are scaled.")
+        first: dict[str, float] = {}
+
+        def closure() -> Any:
+            self.optimizer.zero_grad()
+            total: Any = 0.0
+            sizes = [size_of(batch) for batch in batches]
+            means = Means()
+            for batch, size in zip(batches, sizes, strict=True):
+                output, target, loss = self._compute(batch, self.model)
+                loss = loss if len(batches) == 1 else loss * (size / sum(sizes))
+                value = self._checked_loss(loss)
+                self._tell("on_before_backward", loss)
+                loss.backward()
+                if not first:
+                    means.add(self._measure_step(output, target, size), size)
+                total = total + value
+            if not first:
+                first.update({"loss": total, **means.means()})
+            self._tell("on_after_backward")
+            self._clip()
+            return mlkit.tensor(total)
+
+        self._tell("on_before_optimizer_step")
+        self.optimizer.step(closure)
+        self._after_optimizer_step()
+        return first
+
+    def _after_optimizer_step(self) -> None:
+        if self.ema is not None:
+            self.ema.update_parameters(self.model)
+        if self.scheduler is not None and self.scheduler_every == "step":
+            self._move_schedule(None)
+
+    def _clip(self) -> dict[str, float]:
+        values = {}
+        parameters = [parameter for group in self.optimizer.param_groups for parameter in group["params"]]
+        if self.grad_clip is not None:
+            norm = mlkit.nn.utils.clip_grad_norm_(parameters, self.grad_clip)
+            values["grad_norm"] = float(norm.item())
+        if self.grad_clip_value is not None:
+            mlkit.nn.utils.clip_grad_value_(parameters, self.grad_clip_value)
+        return values
+
+    def _compute(self, batch: Any, model: Any) -> tuple[Any, Any, Any]:
+        own = self.model
         try:
-            return self.compute(batch)
+            self.model = model  # the averaged one, for a validation: `compute` need not know
+            with self.precision.region():
+                return self.compute(batch)
         except Exception as error:
             step, epoch = self.place["step"] + 1, self.place["epoch"] + 1
             error.add_note(f"(in step {step} of the training, epoch {epoch}; the batch: {describe_batch(batch)})")
             raise
+        finally:
+            self.model = own
 
-    def _parts(self, batch: Any) -> list[Any]:
-        if isinstance(batch, (list, tuple)) and len(batch) >= 2:
-            return list(batch)
-        if isinstance(batch, dict) and len(batch) >= 2:
-            return list(batch.values())
-        raise DataError(
-            f"Trainer: a batch must be (inputs..., target), got {describe_batch(batch)}.",
-            hint="Let the dataset return (input, target), or override Trainer.compute.",
-        )
+    def _checked_loss(self, loss: Any) -> float:
+        """The loss as a number; one that is infinite or no number is dealt with as `on_nan` says."""
+        if not mlkit.is_tensor(loss) or loss.numel() != 1:
+            what = f"shape {list(loss.shape)}" if mlkit.is_tensor(loss) else f"type {type(loss).__qualname__}"
+            raise DataError(
+                f"Trainer: the loss must be one number (a Tensor), got {what}.",
+                hint="Use reduction='mean', or return loss.mean().",
+            )
+        value = float(loss.item())
+        if math.isfinite(value):
+            return value
+        step = self.place["step"] + 1
+        advice = "A lower learning rate or grad_clip=1.0 often helps; look for NaN in the inputs, too."
+        if self.on_nan == "stop":
+            raise NotFiniteLoss(
+                f"The loss is {value} in step {step}, and training on would spoil the weights.",
+                details=f"learning rate {self.optimizer.param_groups[0]['lr']:g}, epoch {self.place['epoch'] + 1}; "
+                "the weights are those before this step",
+                hint=advice + ' on_nan="skip" leaves such steps out, on_nan="warn" goes on.',
+            )
+        if not self._told_not_finite:
+            self._told_not_finite = True
+            text = f"The loss is {value} since step {step}. {advice}"
+            self.recorder.event("message", level="warning", text=text)
+            warn(text)
+        return value
+
+    # -- the loop's smaller parts -------------------------------------------------------------------------------------
+
+    def _groups(self, loader: Any) -> Iterator[list[Any]]:
+        batches = self._batches(loader)
+        while group := list(itertools.islice(batches, self.accumulate)):
+            yield group
 
     def _batches(self, loader: Any) -> Iterator[Any]:
         """This epoch's batches; those of an epoch taken up again come after the ones already seen."""
         seen = self.place["batch"]
         if seen and self.epoch_random is not None:
-            now = snapshot_random(loader)
-            restore_random(self.epoch_random, loader)  # so that the same order is drawn
+            now = snapshot_random(*self.loaders)
+            restore_random(self.epoch_random, *self.loaders)  # so that the same order is drawn
             batches = _iterate(loader, seen)
-            restore_random(now, loader)
+            restore_random(now, *self.loaders)
         else:
-            self.epoch_random = snapshot_random(loader)
+            self.epoch_random = snapshot_random(*self.loaders)
             self.epoch_sums.reset()
+            for metric in self.epoch_metrics:
+                metric.reset()
             batches = _iterate(loader, 0)
         yield from batches
         if self.place["batch"] == 0:
             raise DataError("The training loader gave no batch.", hint="Check where its samples come from.")
 
-    def _record_step(self, output: Any, target: Any, loss: Any) -> Step:
-        place, size = self.place, _size(target)
-        place["step"] += 1
-        place["batch"] += 1
-        values = {"loss": float(loss.item())}
+    def _measure_step(self, output: Any, target: Any, size: int) -> dict[str, float]:
+        """The metrics of this batch that are worth a point each step; all are gathered over the epoch."""
+        values: dict[str, float] = {}
         for metric in self._metrics_for(output, target):
-            values[metric.name] = metric.of_batch(output, target)
-        self.epoch_sums.add(values, size)
+            at = self.metrics.index(metric)
+            of_step, of_epoch = self.step_metrics[at], self.epoch_metrics[at]
+            if metric.per_step:
+                values[metric.name] = of_step.of_batch(output, target)
+                if of_epoch.mergeable:
+                    of_epoch.merge(of_step)
+                else:
+                    self.epoch_sums.add({metric.name: values[metric.name]}, size)
+            else:
+                of_epoch.update(output, target)
+        return values
+
+    def _epoch_means(self) -> dict[str, Any]:
+        means: dict[str, Any] = dict(self.epoch_sums.means())
+        for metric in self.epoch_metrics:
+            if (metric.mergeable or not metric.per_step) and not metric.is_empty():
+                means[metric.name] = metric.compute()
+        return means
+
+    def _record_step(self, values: dict[str, float], batches: list[Any]) -> Step:
+        place, size = self.place, sum(size_of(batch) for batch in batches)
+        place["step"] += 1
+        place["batch"] += len(batches)
+        gathered = {metric.name for metric in self.epoch_metrics}
+        self.epoch_sums.add({name: value for name, value in values.items() if name not in gathered}, size)
         step = place["step"]
-        if not math.isfinite(values["loss"]) and not self._told_not_finite:
-            self._told_not_finite = True
-            self.recorder.event("message", level="warning", text=f"The loss is {values['loss']} since step {step}. "
-                                "A lower learning rate or grad_clip=1.0 often helps.")  # fmt: skip
         values = {f"train/{name}": value for name, value in values.items()}
         values["lr"] = self.optimizer.param_groups[0]["lr"]
         self.recorder.advance(step, size)
         self.recorder.record(step, values)
         self._report_hyperparameters()
-        self._tell("on_step", step, values)
-        if self.checkpoint_every is not None and self.checkpoint_dir and step % self.checkpoint_every == 0:
-            self._save_or_warn(self.checkpoint_dir / "last.safetensors")
+        self._tell("on_step_end", step, values)
+        if self.checkpoint_every is not None and step % self.checkpoint_every == 0:
+            self._save_last()
         return Step(True, values)
 
-    def _record_epoch(self, epoch: int, measured: dict[str, float]) -> None:
+    def _record_epoch(self, epoch: int, measured: dict[str, Any]) -> None:
         self.place.update(epoch=epoch, batch=0)
-        valid = {name: value for name, value in measured.items() if name.startswith("valid/")}
-        if valid:
-            self.recorder.record(self.place["step"], valid)
+        numbers = numbers_of(measured)
+        by_epoch = {f"train/{metric.name}" for metric in self.metrics if not metric.per_step}
+        late = {name: value for name, value in numbers.items()
+                if name.startswith("valid/") or name.partition("[")[0] in by_epoch}  # fmt: skip
+        if late:
+            self.recorder.record(self.place["step"], late)
+        if self.scheduler is not None and self.scheduler_every == "epoch":
+            self._move_schedule(numbers)
         self.recorder.update(epoch=epoch)
         self._report_hyperparameters()
         self.recorder.event("epoch", epoch=epoch, values=measured)
-        self._tell("on_epoch_end", epoch, measured)
-        if self.checkpoint_dir is not None:
-            better = self._is_best(valid)
-            if self.checkpoint_every is None:
-                self._save_or_warn(self.checkpoint_dir / "last.safetensors")
-            if better:
-                self._save_or_warn(self.checkpoint_dir / "best.safetensors")
+        self._tell("on_epoch_end", epoch, numbers)
+        self._save_best(numbers)  # before "last": whoever resumes from that finds the best up to there
+        if self.checkpoint_every is None:
+            self._save_last()
 
-    def _is_best(self, valid: dict[str, float]) -> bool:
-        name = self.monitor or ("valid/accuracy" if "valid/accuracy" in valid else "valid/loss")
-        value = valid.get(name, math.nan)
-        if math.isnan(value):
-            return False
-        better = self.best is None or (value < self.best if lower_is_better(name) else value > self.best)
-        if better:
-            self.best = value
-        return better
+    def _make_scheduler(self, steps: int | None) -> None:
+        """A schedule given by name spans one training: it is made when that begins."""
+        if self._named_schedule is None:
+            return
+        if self.scheduler is not None:  # of an earlier training
+            for group, lr in zip(self.optimizer.param_groups, self._unscheduled, strict=True):
+                group["lr"] = lr
+        self._unscheduled = [group["lr"] for group in self.optimizer.param_groups]
+        self.scheduler, usual = scheduler_of(self._named_schedule, self.optimizer, steps)
+        self.scheduler_every = self._wanted_rhythm or usual
+
+    def _move_schedule(self, measured: dict[str, float] | None) -> None:
+        if not isinstance(self.scheduler, mlkit.optim.lr_scheduler.ReduceLROnPlateau):
+            self.scheduler.step()
+            return
+        if measured is None:
+            raise DataError("Trainer: ReduceLROnPlateau looks at an epoch's numbers: scheduler_every must be 'epoch'.")
+        wanted = self.monitor or ("valid/loss" if "valid/loss" in measured else "train/loss")
+        if self.monitor is None and self.scheduler.mode == "max":
+            wanted = next((name for name in ("valid/accuracy", "train/accuracy") if name in measured), "valid/accuracy")
+        if wanted not in measured:
+            raise DataError(
+                f"Trainer: ReduceLROnPlateau is to watch {wanted!r}, which is not measured.",
+                details=f"measured: {', '.join(measured)}",
+                hint="Name one of these with monitor=...; those of the validation need a valid_loader.",
+            )
+        self.scheduler.step(measured[wanted])
+
+    def _settle(self, in_epoch: bool = False) -> None:
+        """After what the callbacks did at the start, put the checkpoint that was taken up in place once more."""
+        if self._taken_up is not None:
+            self._apply(self._taken_up)
+            if in_epoch or not self.place["batch"]:
+                self._taken_up = None
 
     # -- running it -------------------------------------------------------------------------------------------------
 
@@ -277,13 +506,15 @@ class Trainer:
             valid_loader: Measured on after each epoch.
             epochs: How many; a further `fit` goes on from where this one ended.
             resume: Path of a checkpoint to take up exactly where it was (`epochs` then counts those it had done), or
-                "auto": ``last.safetensors`` in `checkpoint_dir`, if it is there.
+                "auto": the newest whole one in `checkpoint_dir`, if there is one. On the same machine and with as many
+                threads the weights are then those of a training that was never interrupted, bit by bit.
 
         Returns:
             The history.
 
         Raises:
             DataError: Nothing to train on.
+            NotFiniteLoss: The loss is infinite or no number (see `on_nan`).
             RuntimeError: This trainer, or this model, is being trained already.
         """
         bar: list[Callback] = [ProgressBar()] if self.progress else []
@@ -308,6 +539,29 @@ class Trainer:
         self.run._start()
         return self.run
 
+    def find_lr(
+        self, train_loader: Any, lowest: float = 1e-7, highest: float = 10.0, steps: int = 100, smooth: float = 0.9
+    ) -> LearningRateCurve:
+        """Look for a good learning rate: train with one that grows at each step until the loss explodes.
+
+        Afterwards everything is as it was: weights, optimizer, random numbers (Smith 2017, arXiv:1506.01186).
+
+        Args:
+            train_loader: Its batches; gone through again where they do not suffice.
+            lowest, highest: The range, gone through in equal factors.
+            steps: How many rates to try.
+            smooth: Of the curve: the weight of the steps before.
+
+        Returns:
+            The curve, with `suggestion`; the last expression of a cell shows it.
+        """
+        check_loader(train_loader, "find_lr")
+        self._claim()
+        try:
+            return find_lr(self, train_loader, lowest, highest, steps, smooth)
+        finally:
+            self._release()
+
     def _begin(
         self, train_loader: Any, valid_loader: Any, epochs: int, resume: Any, mode: str, extra: list[Callback]
     ) -> Iterator[float]:
@@ -318,27 +572,33 @@ class Trainer:
             check_loader(valid_loader, "valid_loader")
         self._claim()
         try:
-            self.train_loader = train_loader
-            path = self._resume_path(resume)
-            if path is not None:
-                self._load(path)
-            else:
+            check_mode(self.model)
+            self.loaders = (train_loader, valid_loader)
+            length = length_of(train_loader)
+            per_epoch = None if length is None else -(-length // self.accumulate)
+            self._make_scheduler(None if per_epoch is None else per_epoch * epochs)
+            if not self._resume(resume):
                 self.place.update(fit_began_at_epoch=self.place["epoch"], batch=0)
+            self.random_before_validation = None
             self.control.reset()
             dtype = mlkit.get_default_dtype()
             last = self.place["fit_began_at_epoch"] + epochs
-            length = length_of(train_loader)
-            left = None if length is None else (last - self.place["epoch"]) * length - self.place["batch"]
+            left = None
+            if length is not None and per_epoch is not None:
+                left = (last - self.place["epoch"]) * per_epoch - -(-self.place["batch"] // self.accumulate)
             self.recorder.meta.update(
                 mlkit=mlkit.__version__,
                 model=type(self.model).__name__,
                 parameters=sum(parameter.numel() for parameter in self.model.parameters()),
                 epochs=last,
-                steps_per_epoch=length,
+                steps_per_epoch=per_epoch,
                 batch_size=getattr(train_loader, "batch_size", None),
                 optimizer=type(self.optimizer).__name__,
+                scheduler=None if self.scheduler is None else type(self.scheduler).__name__,
                 loss=type(self.loss).__name__,
                 device=str(self.device),
+                precision=self.precision.name,
+                accumulate=self.accumulate,
                 hyperparameters=self.hyperparameters,
             )
             self.recorder.update(
@@ -361,7 +621,8 @@ class Trainer:
         self.callbacks += extra
         try:
             mlkit.set_default_dtype(dtype)  # it belongs to a thread, and this may be a new one
-            self._tell("on_fit_begin")
+            self._tell("on_fit_start")
+            self._settle()
             trained = False
             while True:
                 decision = self.control.poll(trained)
@@ -378,16 +639,20 @@ class Trainer:
                     break
                 trained = step.trained
                 yield 0.0
-        except (KeyboardInterrupt, GeneratorExit):
+            self._save_last()
+        except GeneratorExit:
             raise
         except BaseException as problem:
-            state, error = "failed", f"{type(problem).__name__}: {problem}"
+            if not isinstance(problem, KeyboardInterrupt):
+                state, error = "failed", f"{type(problem).__name__}: {problem}"
+            self._tell("on_exception", problem)
             raise
         finally:
             try:
                 steps.close()  # type: ignore[attr-defined]
                 self._tell("on_fit_end", state)
             finally:
+                self.random_before_validation = self._taken_up = None
                 self.callbacks = [callback for callback in self.callbacks if callback not in extra]
                 self.recorder.end(state, error)
                 self._release()
@@ -407,8 +672,10 @@ class Trainer:
                     "both at once, give each its own model."
                 )
             _models[self.model] = self.name
+        enter_training(self.model, self._turns)
 
     def _release(self) -> None:
+        leave_training(self._turns)
         with _models_lock:
             _models.pop(self.model, None)
         self._driving.release()
@@ -431,293 +698,7 @@ class Trainer:
         finally:
             signal.signal(signal.SIGINT, usual)
 
-    # -- steering ---------------------------------------------------------------------------------------------------
-
-    def pause(self) -> None:
-        """Stand still before the next step."""
-        self._send("pause")
-
-    def resume(self) -> None:
-        """Go on."""
-        self._send("resume")
-
-    def step(self) -> None:
-        """Do one training step, then pause."""
-        self._send("step")
-
-    def stop(self) -> History:
-        """End the training after the step it is in; the model stays as it is. Waits for that, except on its thread."""
-        if self.run is not None and not self.run.done:
-            return self.run.stop()
-        if self.training:
-            self.control.send("stop")
-        return self.history
-
-    def _send(self, command: str) -> None:
-        if not self.training:
-            raise RuntimeError(f"Cannot {command}: no training is running. Begin one with fit or start.")
-        self.control.send(command)
-
-    @property
-    def training(self) -> bool:
-        """Whether a training is going on (it may be paused)."""
-        return self._driving.locked()
-
-    @property
-    def lr(self) -> float:
-        """The learning rate of the first parameter group. Setting it takes effect at the next step; the other groups
-        keep their ratio to it, and a scheduler goes on from there."""
-        waiting = self.control.pending("lr") if self.training else None
-        return self.optimizer.param_groups[0]["lr"] if waiting is None else waiting
-
-    @lr.setter
-    def lr(self, value: float) -> None:
-        self.set("lr", value)
-
-    @property
-    def hyperparameters(self) -> dict[str, float]:
-        """The numbers that can be changed while it runs, by name."""
-        numbers = {
-            name: value
-            for name, value in self.optimizer.param_groups[0].items()
-            if isinstance(value, (int, float)) and not isinstance(value, bool)
-        }
-        if self.grad_clip is not None:
-            numbers["grad_clip"] = self.grad_clip
-        return numbers
-
-    def set(self, name: str, value: float) -> None:
-        """Change one of `hyperparameters`; while it trains, at the next step.
-
-        Raises:
-            ValueError: No such name, or a value that cannot be.
-        """
-        self._check_setting(name, value)
-        if self.training:
-            self.control.send("set", name, float(value))
-        else:
-            self._set(name, float(value))
-
-    def _check_setting(self, name: str, value: float) -> None:
-        if name not in self.hyperparameters:
-            raise ValueError(f"There is no {name!r} to set. There are: {', '.join(self.hyperparameters)}.")
-        if isinstance(value, bool) or not math.isfinite(value) or value < 0:
-            raise ValueError(f"{name} must be a finite number of at least 0, got {value!r}.")
-
-    def _set(self, name: str, value: float) -> None:
-        self._check_setting(name, value)
-        old = self.hyperparameters[name]
-        if name == "grad_clip":
-            self.grad_clip = value
-        else:
-            for group in self.optimizer.param_groups:
-                share = group[name] / old if old else 1.0
-                group[name] = value * share
-        if name == "lr" and old and self.scheduler is not None and hasattr(self.scheduler, "base_lrs"):
-            self.scheduler.base_lrs = [base * value / old for base in self.scheduler.base_lrs]
-        if value != old:
-            self.recorder.event("hyper", name=name, value=value, old=old)
-        self._report_hyperparameters()
-
-    def _enter_state(self, state: str) -> None:
-        self.recorder.set_state(state)
-
-    def _problem(self, text: str) -> None:
-        self.recorder.event("message", level="warning", text=text)
-
-    def _report_hyperparameters(self) -> None:
-        numbers = self.hyperparameters
-        self.recorder.update(lr=numbers.get("lr"), hyperparameters=numbers)
-
-    # -- measuring and predicting -------------------------------------------------------------------------------------
-
-    def evaluate(self, loader: Any) -> dict[str, float]:
-        """Loss and metrics over all batches, each weighted by its size; the model is not changed.
-
-        While a training runs in the background, this takes its turn between two steps.
-
-        Returns:
-            {"loss": ..., "accuracy": ...}
-        """
-        check_loader(loader, "evaluate")
-        with self.between_steps(), self._evaluation_mode():
-            measuring = self._measure(loader)
-            while True:
-                try:
-                    next(measuring)
-                except StopIteration as end:
-                    return end.value
-
-    validate = evaluate
-    test = evaluate
-
-    def predict(self, data: Any) -> Any:
-        """The model's outputs for all inputs, in order.
-
-        Args:
-            data: A loader of (inputs..., target) or of inputs alone; or one Tensor, a batch of inputs.
-
-        Returns:
-            Tensor [samples, ...].
-        """
-        with self.between_steps(), self._evaluation_mode(), mlkit.no_grad():
-            if mlkit.is_tensor(data):
-                return self.model(self._to_device(data))
-            check_loader(data, "predict")
-            outputs = []
-            for batch in data:
-                batch = self._to_device(batch)
-                if isinstance(batch, dict):
-                    batch = list(batch.values())
-                parts = list(batch) if isinstance(batch, (list, tuple)) else [batch]
-                outputs.append(self.model(*(parts[:-1] if len(parts) > 1 else parts)))
-            return mlkit.cat(outputs)
-
-    def _measure(self, loader: Any) -> Generator[Step, None, dict[str, float]]:
-        """Measure batch by batch; gives the means. The mode is set for each batch, as others may use the model."""
-        means, metrics = _Means(), list(self.metrics)
-        for metric in metrics:
-            metric.reset()
-        counted = False
-        for batch in loader:
-            with self._evaluation_mode(), mlkit.no_grad():
-                output, target, loss = self._compute(batch)
-                if not counted:
-                    metrics, counted = self._metrics_for(output, target), True
-                means.add({"loss": float(loss.item())}, _size(target))
-                for metric in metrics:
-                    metric.update(output, target)
-            yield Step(False, {})
-        if not counted:
-            raise DataError("The loader gave no batch to measure on.", hint="Check where its samples come from.")
-        return means.means() | {metric.name: metric.compute() for metric in metrics}
-
-    def _metrics_for(self, output: Any, target: Any) -> list[Metric]:
-        if not self._only_where_it_applies:
-            return self.metrics
-        return [metric for metric in self.metrics if metric.applies(output, target)]
-
-    def between_steps(self) -> contextlib.AbstractContextManager[None]:
-        """``with trainer.between_steps():`` the model is yours; a training in the background waits meanwhile."""
-        return self._turns.guest()
-
-    def _training_mode(self) -> None:
-        if not self.model.training:  # also when someone has switched it while the training was paused
-            self.model.train()
-
-    @contextlib.contextmanager
-    def _evaluation_mode(self) -> Iterator[None]:
-        modes = [(module, module.training) for module in self.model.modules()]
-        self.model.eval()
-        try:
-            yield
-        finally:
-            for module, mode in modes:
-                module.training = mode
-
-    @property
-    def device(self) -> Any:
-        """Where the model's parameters are."""
-        return next(iter(self.model.parameters())).device
-
-    def _to_device(self, batch: Any) -> Any:
-        device = self.device
-        return map_tensors(batch, lambda tensor: tensor if tensor.device == device else tensor.to(device))
-
-    # -- checkpoints --------------------------------------------------------------------------------------------------
-
-    def save_checkpoint(self, path: Any = None) -> Path:
-        """Save everything needed to go on exactly from here: model, optimizer, scheduler, random numbers, curves.
-
-        While a training runs, this happens between two steps.
-
-        Args:
-            path: The file; by default ``step-<number>.safetensors`` in `checkpoint_dir`, or in the run directory.
-
-        Returns:
-            The path.
-
-        Raises:
-            CheckpointError: There is no place to save to by default.
-            OSError: The disk is full or the folder read-only; an older file is as it was.
-        """
-        with self.between_steps():
-            target = self._default_checkpoint() if path is None else Path(path)
-            save_checkpoint(gather_state(self), target)
-            self.recorder.event("checkpoint", path=str(target))
-            self._tell("on_checkpoint", target)
-            return target
-
-    def load_checkpoint(self, path: Any) -> None:
-        """Take up a checkpoint: model, optimizer, scheduler, random numbers, curves. Its curves begin a new recording.
-
-        Raises:
-            CheckpointError: It is damaged or of another model; nothing was changed.
-            RuntimeError: A training is running.
-        """
-        self._claim()
-        try:
-            self._load(path)
-        finally:
-            self._release()
-
-    def _load(self, path: Any) -> None:
-        state = load_checkpoint(path)
-        try:
-            check_state(self, state, path)
-        except (KeyError, TypeError, AttributeError) as error:
-            raise CheckpointError(f"{path} lacks a part of a training: {error!r}.") from error
-        if self.recorder.names():
-            self.recorder = self._new_recorder()
-        apply_state(self, state)
-        restore_random(state["random"], self.train_loader)
-        history = state["history"]
-        self.recorder.restore(history["series"], history["elapsed"], history["epochs"])
-        self.recorder.update(step=self.place["step"], epoch=self.place["epoch"])
-        self.recorder.event("message", text=f"Taken up from {path} at step {self.place['step']}.")
-
-    def _resume_path(self, resume: Any) -> Path | None:
-        if resume is None:
-            return None
-        if resume != "auto":
-            return Path(resume)
-        if self.checkpoint_dir is None:
-            raise CheckpointError("resume='auto' looks into checkpoint_dir, and this trainer has none.",
-                                  hint="Give the Trainer a checkpoint_dir.")  # fmt: skip
-        last = self.checkpoint_dir / "last.safetensors"
-        return last if last.exists() else None
-
-    def _default_checkpoint(self) -> Path:
-        folder = self.checkpoint_dir
-        if folder is None and self.recorder.path is None and not self.training and self._run_dir is not False:
-            self.recorder.directory = RunDirectory.create(self.name, self._run_dir)
-        if folder is None and self.recorder.path is not None:
-            folder = self.recorder.path / "checkpoints"
-        if folder is None:
-            raise CheckpointError("There is no folder to save a checkpoint to.",
-                                  hint="Give a path, or give the Trainer a checkpoint_dir.")  # fmt: skip
-        return folder / f"step-{self.place['step']:08d}.safetensors"
-
-    def _save_from_control(self, path: str | None) -> None:
-        self._save_or_warn(path)
-
-    def _save_or_warn(self, path: Any) -> None:
-        """A checkpoint that cannot be saved must not cost the training: it is told, and the training goes on."""
-        try:
-            self.save_checkpoint(path)
-        except (OSError, CheckpointError) as error:
-            if isinstance(error, OSError):
-                error = explain_os_error(error, path, "save the checkpoint") if not error.strerror else error
-            text = f"{getattr(error, 'strerror', None) or error} The training goes on."
-            self.recorder.event("checkpoint", path=None if path is None else str(path), error=text)
-            warnings.warn(text, UserWarning, stacklevel=2)
-
     # -- showing ------------------------------------------------------------------------------------------------------
-
-    @property
-    def history(self) -> History:
-        """The curves so far."""
-        return History(self.recorder)
 
     def _new_recorder(self) -> Recorder:
         return Recorder(self.name, root=self._run_dir)
@@ -729,11 +710,6 @@ class Trainer:
     def __mlkit_source__(self) -> Source:
         return RecorderSource(lambda: self.recorder, self._send_from_source)
 
-    def _send_from_source(self, command: str, name: str | None, value: Any) -> None:
-        if command == "set":
-            self._check_setting(str(name), value)
-        self.control.send(command, name, value)
-
     def __repr__(self) -> str:
         return (
             f"<Trainer of {type(self.model).__name__}: {type(self.optimizer).__name__}, lr {self.lr:g}, "
@@ -741,40 +717,30 @@ class Trainer:
         )
 
 
-class _Means:
-    """Means of named numbers over batches, each weighted by its size."""
-
-    def __init__(self) -> None:
-        self.reset()
-
-    def reset(self) -> None:
-        self._sums: dict[str, float] = {}
-        self._weights: dict[str, int] = {}
-
-    def add(self, values: dict[str, float], size: int) -> None:
-        for name, value in values.items():
-            self._sums[name] = self._sums.get(name, 0.0) + value * size
-            self._weights[name] = self._weights.get(name, 0) + size
-
-    def means(self) -> dict[str, float]:
-        return {name: total / max(1, self._weights[name]) for name, total in self._sums.items()}
-
-    def state_dict(self) -> dict[str, Any]:
-        return {"sums": dict(self._sums), "weights": dict(self._weights)}
-
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        self._sums, self._weights = dict(state["sums"]), dict(state["weights"])
+def _averaged(wanted: Any, model: Any) -> Any:
+    """An `AveragedModel` for ``ema=``: of a decay, True, or one that was made already."""
+    averages = mlkit.optim.swa_utils
+    if wanted is None or wanted is False:
+        return None
+    if isinstance(wanted, averages.AveragedModel):
+        return wanted
+    decay = 0.999 if wanted is True else wanted
+    if not isinstance(decay, (int, float)) or not 0 < decay < 1:
+        raise DataError(
+            f"Trainer: ema is a decay between 0 and 1, got {wanted!r}.", hint="Usual are 0.99 to 0.9999, or True."
+        )
+    return averages.AveragedModel(model, multi_avg_fn=averages.get_ema_multi_avg_fn(decay))
 
 
-def clip_gradients(parameters: Iterable[Any], largest: float) -> float:
-    """Shorten all gradients together to at most this length (Euclidean norm); returns the length before."""
-    gradients = [parameter.grad for parameter in parameters if parameter.grad is not None]
-    with mlkit.no_grad():
-        length = math.sqrt(sum(float((gradient * gradient).sum().item()) for gradient in gradients))
-        if length > largest:
-            for gradient in gradients:
-                gradient.mul_(largest / (length + 1e-6))
-    return length
+def _check_choice(name: str, value: Any, choices: tuple[Any, ...]) -> None:
+    if value not in choices:
+        words = " or ".join(repr(choice) for choice in choices if choice is not None)
+        raise DataError(f"Trainer: {name} must be {words}, got {value!r}.")
+
+
+def _check_count(name: str, value: Any, what: str) -> None:
+    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+        raise DataError(f"Trainer: {name} must be a number of {what} of at least 1, got {value!r}.")
 
 
 def _iterate(loader: Any, skip: int) -> Iterator[Any]:
@@ -785,11 +751,6 @@ def _iterate(loader: Any, skip: int) -> Iterator[Any]:
     for _ in range(skip):
         next(batches, None)
     return batches
-
-
-def _size(target: Any) -> int:
-    shape = getattr(target, "shape", None)
-    return int(shape[0]) if shape else 1
 
 
 #: Models being trained now: two trainers at once on one model would undo each other's steps.

@@ -82,6 +82,18 @@ def test_demo_finds_out_before_training_that_it_cannot_write(tmp_path, capsys):
     assert "is a folder" in error_of(["demo", "--out", tmp_path], capsys)
 
 
+def test_lab_opens_the_notebook_and_shows_the_folder_one_is_in(tmp_path, monkeypatch):
+    notebook = tmp_path / "my course" / "one.ipynb"
+    notebook.parent.mkdir()
+    notebook.touch()
+    monkeypatch.chdir(tmp_path)
+    here = [f"--ServerApp.root_dir={tmp_path}", "--LabApp.default_url=/lab/tree/my%20course/one.ipynb"]
+    assert cli._lab_place(notebook) == cli._lab_place(Path("my course/one.ipynb")) == here
+    monkeypatch.chdir(notebook.parent)
+    assert cli._lab_place(notebook)[1] == "--LabApp.default_url=/lab/tree/one.ipynb"
+    assert cli._lab_place(tmp_path) == [str(tmp_path)] and cli._lab_place(None) == []
+
+
 def test_lab_refuses_a_path_that_is_not_there(tmp_path, capsys):
     assert "is not there" in error_of(["lab", tmp_path / "no.ipynb"], capsys)
 
@@ -223,3 +235,10 @@ def test_a_token_is_asked_for_and_told(notebook, tmp_path, voila_template):
         assert status in (200, 401, 403, 404) and "42" not in page and "Small dashboard" not in page
         status, page = get(address)
         assert status == 200 and "42" in page
+
+
+def test_a_dashboard_without_its_template_is_refused(tmp_path, monkeypatch, capsys):
+    paths = pytest.importorskip("jupyter_core.paths")
+    pytest.importorskip("voila")
+    monkeypatch.setattr(paths, "jupyter_path", lambda *names: [str(tmp_path)])
+    assert "template is not installed" in error_of(["dashboard", "training"], capsys)

@@ -451,3 +451,16 @@ def test_loops_follow_numpy_for_nan_infinity_and_broadcasting(monkeypatch):
                 for x, y in zip(found, f(given_a, *given[1:]), strict=True):
                     assert x.dtype == y.dtype
                     np.testing.assert_array_equal(x.numpy(), y.numpy())
+
+
+def test_a_view_of_what_a_convolution_laid_out_its_own_way():
+    layer = nn.Conv2d(3, 16, 3, padding=1)
+
+    def f(x):
+        return layer(x).view(x.shape[0], -1).sum(1)
+
+    g = mlkit.compile(f)
+    x = mlkit.randn(4, 3, 16, 16)
+    for _ in range(3):
+        assert mlkit.allclose(g(x), f(x), atol=1e-4)
+    assert count(g) == 1

@@ -39,7 +39,7 @@ def test_without_a_gpu_the_error_says_what_to_do():
 
 
 def test_unknown_device():
-    with pytest.raises(TypeError, match="'cpu', 'cuda'"):
+    with pytest.raises(RuntimeError, match="'cpu', 'cuda'"):
         mlkit.zeros(2, device="tpu")
 
 

@@ -1,12 +1,14 @@
 """Datasets and functions that worker processes can import."""
 
 import os
+import random
 import signal
 import time
 
 import numpy as np
 
-from mlkit.data import Dataset, IterableDataset, get_worker_info
+import mlkit
+from mlkit.data import Dataset, IterableDataset, Sampler, get_worker_info
 
 
 class Squares(Dataset):
@@ -83,3 +85,66 @@ def as_sum(samples):
 
 def fail_to_start(worker):
     raise RuntimeError(f"init of {worker} failed")
+
+
+class Draws(Squares):
+    """A sample is what all global generators give."""
+
+    def __getitem__(self, index):
+        return np.random.rand(), random.random(), mlkit.rand(1).item(), index
+
+
+class Big(Squares):
+    def __getitem__(self, index):
+        return np.full((1 << 20,), index, np.uint8), {"small": np.arange(3) + index, "name": str(index)}
+
+
+class Crashing(Squares):
+    def __getitem__(self, index):
+        if index == 3:
+            os.kill(os.getpid(), signal.SIGSEGV)
+        return super().__getitem__(index)
+
+
+class Unsendable(Squares):
+    def __getitem__(self, index):
+        return lambda: index
+
+
+class SlowStart(Squares):
+    def __getitem__(self, index):
+        if index < 2:
+            time.sleep(1.0)
+        return index
+
+
+class StreamOfKnownLength(Stream):
+    def __len__(self):
+        return self.size
+
+
+class NoisyStream(Stream):
+    def __iter__(self):
+        return (value + np.random.rand() + random.random() + mlkit.rand(1).item() for value in super().__iter__())
+
+
+class EveryoneReadsAll(StreamOfKnownLength):
+    def __iter__(self):
+        return iter(range(self.size))
+
+
+class NumpySampler(Sampler):
+    """As people write them: draws from NumPy's global generator."""
+
+    def __init__(self, size):
+        self.size = size
+
+    def __iter__(self):
+        return iter(np.random.permutation(self.size).tolist())
+
+    def __len__(self):
+        return self.size
+
+
+def as_they_are(samples):
+    return samples

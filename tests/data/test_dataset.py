@@ -102,6 +102,7 @@ def test_subset_concat_split():
         data.random_split(dataset, [5, 6])
 
 
+@pytest.mark.filterwarnings("ignore:random_split")
 @given(st.integers(0, 200), st.lists(st.floats(0.01, 1), min_size=1, max_size=5))
 def test_split_by_fractions_loses_nothing(size, weights):
     fractions = [weight / sum(weights) for weight in weights]

@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import textwrap
+import threading
 import time
 
 import numpy as np
@@ -115,9 +116,27 @@ def test_a_failing_init_function_and_a_dataset_that_cannot_be_loaded():
 
 
 def test_a_dataset_that_cannot_be_sent():
+    dataset = Squares()
+    dataset.lock = threading.Lock()
     with pytest.raises(DataError, match="cannot be sent to worker processes") as caught:
+        list(DataLoader(dataset, num_workers=1))
+    assert "num_workers=0" in str(caught.value) and "Squares.lock" in str(caught.value)
+
+
+def test_lambdas_and_classes_inside_functions_are_sent():
+    class Inner(Squares):
+        def __getitem__(self, index):
+            return 3 * index
+
+    loader = DataLoader(Inner(4), 2, num_workers=1, collate_fn=lambda samples: sum(samples))
+    assert list(loader) == [3, 15]
+
+
+def test_without_cloudpickle_the_ordinary_way_is_used_and_its_limits_are_told(monkeypatch):
+    monkeypatch.setitem(sys.modules, "cloudpickle", None)
+    assert list(DataLoader(Squares(4), 2, num_workers=1, collate_fn=as_sum)) == [1, 13]
+    with pytest.raises(DataError, match="pip install cloudpickle"):
         list(DataLoader(Squares(), num_workers=1, collate_fn=lambda samples: samples))
-    assert "num_workers=0" in str(caught.value)
 
 
 def test_a_killed_worker_is_noticed():
@@ -191,27 +210,45 @@ def test_however_the_main_process_ends_no_process_is_left(tmp_path, how):
         assert errors.count("Traceback") == 1 and "KeyboardInterrupt" in errors
 
 
-def test_a_script_without_the_main_guard_is_told_about_it(tmp_path):
+WITHOUT_CLOUDPICKLE = "import sys; sys.modules['cloudpickle'] = None\n"
+
+
+def run_python(code, *arguments, **options):
+    return subprocess.run(
+        [sys.executable, *arguments], input=code, capture_output=True, text=True, timeout=120, check=False, **options
+    )
+
+
+@pytest.mark.parametrize("cloudpickle", [True, False])
+def test_a_script_without_the_main_guard(tmp_path, cloudpickle):
     path = tmp_path / "train.py"
-    path.write_text(script("pass").replace('if __name__ == "__main__":', "if True:") + textwrap.dedent(
-        """
-            for batch in DataLoader(Squares(), num_workers=1):
-                pass
-        """
-    ).replace("\n            ", "\n    "))  # fmt: skip
-    result = subprocess.run([sys.executable, path], capture_output=True, text=True, timeout=120, check=False)
-    assert 'if __name__ == "__main__":' in result.stderr.splitlines()[-1] + result.stderr.splitlines()[-2]
+    text = script("pass\n").replace('if __name__ == "__main__":', "if True:") + (
+        "    class Mine(Squares):\n"
+        "        def __getitem__(self, index): return 2 * index\n"
+        "    for batch in DataLoader(Mine(3), 3, num_workers=1):\n"
+        "        print(batch.tolist())\n"
+    )
+    path.write_text(text if cloudpickle else WITHOUT_CLOUDPICKLE + text)
+    result = run_python("", path)
+    if cloudpickle:
+        assert result.stdout == "[0, 2, 4]\n", result.stderr  # and it was run once, not again in the worker
+    else:
+        assert 'if __name__ == "__main__":' in "".join(result.stderr.splitlines()[-4:])
 
 
-def test_what_is_defined_at_a_prompt_is_told_about():
+@pytest.mark.parametrize("cloudpickle", [True, False])
+def test_what_is_defined_at_a_prompt(cloudpickle):
     code = """
         from mlkit.data import DataLoader, Dataset
+        factor = 5
         class Mine(Dataset):
             def __len__(self): return 3
-            def __getitem__(self, index): return index
-        list(DataLoader(Mine(), num_workers=1))
+            def __getitem__(self, index): return helper(index)
+        def helper(index): return factor * index
+        print(next(iter(DataLoader(Mine(), 3, num_workers=1))).tolist())
         """
-    result = subprocess.run(
-        [sys.executable, "-c", textwrap.dedent(code)], capture_output=True, text=True, timeout=120, check=False
-    )
-    assert "notebook or typed at a prompt" in result.stderr
+    result = run_python("", "-c", ("" if cloudpickle else WITHOUT_CLOUDPICKLE) + textwrap.dedent(code))
+    if cloudpickle:
+        assert result.stdout == "[0, 5, 10]\n", result.stderr
+    else:
+        assert "notebook or typed at a prompt" in result.stderr and "pip install cloudpickle" in result.stderr

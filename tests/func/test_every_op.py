@@ -112,7 +112,7 @@ def test_vmap_is_a_loop(op, sample):
             outs = vmap(lambda *t: call(op, list(t), attributes), in_dims=tuple(has))(*inputs)
         slow = slow or any("example by example" in str(w.message) for w in seen)
         for i in range(size):
-            examples = [tensor(a[i] if h == 0 else a[0]) for a, h in zip(stacked, has, strict=True)]
+            examples = [tensor((a[i] if h == 0 else a[0]).copy()) for a, h in zip(stacked, has, strict=True)]
             for got, wanted in zip(outs, call(op, examples, attributes), strict=True):
                 assert got.dtype == wanted.dtype
                 assert got.shape == (size, *wanted.shape)
@@ -130,6 +130,6 @@ def test_vmap_over_the_last_dim(op, sample):
         warnings.simplefilter("ignore")
         outs = vmap(lambda *t: call(op, list(t), attributes), in_dims=-1, out_dims=-1)(*inputs)
     for i in range(3):
-        wanted = call(op, [tensor(a[i]) for a in stacked], attributes)
+        wanted = call(op, [tensor(a[i].copy()) for a in stacked], attributes)
         for got, each in zip(outs, wanted, strict=True):
             close(got[..., i].numpy(), each.numpy())

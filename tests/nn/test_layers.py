@@ -388,10 +388,17 @@ def test_pruning():
     nn.utils.prune.remove(layer, "weight")
     assert mlkit.equal(layer.weight, weight) and not nn.utils.prune.is_pruned(layer)
     pair = [(nn.Linear(2, 2), "weight"), (nn.Linear(2, 2), "weight")]
-    nn.utils.prune.global_unstructured(pair, nn.utils.prune.l1_unstructured, amount=3)
+    nn.utils.prune.global_unstructured(pair, nn.utils.prune.L1Unstructured, amount=3)
     assert sum(int((m.weight_mask == 0).sum()) for m, _ in pair) == 3
     with pytest.raises(ValueError, match="amount"):
         nn.utils.prune.random_unstructured(nn.Linear(2, 2), "weight", amount=9)
+    mlkit.manual_seed(1)
+    for prune, count in ((lambda m: nn.utils.prune.random_unstructured(m, "weight", 0.25), 5),
+                         (lambda m: nn.utils.prune.random_structured(m, "weight", 2, dim=1), 8)):  # fmt: skip
+        layer = prune(nn.Linear(5, 4))
+        assert int((layer.weight_mask == 0).sum()) == count
+        prune(layer)  # again, among those left
+        assert int((layer.weight_mask == 0).sum()) == {5: 9, 8: 16}[count]
 
 
 def test_functional_call_leaves_the_module_alone():
@@ -591,3 +598,63 @@ def test_import_paths_of_pytorch():
     from mlkit.nn.modules.utils import _pair
 
     assert BatchNorm2d is nn.BatchNorm2d and nn.modules.conv.Conv2d is nn.Conv2d and _pair(3) == (3, 3)
+
+
+@pytest.mark.parametrize(
+    "layer",
+    ["Conv2d(4, 4, 3)", "ConvTranspose2d(4, 4, 3)", "BatchNorm2d(4)", "BatchNorm2d(4).eval()", "GroupNorm(2, 4)",
+     "InstanceNorm2d(4)", "LayerNorm(6)", "RMSNorm(6)", "Linear(6, 3)", "MaxPool2d(2)", "AdaptiveMaxPool2d(2)", "AvgPool2d(2)",
+     "Dropout(0.0)", "Upsample(scale_factor=2)", "LocalResponseNorm(2)", "ReflectionPad2d(1)", "PixelShuffle(2)"],
+)  # fmt: skip
+@pytest.mark.parametrize("activation", ["ReLU", "LeakyReLU", "ReLU6", "SiLU", "Hardswish", "ELU"])
+def test_activation_in_place_after(layer, activation):
+    """``layer`` then ``activation(inplace=True)``, as in every ResNet: the gradients of the out-of-place form."""
+    mlkit.manual_seed(0)
+    first = eval(f"nn.{layer}", {"nn": mlkit.nn})
+    found = []
+    for inplace in (False, True):
+        x = mlkit.linspace(-2, 2, 2 * 4 * 36).reshape(2, 4, 6, 6).requires_grad_()
+        y = getattr(mlkit.nn, activation)(inplace=inplace)(first(x * 1))
+        (y * y).sum().backward()
+        found.append(x.grad.numpy())
+    np.testing.assert_array_equal(*found)
+
+
+def test_view_after_convolution():
+    """The memory of a convolution's result can be looked at as rows, whatever order the convolution left it in."""
+    conv = mlkit.nn.Conv2d(3, 4, 3)
+    x = mlkit.randn(2, 3, 6, 6, requires_grad=True)
+    y = mlkit.relu(conv(x))
+    rows = y.view(2, -1)
+    np.testing.assert_array_equal(rows.detach().numpy(), y.reshape(2, -1).detach().numpy())
+    rows.sum().backward()
+    assert bool((x.grad != 0).any())
+    with mlkit.no_grad():
+        y = conv(x)
+        first, flat = y[0], y.view(-1)
+        flat.zero_()  # all three share memory still
+        assert not bool(y.any()) and not bool(first.any())
+        y = conv(x)
+        y[0].view(-1).fill_(1.0)
+        assert bool((y[0] == 1).all()) and not bool((y[1] == 1).any())
+
+
+def test_view_leaves_memory_that_others_hold():
+    conv, x = mlkit.nn.Conv2d(3, 4, 3), mlkit.randn(2, 3, 6, 6)
+    with mlkit.no_grad():
+        y = conv(x)
+    if not y.is_contiguous():
+        y.numpy()
+        with pytest.raises(RuntimeError, match="view"):
+            y.view(-1)
+    theirs = np.moveaxis(np.ones((2, 4, 5, 3)), -1, 1)
+    with pytest.raises(RuntimeError, match="view"):
+        mlkit.from_numpy(theirs).view(-1)
+    with pytest.raises(RuntimeError, match="view"):
+        mlkit.ones(2, 3, 4).transpose(1, 2).view(-1)
+
+
+def test_new_is_the_old_form():
+    weight = mlkit.ones(2, dtype=mlkit.float64)
+    assert weight.new(2, 3).shape == (2, 3) and weight.new(2, 3).dtype == mlkit.float64
+    assert weight.new([1, 2]).tolist() == [1.0, 2.0] and weight.new().shape == (0,)

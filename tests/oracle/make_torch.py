@@ -32,6 +32,7 @@ def main() -> None:
         cases_distributions,
         cases_fft,
         cases_linalg,
+        cases_signal,
         cases_special,
         cases_tensor,
         deep,
@@ -39,7 +40,7 @@ def main() -> None:
         promotion,
     )
 
-    for module in (cases_linalg, cases_fft, cases_special, cases_distributions, cases_tensor):
+    for module in (cases_linalg, cases_fft, cases_special, cases_distributions, cases_tensor, cases_signal):
         path = deep.path_of(module)
         print(f"{path.name}: {deep.keep(module, torch, path)} arrays, {path.stat().st_size:,} bytes")
     _gradients(torch)

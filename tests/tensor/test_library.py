@@ -173,9 +173,3 @@ def test_settings_are_kept():
     assert mlkit.ones(1).dtype == mlkit.float64
     mlkit.set_default_tensor_type(mlkit.FloatTensor)
     assert mlkit.ones(1).dtype == mlkit.float32
-
-
-def test_the_chain_benchmark_runs():
-    from tests.bench import bench_chain
-
-    assert bench_chain.seconds_per_op("mlkit", rounds=1) > 0

@@ -28,7 +28,7 @@ class StopAt(Callback):
     def __init__(self, step, path):
         self.step, self.path = step, path
 
-    def on_step(self, trainer, step, values):
+    def on_step_end(self, trainer, step, values):
         if step == self.step:
             trainer.save_checkpoint(self.path)
             trainer.stop()
@@ -77,7 +77,7 @@ def test_resume_auto_after_a_kill(tmp_path):
         import mlkit
         from mlkit.train import Callback
         class Kill(Callback):
-            def on_step(self, trainer, step, values):
+            def on_step_end(self, trainer, step, values):
                 if step == int(sys.argv[3]): os.kill(os.getpid(), signal.SIGKILL)
         mlkit.manual_seed(3)
         t = helpers.trainer(checkpoint_dir=sys.argv[2], checkpoint_every=3, callbacks=[Kill()])

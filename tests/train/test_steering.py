@@ -185,7 +185,7 @@ def test_an_error_ends_the_run_and_is_kept(tmp_path):
 
 def test_a_failing_callback_fails_the_run():
     class Bad(Callback):
-        def on_step(self, trainer, step, values):
+        def on_step_end(self, trainer, step, values):
             raise KeyError("in the callback")
 
     run = trainer(callbacks=[Bad()]).start(loader())
@@ -266,7 +266,7 @@ def script(tmp_path, body):
             loader, trainer = helpers.loader, helpers.trainer
             from mlkit.train import Callback
             class Say(Callback):
-                def on_step(self, trainer, step, values):
+                def on_step_end(self, trainer, step, values):
                     if step == 5: print("started", flush=True)
             """
         )
@@ -317,7 +317,7 @@ def test_ctrl_c_ends_fit_cleanly_and_the_next_line_runs(tmp_path, presses):
     process = script(tmp_path, """
         import time
         class Slow(Callback):
-            def on_step(self, trainer, step, values):
+            def on_step_end(self, trainer, step, values):
                 if step >= 5: time.sleep(0.5)
         t = trainer(run_dir=None, callbacks=[Say(), Slow()])
         history = t.fit(loader(), epochs=10**6)

@@ -9,7 +9,7 @@ import mlkit
 from mlkit import nn
 from mlkit.core.errors import DataError, LabelError, ShapeError
 from mlkit.data import DataLoader, IterableDataset, TensorDataset
-from mlkit.train import Callback, EarlyStopping, Metric, Trainer
+from mlkit.train import Callback, EarlyStopping, Metric, NotFiniteLoss, Trainer
 
 from .helpers import equal, loader, network, points, trainer, weights
 
@@ -178,13 +178,13 @@ def test_callbacks_are_called_in_order_and_may_stop():
     calls = []
 
     class Diary(Callback):
-        def on_fit_begin(self, trainer):
+        def on_fit_start(self, trainer):
             calls.append("begin")
 
-        def on_epoch_begin(self, trainer, epoch):
+        def on_epoch_start(self, trainer, epoch):
             calls.append(f"epoch {epoch}")
 
-        def on_step(self, trainer, step, values):
+        def on_step_end(self, trainer, step, values):
             assert values["train/loss"] > 0
             calls.append(step)
             if step == 3:
@@ -270,9 +270,26 @@ def test_wrong_labels_and_shapes_say_where():
     assert t.fit(loader(64, 32)).epochs == 1 and t.recorder.status()["error"] is None
 
 
-def test_a_loss_that_is_no_number_is_told_once():
-    model = network()
-    t = trainer(model, optimizer=mlkit.optim.SGD(model.parameters(), lr=1e30))
-    t.fit(loader(), epochs=2)
+def test_a_loss_that_is_no_number():
+    """By default it stops with the weights from before; it can be told once, or such steps left out."""
+
+    def exploding(**options):
+        model = network()
+        return trainer(model, optimizer=mlkit.optim.SGD(model.parameters(), lr=1e30), **options)
+
+    t = exploding()
+    with pytest.raises(NotFiniteLoss, match=r"The loss is (nan|inf) in step \d+, and training on would spoil"):
+        t.fit(loader(), epochs=2)
+    assert t.recorder.state == "failed"
+    before = t.place["step"]
+
+    t = exploding(on_nan="warn")
+    with pytest.warns(UserWarning, match="lower learning rate"):
+        t.fit(loader(), epochs=2)
     told = [event["text"] for event in t.recorder.events() if "loss is" in event.get("text", "")]
-    assert len(told) == 1 and "lower learning rate" in told[0]
+    assert len(told) == 1 and t.place["step"] == 16 > before
+
+    t = exploding(on_nan="skip")
+    with pytest.warns(UserWarning, match="loss is"):
+        t.fit(loader(), epochs=2)
+    assert t.place["step"] == 16 and all(np.isfinite(array).all() for array in weights(t.model).values())

@@ -6,7 +6,7 @@ import importlib.util
 
 import numpy as np
 
-from mlkit.backends.cupy import philox
+from mlkit.backends.cupy import atomic, memory, philox, printer
 from mlkit.backends.portable.reader import Reader
 from mlkit.core.backend import Backend
 from mlkit.core.device import device
@@ -21,12 +21,12 @@ class CupyReader(Reader):
     def erf_(self, x):
         from cupyx.scipy import special
 
-        return special.erf(x)
+        return special.erf(x.astype(np.float32) if x.dtype.itemsize < 4 else x).astype(x.dtype, copy=False)
 
     def erfc_(self, x):
         from cupyx.scipy import special
 
-        return special.erfc(x)
+        return special.erfc(x.astype(np.float32) if x.dtype.itemsize < 4 else x).astype(x.dtype, copy=False)
 
     # the random stream, word for word the one of the NumPy backend
 
@@ -84,11 +84,32 @@ class CupyReader(Reader):
         return self.xp.ndarray(size, x.dtype, memptr=memory, strides=strides)
 
     def add_at_(self, out, place, values):
-        self.xp.add.at(out, place, values)
+        if out.dtype.kind == "c":
+            values = self.xp.asarray(values, out.dtype)
+            self.add_at_(out.real, place, values.real)
+            self.add_at_(out.imag, place, values.imag)
+        elif out.dtype.name in ("int8", "int16", "uint8", "uint16", "bool", "bfloat16"):  # no atomic addition of these
+            wide = out.astype(np.float32 if out.dtype.kind == "V" else np.int32)
+            self.xp.add.at(wide, place, self.xp.asarray(values, wide.dtype))
+            out[...] = wide.astype(out.dtype)
+        else:
+            self.xp.add.at(out, place, values)
+
+    def ufunc_at_(self, ufunc, out, place, values):
+        atomic.combine(self.xp, ufunc, out, place, values)
+
+    def solve_(self, a, b):
+        xp = self.xp
+
+        def solve(a, b):  # CuPy wants equal batches
+            batch = np.broadcast_shapes(a.shape[:-2], b.shape[:-2])
+            return xp.linalg.solve(*(xp.broadcast_to(x, batch + x.shape[-2:]) for x in (a, b)))
+
+        return self._with_info(solve, a, b)
 
     def index_add_(self, x, index, source, dim):
         out = x.copy()
-        self.xp.add.at(self.xp.moveaxis(out, dim, 0), index, self.xp.moveaxis(source, dim, 0))
+        self.add_at_(self.xp.moveaxis(out, dim, 0), index, self.xp.moveaxis(source, dim, 0))
         return out
 
     def nll_place_(self, g, target, shape, ignore_index):
@@ -120,25 +141,26 @@ def make_backend() -> Backend:
     import cupy
 
     kernels: dict = {}
+    gradients: dict = {}
+    reader = CupyReader(cupy, kernels)
+    printer.install(reader, kernels, gradients)
 
     def asarray(array, index=None):
         with cupy.cuda.Device(cupy.cuda.Device().id if index is None else index):
             return cupy.asarray(array)
 
-    def memory() -> dict[str, int]:
-        pool = cupy.get_default_memory_pool()
-        return {"allocated": pool.used_bytes(), "reserved": pool.total_bytes()}
-
+    memory.install(cupy)
     return Backend(
         name="cupy",
         device_type="cuda",
         array_types=(cupy.ndarray,),
-        m=CupyReader(cupy, kernels),
+        m=reader,
         available=available,
         asarray=asarray,
         to_numpy=cupy.asnumpy,
         device_of=lambda array: device("cuda", array.device.id),
         synchronize=lambda: cupy.cuda.Device().synchronize(),
-        memory=memory,
+        memory=memory.figures,
         kernels=kernels,
+        gradients=gradients,
     )

@@ -6,7 +6,9 @@ import os
 
 import numpy as np
 
-from mlkit.backends.numpy import blas, special
+from mlkit.backends import numba
+from mlkit.backends.numba import optimizers, pool
+from mlkit.backends.numpy import allocator, special
 from mlkit.backends.portable.reader import Reader
 from mlkit.core.backend import Backend
 from mlkit.core.device import CPU
@@ -46,6 +48,21 @@ def narrowed(y, low):
     return np.asarray(y).astype(low) if getattr(y, "dtype", None) == np.float32 else y
 
 
+def products_in_parts(a, b, grain: int):
+    """a @ b with its rows, or its first leading dim, shared out among the pool's threads."""
+    if a.ndim == 1 or a.ndim > 2 and a.shape[0] != b.shape[0] or a.shape[-1] != b.shape[-2]:
+        return np.matmul(a, b)
+    lead = (
+        (a.shape[0],) if a.ndim == 2 else (a.shape[0], *np.broadcast_shapes(a.shape[1:-2], b.shape[1:-2]), a.shape[-2])
+    )
+    out = np.empty((*lead, b.shape[-1]), a.dtype)
+    if a.ndim == 2:
+        pool.split(lambda i, j: np.matmul(a[i:j], b, out=out[i:j]), a.shape[0], max(grain, 16))
+    else:
+        pool.split(lambda i, j: np.matmul(a[i:j], b[i:j], out=out[i:j]), a.shape[0], grain)
+    return out
+
+
 class NumpyReader(Reader):
     """What NumPy itself lacks: low precisions, the random stream and the error functions."""
 
@@ -67,15 +84,12 @@ class NumpyReader(Reader):
         return special.erfc(x)
 
     def get_threads(self) -> int:
-        """How many threads NumPy's products use."""
-        found = blas._openblas()
-        return found[0]() if found else os.cpu_count() or 1
+        """How many threads work on one operation."""
+        return pool.threads()
 
     def set_threads(self, count: int) -> None:
-        """Set it, where NumPy's BLAS can be told."""
-        found = blas._openblas()
-        if found:
-            found[1](count)
+        """Set it, for mlkit's own pool and for NumPy's BLAS where it can be told."""
+        pool.set_threads(count)
 
     # The stream: 64-bit words of Philox4x64-10 with key = seed, counter = offset.
 
@@ -110,23 +124,27 @@ class NumpyReader(Reader):
         return (words.astype(np.int64) + low).reshape(shape)
 
     def matmul_(self, a, b):
-        # below, OpenBLAS takes one thread by itself; above, a second one is worth waking
-        if 1 << 18 < a.size * b.shape[-1] < 1 << 23:
-            with blas.one_thread():
-                return np.matmul(a, b)
-        # for two matrices the method is the shorter way to the same BLAS call
-        return a.dot(b) if a.ndim == b.ndim == 2 and a.dtype.kind == "f" else np.matmul(a, b)
+        work = a.size * b.shape[-1]
+        if work < 1 << 18:  # OpenBLAS takes one thread by itself
+            # for two matrices the method is the shorter way to the same BLAS call
+            return a.dot(b) if a.ndim == b.ndim == 2 and a.dtype.kind == "f" else np.matmul(a, b)
+        if work >= 1 << 23 and a.ndim == b.ndim and a.dtype == b.dtype and a.dtype.kind in "fc" and pool.threads() > 1:
+            return products_in_parts(a, b, max(1, (1 << 22) * a.shape[0] // work))
+        with pool.one_blas_thread():
+            return a.dot(b) if a.ndim == b.ndim == 2 and a.dtype.kind == "f" else np.matmul(a, b)
+
+    # many small products in a row lose by a second BLAS thread: between two products it spins
 
     def conv_(self, *args):
-        with blas.one_thread():
+        with pool.one_blas_thread():
             return super().conv_(*args)
 
     def conv_input_grad_(self, *args):
-        with blas.one_thread():
+        with pool.one_blas_thread():
             return super().conv_input_grad_(*args)
 
     def conv_weight_grad_(self, *args):
-        with blas.one_thread():
+        with pool.one_blas_thread():
             return super().conv_weight_grad_(*args)
 
     def as_strided_(self, x, size, stride, offset):
@@ -153,12 +171,16 @@ def memory() -> dict[str, int]:
 
 
 def make_backend() -> Backend:
+    allocator.begin()
     kernels: dict = {}
+    gradients: dict = {}
+    reader = NumpyReader(np, kernels)
+    numba.install(reader, kernels, gradients)
     return Backend(
         name="numpy",
         device_type="cpu",
         array_types=(np.ndarray, np.generic),
-        m=NumpyReader(np, kernels),
+        m=reader,
         available=lambda: (True, ""),
         asarray=lambda array, index: array,
         to_numpy=lambda array: array,
@@ -166,4 +188,6 @@ def make_backend() -> Backend:
         synchronize=lambda: None,
         memory=memory,
         kernels=kernels,
+        gradients=gradients,
+        functions=optimizers.FUNCTIONS,
     )

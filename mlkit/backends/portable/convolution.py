@@ -55,6 +55,8 @@ def _sizes(x_shape, kernel, stride, padding, dilation):
 def forward(xp, x, weight, bias, stride, padding, dilation, groups, limit):
     kernel = weight.shape[2:]
     sizes = _sizes(x.shape, kernel, stride, padding, dilation)
+    if min(sizes) < 1:
+        raise ValueError("the kernel does not fit")  # the op's infer rule says it in full
     data = padded_channels_last(xp, x, padding)
     out = xp.empty((x.shape[0], *sizes, weight.shape[0]), x.dtype)
     if groups > 1 and weight.shape[1] == 1 and weight.shape[0] == groups:

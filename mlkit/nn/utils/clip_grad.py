@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import numpy as np
+
+from mlkit.core import backend as backends
+from mlkit.core import dtype as dtypes
 from mlkit.core.dispatch import ops
 from mlkit.core.errors import GradientError
 from mlkit.core.value import Value
@@ -19,9 +23,18 @@ def get_total_norm(tensors, norm_type: float = 2.0, error_if_nonfinite: bool = F
     given = [tensors] if isinstance(tensors, Value) else list(tensors)
     if not given:
         return tensor(0.0)
+    if norm_type == 2.0 and all(t._node is None for t in given):
+        found = backends.load("numpy").functions["total_norm"](given)
+        if found is not None:
+            total = tensor(found, dtype=dtypes.float32)
+            return _checked(total, norm_type) if error_if_nonfinite else total
     norms = [length(ops.reshape(t.detach(), shape=(-1,)), float(norm_type), 0) for t in given]
     total = length(ops.cat([ops.reshape(n, shape=(1,)) for n in norms], dim=0), float(norm_type), 0)
-    if error_if_nonfinite and not bool(ops.isfinite(total)):
+    return _checked(total, norm_type) if error_if_nonfinite else total
+
+
+def _checked(total, norm_type):
+    if not bool(ops.isfinite(total)):
         raise GradientError(
             f"The total norm of order {norm_type} for gradients from `parameters` is non-finite, so it cannot be clipped.",
             hint="To disable this error and scale the gradients by the non-finite norm anyway, set "
@@ -33,7 +46,11 @@ def get_total_norm(tensors, norm_type: float = 2.0, error_if_nonfinite: bool = F
 def clip_grads_with_norm_(parameters, max_norm: float, total_norm, foreach=None) -> None:
     """Scale gradients, whose norm is total_norm, to at most max_norm."""
     share = ops.clamp(ops.div(float(max_norm), ops.add(total_norm, 1e-6)), max=1.0)
-    for g in _gradients(parameters):
+    gradients = _gradients(parameters)
+    plain = all(g._node is None for g in gradients) and isinstance(share._array, np.ndarray)
+    if plain and backends.load("numpy").functions["scale_all"](gradients, float(share._array)):
+        return
+    for g in gradients:
         g.detach().mul_(share)
 
 

@@ -42,7 +42,10 @@ class ParametrizationList(ModuleList):
         with no_grad():
             for module in reversed(list(self)):
                 if hasattr(module, "right_inverse"):
-                    start = module.right_inverse(start)
+                    try:
+                        start = module.right_inverse(start)
+                    except NotImplementedError:  # it has no way back: what is learned starts from the tensor itself
+                        continue
         self.is_tensor = isinstance(start, Value)
         if self.is_tensor:
             if original.shape != start.shape and not unsafe and len(self) == 0:

@@ -8,7 +8,6 @@ kernel -> page  {"kind": "tensor", "value": "v3", "html": text | null, "statisti
 from __future__ import annotations
 
 import contextlib
-import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, ClassVar
@@ -142,11 +141,10 @@ def _at_rest(model: Any) -> Iterator[None]:
 
     A model that is being trained in the background is looked at between two steps.
     """
+    from mlkit.train import between_steps
+
     modules = list(model.modules()) if hasattr(model, "modules") else []
-    with contextlib.ExitStack() as stack:
-        runs = getattr(sys.modules.get("mlkit.train.run"), "_active", ())
-        for run in [run for run in list(runs) if run.trainer.model is model]:
-            stack.enter_context(run.trainer.between_steps())
+    with between_steps(model):
         training = [module for module in modules if module.training]
         try:
             if training:

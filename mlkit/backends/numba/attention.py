@@ -1,0 +1,100 @@
+"""Attention: the arguments in the kernels' form. float32 heads with features in sixteens."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from mlkit.backends.numba import gradient, override, pool
+from mlkit.backends.numba.conv import LANES, single
+from mlkit.backends.numba.scratch import address, floats
+
+QUERIES, WIDEST = 48, 32  # as in attention_kernels; no panel is wider
+GRAIN = 1 << 18  # products that make a thread worth waking
+
+
+def heads(x: np.ndarray) -> np.ndarray:
+    """(*, heads, rows, features) as four dims, each row's features neighbours in memory."""
+    x = x.reshape((math.prod(x.shape[:-3]), *x.shape[-3:]) if x.ndim > 2 else (1, 1, *x.shape))
+    return x if x.strides[-1] == 4 and min(x.strides) > 0 else np.ascontiguousarray(x)
+
+
+def place(x: np.ndarray) -> tuple[int, ...]:
+    """Where it is, and the bytes to the next example, head and row."""
+    return address(x), *x.strides[:3]
+
+
+def like(x: np.ndarray, size: int) -> np.ndarray:
+    """An empty array (batch, heads, rows, size) whose heads lie in memory as those of ``x``: before or after the rows."""
+    batch, count, rows, _ = x.shape
+    if x.strides[1] < x.strides[2]:
+        return np.empty((batch, rows, count, size), np.float32).transpose(0, 2, 1, 3)
+    return np.empty((batch, count, rows, size), np.float32)
+
+
+def suits(query, key, value) -> bool:
+    lead = query.shape[:-2]
+    return (
+        single(query, key, value)
+        and query.ndim >= 2
+        and key.shape[:-2] == lead == value.shape[:-2]
+        and query.shape[-1] == key.shape[-1]
+        and key.shape[-2] == value.shape[-2]
+        and query.shape[-1] % LANES == 0
+        and value.shape[-1] % LANES == 0
+    )
+
+
+@override("attention", minimum=4096)
+def attention(k, query, key, value, *, scale, is_causal):
+    if not suits(query, key, value) or not scale > 0:
+        return NotImplemented
+    q, k_, v = heads(query), heads(key), heads(value)
+    batch, count, queries, features = q.shape
+    keys, wide = v.shape[2:]
+    out, sums = like(q, wide), np.empty((batch, count, queries), np.float32)
+    factor = np.array([scale], np.float32)
+    padded = -(-keys // WIDEST) * WIDEST
+    common = (*place(q), *place(k_), *place(v), *place(out), address(sums), count, queries, keys, features, wide)
+    common += (address(factor), int(is_causal))
+
+    def work(a, b):
+        space = floats((QUERIES + features) * padded + 1024)
+        k.forward(*common, address(space), a, b)
+
+    pool.split(work, batch * count, max(1, GRAIN // (queries * keys * features)))
+    shape = query.shape[:-1]
+    return out.reshape((*shape, wide)), sums.reshape(shape)
+
+
+@gradient("attention", minimum=4096)
+def attention_gradient(k, g, query, key, value, out, needs, scale, is_causal):
+    if g[0] is None or g[1] is not None or not suits(query, key, value) or not single(g[0]) or not scale > 0:
+        return NotImplemented
+    q, k_, v, o, go = heads(query), heads(key), heads(value), heads(out[0]), heads(g[0])
+    batch, count, queries, features = q.shape
+    keys, wide = v.shape[2:]
+    gq, gk, gv = like(q, features), like(k_, features), like(v, wide)
+    sums = np.ascontiguousarray(out[1])
+    factor = np.array([scale], np.float32)
+    padded = -(-keys // WIDEST) * WIDEST
+    common = (
+        *place(q),
+        *place(k_),
+        *place(v),
+        *place(o),
+        *place(go),
+        address(sums),
+        *place(gq),
+        *place(gk),
+        *place(gv),
+    )
+    common += (count, queries, keys, features, wide, address(factor), int(is_causal))
+
+    def work(a, b):
+        space = floats((2 * QUERIES + features + wide) * padded + 1024)
+        k.backward(*common, address(space), a, b)
+
+    pool.split(work, batch * count, max(1, GRAIN // (queries * keys * features)))
+    return gq.reshape(query.shape), gk.reshape(key.shape), gv.reshape(value.shape)

@@ -1,0 +1,253 @@
+"""Compiled loops for normalisation, on contiguous float32. Sums run in float32 vectors over blocks, then in float64."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from mlkit.backends.numba.compiling import kernel
+
+F = np.float32
+ZERO, ONE = F(0), F(1)
+BLOCK = 64  # rows summed in float32 before float64 takes over
+
+sums = {"fastmath": {"contract", "reassoc"}}
+contract = {"fastmath": {"contract"}}
+
+# --- rows: layer norm ---------------------------------------------------------------------------------------------------
+
+
+@kernel("void(float32[:, ::1], float32[::1], float32[::1], float32, float32[:, ::1], int64, int64)", **sums)
+def layer_norm(x, weight, bias, eps, y, start, stop):
+    share = ONE / F(x.shape[1])
+    for r in range(start, stop):
+        row, out = x[r], y[r]
+        total = ZERO
+        for i in range(row.size):
+            total += row[i]
+        mean = total * share
+        total = ZERO
+        for i in range(row.size):
+            d = row[i] - mean
+            total += d * d
+        inverse = ONE / np.sqrt(total * share + eps)
+        for i in range(row.size):
+            out[i] = (row[i] - mean) * inverse * weight[i] + bias[i]
+
+
+@kernel(
+    "void(float32[:, ::1], float32[:, ::1], float32[::1], float32, float32[:, ::1], float32[::1], float32[::1], int64, int64)",
+    **sums,
+)
+def layer_norm_gradient(g, x, weight, eps, out, weight_gradient, bias_gradient, start, stop):
+    """The gradient by the input, and the sums over these rows that make those by weight and bias."""
+    n = x.shape[1]
+    share = ONE / F(n)
+    for r in range(start, stop):
+        gradient, row, result = g[r], x[r], out[r]
+        total = ZERO
+        for i in range(n):
+            total += row[i]
+        mean = total * share
+        total = ZERO
+        for i in range(n):
+            d = row[i] - mean
+            total += d * d
+        inverse = ONE / np.sqrt(total * share + eps)
+        first = second = ZERO
+        for i in range(n):
+            weighted = gradient[i] * weight[i]
+            first += weighted
+            second += weighted * ((row[i] - mean) * inverse)
+        first *= share
+        second *= share
+        for i in range(n):
+            normal = (row[i] - mean) * inverse
+            result[i] = inverse * (gradient[i] * weight[i] - first - normal * second)
+        for i in range(n):
+            weight_gradient[i] += gradient[i] * ((row[i] - mean) * inverse)
+        for i in range(n):
+            bias_gradient[i] += gradient[i]
+
+
+@kernel("void(float32[:, ::1], float32[::1], float32, float32[:, ::1], int64, int64)", **sums)
+def rms_norm(x, weight, eps, y, start, stop):
+    share = ONE / F(x.shape[1])
+    for r in range(start, stop):
+        row, out = x[r], y[r]
+        total = ZERO
+        for i in range(row.size):
+            total += row[i] * row[i]
+        inverse = ONE / np.sqrt(total * share + eps)
+        for i in range(row.size):
+            out[i] = row[i] * inverse * weight[i]
+
+
+@kernel(
+    "void(float32[:, ::1], float32[:, ::1], float32[::1], float32, float32[:, ::1], float32[::1], int64, int64)", **sums
+)
+def rms_norm_gradient(g, x, weight, eps, out, weight_gradient, start, stop):
+    n = x.shape[1]
+    share = ONE / F(n)
+    for r in range(start, stop):
+        gradient, row, result = g[r], x[r], out[r]
+        total = dot = ZERO
+        for i in range(n):
+            total += row[i] * row[i]
+            dot += gradient[i] * weight[i] * row[i]
+        inverse = ONE / np.sqrt(total * share + eps)
+        pull = dot * share * inverse * inverse
+        for i in range(n):
+            result[i] = inverse * (gradient[i] * weight[i] - row[i] * pull)
+        for i in range(n):
+            weight_gradient[i] += gradient[i] * (row[i] * inverse)
+
+
+# --- channels: batch norm -------------------------------------------------------------------------------------------------
+# "planes": (N, C, size), each channel of an example in one piece. "pixels": (rows, C), the channels side by side.
+
+
+@kernel("void(float32[:, :, ::1], float64[:, ::1], int64, int64)", **sums)
+def planes_moments(x, moments, start, stop):
+    """Row 0: the mean of each channel from start to stop; row 1: its biased variance."""
+    n, _, size = x.shape
+    for c in range(start, stop):
+        total = 0.0
+        for b in range(n):
+            plane = x[b, c]
+            low = 0
+            while low < size:
+                high = min(low + 1024, size)
+                part = ZERO
+                for i in range(low, high):
+                    part += plane[i]
+                total += np.float64(part)
+                low = high
+        mean = total / (n * size)
+        near = F(mean)
+        total = 0.0
+        for b in range(n):
+            plane = x[b, c]
+            low = 0
+            while low < size:
+                high = min(low + 1024, size)
+                part = ZERO
+                for i in range(low, high):
+                    d = plane[i] - near
+                    part += d * d
+                total += np.float64(part)
+                low = high
+        moments[0, c] = mean
+        moments[1, c] = total / (n * size)
+
+
+@kernel(
+    "void(float32[:, :, ::1], float32[::1], float32[::1], float32[::1], float32[:, :, ::1], int64, int64)", **contract
+)
+def planes_scale(x, shift, factor, offset, y, start, stop):
+    """(x - shift) * factor + offset for the planes start .. stop of all N * C."""
+    channels = x.shape[1]
+    for k in range(start, stop):
+        b, c = k // channels, k % channels
+        plane, out = x[b, c], y[b, c]
+        s, f, o = shift[c], factor[c], offset[c]
+        for i in range(out.size):
+            out[i] = (plane[i] - s) * f + o
+
+
+@kernel(
+    "void(float32[:, :, ::1], float32[:, :, ::1], float32[::1], float32[::1], float64[:, ::1], int64, int64)", **sums
+)
+def planes_sums(g, x, mean, inverse, found, start, stop):
+    """Row 0: the sum of g; row 1: of g times the normalised x."""
+    n, _, size = x.shape
+    for c in range(start, stop):
+        first = second = 0.0
+        m, s = mean[c], inverse[c]
+        for b in range(n):
+            gradient, plane = g[b, c], x[b, c]
+            low = 0
+            while low < size:
+                high = min(low + 1024, size)
+                one = two = ZERO
+                for i in range(low, high):
+                    one += gradient[i]
+                    two += gradient[i] * ((plane[i] - m) * s)
+                first += np.float64(one)
+                second += np.float64(two)
+                low = high
+        found[0, c] = first
+        found[1, c] = second
+
+
+@kernel(
+    "void(float32[:, :, ::1], float32[:, :, ::1], float32[::1], float32[::1], float32[::1], float32[::1], float32[:, :, ::1], int64, int64)",
+    **contract,
+)
+def planes_gradient(g, x, mean, a, b, c, out, start, stop):
+    """a * g + b * (x - mean) + c, by channel."""
+    channels = x.shape[1]
+    for k in range(start, stop):
+        n, channel = k // channels, k % channels
+        gradient, plane, result = g[n, channel], x[n, channel], out[n, channel]
+        p, q, r, s = a[channel], b[channel], c[channel], mean[channel]
+        for i in range(result.size):
+            result[i] = p * gradient[i] + (q * (plane[i] - s) + r)
+
+
+@kernel("void(float32[:, ::1], float32[::1], float64[:, ::1], int64, int64)", **contract)
+def pixels_moments(x, shift, found, start, stop):
+    """Row 0: the sum of x - shift over the rows; row 1: of its square. A shift near the mean keeps the digits."""
+    channels = x.shape[1]
+    one, two = np.zeros(channels, np.float32), np.zeros(channels, np.float32)
+    low = start
+    while low < stop:
+        high = min(low + BLOCK, stop)
+        for r in range(low, high):
+            row = x[r]
+            for c in range(channels):
+                d = row[c] - shift[c]
+                one[c] += d
+                two[c] += d * d
+        for c in range(channels):
+            found[0, c] += one[c]
+            found[1, c] += two[c]
+            one[c] = two[c] = ZERO
+        low = high
+
+
+@kernel("void(float32[:, ::1], float32[::1], float32[::1], float32[::1], float32[:, ::1], int64, int64)", **contract)
+def pixels_scale(x, shift, factor, offset, y, start, stop):
+    for r in range(start, stop):
+        row, out = x[r], y[r]
+        for c in range(out.size):
+            out[c] = (row[c] - shift[c]) * factor[c] + offset[c]
+
+
+@kernel("void(float32[:, ::1], float32[:, ::1], float32[::1], float32[::1], float64[:, ::1], int64, int64)", **contract)
+def pixels_sums(g, x, mean, inverse, found, start, stop):
+    channels = x.shape[1]
+    one, two = np.zeros(channels, np.float32), np.zeros(channels, np.float32)
+    low = start
+    while low < stop:
+        high = min(low + BLOCK, stop)
+        for r in range(low, high):
+            gradient, row = g[r], x[r]
+            for c in range(channels):
+                one[c] += gradient[c]
+                two[c] += gradient[c] * ((row[c] - mean[c]) * inverse[c])
+        for c in range(channels):
+            found[0, c] += one[c]
+            found[1, c] += two[c]
+            one[c] = two[c] = ZERO
+        low = high
+
+
+@kernel(
+    "void(float32[:, ::1], float32[:, ::1], float32[::1], float32[::1], float32[::1], float32[::1], float32[:, ::1], int64, int64)",
+    **contract,
+)
+def pixels_gradient(g, x, mean, a, b, c, out, start, stop):
+    for r in range(start, stop):
+        gradient, row, result = g[r], x[r], out[r]
+        for i in range(result.size):
+            result[i] = a[i] * gradient[i] + (b[i] * (row[i] - mean[i]) + c[i])

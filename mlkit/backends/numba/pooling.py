@@ -1,0 +1,92 @@
+"""Pooling over two dims, channels last: the arguments in the kernels' form. float32 only."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from mlkit.backends.numba import gradient, kernels, override, pool
+from mlkit.backends.numba.conv import LANES, channels_first, last_channels, single
+from mlkit.backends.numba.scratch import address
+from mlkit.ops.pool import check_pool
+
+GRAIN = 1 << 16  # results that make a thread worth waking
+
+
+def at_least_sixteen(x: np.ndarray) -> np.ndarray:
+    """(N, H, W, C) with channels of zeros behind its own where they are fewer than a vector."""
+    if x.shape[-1] >= LANES:
+        return x
+    wide = np.zeros((*x.shape[:-1], LANES), x.dtype)
+    wide[..., : x.shape[-1]] = x
+    return wide
+
+
+def lasting(k, x):
+    return at_least_sixteen(last_channels(kernels("mlkit.backends.numba.conv"), x))
+
+
+@override("max_pool2d", minimum=4096)
+def max_pool2d(k, input, *, kernel_size, stride, padding, dilation, ceil_mode):
+    if not single(input) or input.ndim != 4 or input.shape[2] * input.shape[3] >= 1 << 31:
+        return NotImplemented
+    sizes = check_pool("max_pool2d", 2, input, kernel_size, stride, padding, dilation, ceil_mode)
+    x = lasting(k, input)
+    batch, high, wide, channels = x.shape
+    values = np.empty((batch, *sizes, channels), np.float32)
+    indices = np.empty(values.shape, np.int64)
+    common = (address(x), high, wide, channels, *kernel_size, *stride, *padding, *dilation, *sizes)
+    common += (address(values), address(indices))
+    grain = max(1, GRAIN // (sizes[1] * channels))
+    pool.split(lambda a, b: k.max_forward(*common, a, b), batch * sizes[0], grain)
+    return channels_first(values, input.shape[1]), channels_first(indices, input.shape[1])
+
+
+@gradient("max_pool2d", minimum=1024)
+def max_pool2d_gradient(k, g, out, input_shape, kernel_size, stride, padding, dilation):
+    g, indices = g[0], out[1]
+    if g is None or not single(g) or indices.dtype != np.int64:
+        return NotImplemented
+    flat = np.ascontiguousarray(indices.transpose(0, 2, 3, 1))
+    batch, channels, high, wide = input_shape
+    given = lasting(k, g)
+    flat, wanted = at_least_sixteen(flat), given.shape[-1]
+    target = np.empty((batch, high, wide, wanted), np.float32)
+    common = (address(given), address(flat), high, wide, wanted, *kernel_size, *stride, *padding, *dilation)
+    common += (*given.shape[1:3], address(target))
+    pool.split(lambda a, b: k.max_grad(*common, a, b), batch * high, max(1, GRAIN // (wide * wanted)))
+    return channels_first(target, channels)
+
+
+def _averaging(kernel_size, stride, padding, sizes, count_include_pad, divisor_override):
+    return (*kernel_size, *stride, *padding, *sizes, int(count_include_pad), divisor_override or 0)
+
+
+@override("avg_pool2d", minimum=4096)
+def avg_pool2d(k, input, *, kernel_size, stride, padding, ceil_mode, count_include_pad, divisor_override):
+    if not single(input) or input.ndim != 4:
+        return NotImplemented
+    sizes = check_pool("avg_pool2d", 2, input, kernel_size, stride, padding, (1, 1), ceil_mode)
+    x = lasting(k, input)
+    batch, high, wide, channels = x.shape
+    out = np.empty((batch, *sizes, channels), np.float32)
+    how = _averaging(kernel_size, stride, padding, sizes, count_include_pad, divisor_override)
+    common = (address(x), high, wide, channels, *how, address(out))
+    grain = max(1, GRAIN // (sizes[1] * channels))
+    pool.split(lambda a, b: k.avg_forward(*common, a, b), batch * sizes[0], grain)
+    return channels_first(out, input.shape[1])
+
+
+@override("avg_pool2d_grad", minimum=4096)
+def avg_pool2d_grad(
+    k, g_, *, shape, kernel_size, stride, padding, ceil_mode, count_include_pad, divisor_override
+):  # fmt: skip
+    if not single(g_) or g_.ndim != 4:
+        return NotImplemented
+    g = lasting(k, g_)
+    batch, sizes, channels = g.shape[0], g.shape[1:3], g.shape[3]
+    high, wide = shape[2:]
+    out = np.empty((batch, high, wide, channels), np.float32)
+    how = _averaging(kernel_size, stride, padding, sizes, count_include_pad, divisor_override)
+    common = (address(g), high, wide, channels, *how, address(out))
+    pool.split(lambda a, b: k.avg_grad(*common, a, b), batch * high, max(1, GRAIN // (wide * channels)))
+    return channels_first(out, shape[1])

@@ -1,0 +1,86 @@
+"""An LSTM over a whole sequence, forward and backward, for some examples of the batch. Arrays come as addresses.
+
+What a step multiplies by (the hidden state's weights, packed in panels) stays in the cache from step to step, and the
+gates go through their functions while they are there. The hidden size is a multiple of sixteen.
+"""
+
+from __future__ import annotations
+
+from mlkit.backends.numba.compiling import kernel
+from mlkit.backends.numba.products import rows_times
+from mlkit.backends.numba.simd import BYTES, PANEL, emitted, sigmoid, tanh
+
+
+@emitted
+def lstm_point(e, gates, size, cell, new_cell, state):
+    """Sixteen cells of one example: the gates after their functions (in place), the new cell and the hidden state."""
+    i, f = sigmoid(e, e.load(gates)), sigmoid(e, e.load(gates + size))
+    c, o = tanh(e, e.load(gates + size * 2)), sigmoid(e, e.load(gates + size * 3))
+    new = f.times_plus(e.load(cell), i * c)
+    for number, x in enumerate((i, f, c, o)):
+        e.store(gates + size * number, x)
+    e.store(new_cell, new)
+    e.store(state, o * tanh(e, new))
+
+
+@kernel()
+def lstm_forward(gates, packed, steps, batch, size, hidden, cell, states, cells, opened, first, last):
+    """Examples ``first`` .. ``last``: gates (T, N, 4H) -> states and cells (T, N, H), opened (T, N, 4H)."""
+    row, wide = size * 4, size * 16
+    rows = last - first
+    for t in range(steps):
+        at = (t * batch + first) * row
+        if t:
+            before, cell_before = states + at - batch * row, cells + at - batch * row
+        else:
+            before, cell_before = hidden + first * row, cell + first * row
+        for p in range(0, 4 * size, PANEL):
+            width = min(PANEL, 4 * size - p)
+            rows_times(rows, width, before, row, size, 1, 0, 1, 0, packed + p * row, width * 4, gates + at * 4 + p * 4, wide, opened + at * 4 + p * 4, wide)  # fmt: skip
+        for i in range(rows):
+            for c in range(0, row, BYTES):
+                here = i * row + c
+                lstm_point(
+                    opened + at * 4 + i * wide + c, row, cell_before + here, cells + at + here, states + at + here
+                )
+
+
+@emitted
+def lstm_point_back(e, gates, size, cell, new_cell, from_state, from_cell, g_hidden, g_cell, g_gates):
+    """The gradient of ``lstm_point``: of the gates before their functions, and of the earlier cell (in g_cell)."""
+    i, f, c, o = [e.load(gates + size * number) for number in range(4)]
+    squashed = tanh(e, e.load(new_cell))
+    gh = e.load(g_hidden) + e.load(from_state)
+    gc = e.load(g_cell) + e.load(from_cell) + gh * o * (1.0 - squashed * squashed)
+    e.store(g_gates, gc * c * i * (1.0 - i))
+    e.store(g_gates + size, gc * e.load(cell) * f * (1.0 - f))
+    e.store(g_gates + size * 2, gc * i * (1.0 - c * c))
+    e.store(g_gates + size * 3, gh * squashed * o * (1.0 - o))
+    e.store(g_cell, gc * f)
+
+
+@kernel()
+def lstm_backward(
+    opened, packed, steps, batch, size, cell, cells, from_states, states_step, from_cells, cells_step,
+    zero, g_hidden, g_cell, g_gates, first, last,
+):  # fmt: skip
+    """Examples ``first`` .. ``last``: g_gates (T, N, 4H), and in g_hidden and g_cell (N, H) those of the first state.
+
+    ``states_step`` and ``cells_step`` are the bytes from one step's gradient to the next's, 0 where there is none."""
+    row, wide = size * 4, size * 16
+    rows = last - first
+    for t in range(steps - 1, -1, -1):
+        at = (t * batch + first) * row
+        cell_before = cells + at - batch * row if t else cell + first * row
+        for i in range(rows):
+            for c in range(0, row, BYTES):
+                here = i * row + c
+                mine = first * row + here
+                lstm_point_back(
+                    opened + at * 4 + i * wide + c, row, cell_before + here, cells + at + here,
+                    from_states + t * states_step + mine, from_cells + t * cells_step + mine,
+                    g_hidden + mine, g_cell + mine, g_gates + at * 4 + i * wide + c,
+                )  # fmt: skip
+        for p in range(0, size, PANEL):
+            width = min(PANEL, size - p)
+            rows_times(rows, width, g_gates + at * 4, wide, 4 * size, 1, 0, 1, 0, packed + p * wide, width * 4, zero, 0, g_hidden + first * row + p * 4, row)  # fmt: skip

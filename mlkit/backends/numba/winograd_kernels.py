@@ -1,0 +1,202 @@
+"""Winograd's convolution F(4x4, 3x3): 3x3 filters with stride 1 in 36 instead of 144 multiplications for 16 results.
+
+Lavin & Gray 2015, arXiv:1509.09308. Tiles of 4x4 results overlap in patches of 6x6 inputs; patches, filters and results
+are brought to a basis of 6x6 (points 0, 1, -1, 2, -2, infinity), where the convolution is 36 products of matrices
+(tiles x channels) by (channels x outputs). In 1-d, with B, G and A of the paper: result = A' ((G w) * (B' x)), so the
+gradient of the filter is G' ((A g) * (B' x)). Channels and outputs are multiples of sixteen.
+"""
+
+from __future__ import annotations
+
+from mlkit.backends.numba.compiling import helper, kernel
+from mlkit.backends.numba.products import columns_times, rows_times
+from mlkit.backends.numba.simd import BYTES, LANES, PANEL, copy_bytes, emitted, peek, poke, zero_bytes
+
+# --- the changes of basis, along one line; of vectors or numbers alike -----------------------------------------------------
+
+
+def input_line(x):
+    a, b, c, d = x[4] - x[2] * 4, x[3] - x[1] * 4, x[4] - x[2], (x[3] - x[1]) * 2
+    return [x[0] * 4 - x[2] * 5 + x[4], a + b, a - b, c + d, c - d, x[1] * 4 - x[3] * 5 + x[5]]
+
+
+def weight_line(w):
+    a, b = (w[0] + w[2]) * (-1 / 6), w[1] * (1 / 6)
+    c, d = w[0] * (1 / 24) + w[2] * (1 / 6), w[1] * (1 / 12)
+    return [w[0] * 0.25, a - b, a + b, c + d, c - d, w[2]]
+
+
+def output_line(m):
+    a, b, c, d = m[1] + m[2], m[1] - m[2], m[3] + m[4], m[3] - m[4]
+    return [m[0] + a + c, b + d * 2, a + c * 4, b + d * 8 + m[5]]
+
+
+def output_grad_line(g):
+    a, b = g[0] + g[2], g[1] + g[3]
+    c, d = g[0] + g[2] * 4, g[1] * 2 + g[3] * 8
+    return [g[0], a + b, a - b, c + d, c - d, g[3]]
+
+
+def weight_grad_line(u):
+    a, b = u[1] + u[2], u[3] + u[4]
+    c = a * (-1 / 6)
+    return [u[0] * 0.25 + c + b * (1 / 24), (u[2] - u[1]) * (1 / 6) + (u[3] - u[4]) * (1 / 12), c + b * (1 / 6) + u[5]]
+
+
+def both_ways(line, x):
+    """``line`` along the columns of a list of lists, then along its rows."""
+    columns = [line([row[j] for row in x]) for j in range(len(x[0]))]
+    return [line([column[i] for column in columns]) for i in range(len(columns[0]))]
+
+
+def change(line, taken, given):
+    """An emitted function: taken x taken vectors at ``source`` -> given x given at ``target``, for 16 channels.
+
+    Steps from row to row and from column to column are in bytes."""
+
+    def function(e, source, row, column, target, target_row, target_column):
+        x = [[e.load(source + row * i + column * j) for j in range(taken)] for i in range(taken)]
+        for i, out in enumerate(both_ways(line, x)):
+            for j, y in enumerate(out):
+                e.store(target + target_row * i + target_column * j, y)
+
+    function.__name__ = line.__name__
+    return emitted(function)
+
+
+change_input = change(input_line, 6, 6)
+change_weight = change(weight_line, 3, 6)
+change_output_grad = change(output_grad_line, 4, 6)
+change_weight_grad = change(weight_grad_line, 6, 3)
+
+
+@emitted
+def change_output(e, source, plane, bias, target, row, column):
+    """36 planes -> 4x4 results plus bias."""
+    x = [[e.load(source + plane * (6 * i + j)) for j in range(6)] for i in range(6)]
+    start = e.load(bias)
+    for i, out in enumerate(both_ways(output_line, x)):
+        for j, y in enumerate(out):
+            e.store(target + row * i + column * j, y + start)
+
+
+# --- kernels ---------------------------------------------------------------------------------------------------------------
+
+
+@helper
+def inputs(x, high, wide, pixel, top, left, tiles_h, tiles_w, first, count, planes, plane, patch):
+    """The 6x6 patches of ``count`` tiles in the other basis: 36 planes of (tiles, channels)."""
+    for t in range(count):
+        place = first + t
+        image, y, z = place // (tiles_h * tiles_w), place // tiles_w % tiles_h * 4 - top, place % tiles_w * 4 - left
+        source = x + ((image * high + y) * wide + z) * pixel
+        inside = y >= 0 and z >= 0 and y + 6 <= high and z + 6 <= wide
+        for c in range(0, pixel, BYTES):
+            target = planes + t * pixel + c
+            if inside:
+                change_input(source + c, wide * pixel, pixel, target, 6 * plane, plane)
+                continue
+            for i in range(6):
+                for j in range(6):
+                    there = patch + (i * 6 + j) * BYTES
+                    if 0 <= y + i < high and 0 <= z + j < wide:
+                        copy_bytes(source + c + (i * wide + j) * pixel, there, BYTES)
+                    else:
+                        zero_bytes(there, BYTES)
+            change_input(patch, 6 * BYTES, BYTES, target, 6 * plane, plane)
+
+
+@kernel()
+def weights(weight, by_out, by_in, by_row, by_column, channels, outs, patch, target):
+    """Weights with those strides in bytes -> 36 planes, each in panels (channels, columns of the panel)."""
+    plane = channels * outs * 4
+    for p in range(0, outs, PANEL):
+        width = min(PANEL, outs - p)
+        for c in range(channels):
+            source = weight + p * by_out + c * by_in
+            for i in range(3):
+                for j in range(3):
+                    for o in range(width):
+                        there = patch + ((i * 3 + j) * PANEL + o) * 4
+                        poke(there, peek(source + o * by_out + i * by_row + j * by_column))
+            for o in range(0, width, LANES):
+                there = target + (p * channels + c * width + o) * 4
+                change_weight(patch + o * 4, 3 * PANEL * 4, PANEL * 4, there, 6 * plane, plane)
+
+
+@kernel()
+def forward(
+    x, high, wide, channels, turned, bias, outs, top, left, out, out_h, out_w,
+    all_tiles, tiles, zero, planes, results, first, last,
+):  # fmt: skip
+    """Groups ``first`` .. ``last`` of ``tiles`` tiles, numbered through all images."""
+    tiles_h, tiles_w = (out_h + 3) // 4, (out_w + 3) // 4
+    pixel, wanted = channels * 4, outs * 4
+    plane, plane_out = tiles * pixel + BYTES, tiles * wanted + BYTES
+    patch = planes + 36 * plane
+    for group in range(first, last):
+        start = group * tiles
+        count = min(tiles, all_tiles - start)
+        inputs(x, high, wide, pixel, top, left, tiles_h, tiles_w, start, count, planes, plane, patch)
+        for k in range(36):
+            for p in range(0, outs, PANEL):
+                b = turned + (k * outs + p) * pixel
+                rows_times(count, min(PANEL, outs - p), planes + k * plane, pixel, channels, 1, 0, 1, 0, b, min(PANEL, outs - p) * 4, zero, 0, results + k * plane_out + p * 4, wanted)  # fmt: skip
+        for t in range(count):
+            place = start + t
+            image, y, z = place // (tiles_h * tiles_w), place // tiles_w % tiles_h * 4, place % tiles_w * 4
+            target = out + ((image * out_h + y) * out_w + z) * wanted
+            inside = y + 4 <= out_h and z + 4 <= out_w
+            for c in range(0, wanted, BYTES):
+                source = results + t * wanted + c
+                if inside:
+                    change_output(source, plane_out, bias + c, target + c, out_w * wanted, wanted)
+                    continue
+                change_output(source, plane_out, bias + c, patch, 4 * BYTES, BYTES)
+                for i in range(min(4, out_h - y)):
+                    for j in range(min(4, out_w - z)):
+                        copy_bytes(patch + (i * 4 + j) * BYTES, target + c + (i * out_w + j) * wanted, BYTES)
+
+
+@kernel()
+def weight_grad(
+    x, high, wide, channels, g, outs, top, left, out_h, out_w, all_tiles, tiles, total, planes, grads, first, last
+):  # fmt: skip
+    """Adds what groups ``first`` .. ``last`` of ``tiles`` tiles give to total, 36 planes of (channels, outs)."""
+    tiles_h, tiles_w = (out_h + 3) // 4, (out_w + 3) // 4
+    pixel, wanted = channels * 4, outs * 4
+    plane, plane_out = tiles * pixel + BYTES, tiles * wanted + BYTES
+    patch = planes + 36 * plane
+    for group in range(first, last):
+        start = group * tiles
+        count = min(tiles, all_tiles - start)
+        inputs(x, high, wide, pixel, top, left, tiles_h, tiles_w, start, count, planes, plane, patch)
+        for t in range(count):
+            place = start + t
+            image, y, z = place // (tiles_h * tiles_w), place // tiles_w % tiles_h * 4, place % tiles_w * 4
+            source = g + ((image * out_h + y) * out_w + z) * wanted
+            inside = y + 4 <= out_h and z + 4 <= out_w
+            for c in range(0, wanted, BYTES):
+                target = grads + t * wanted + c
+                if inside:
+                    change_output_grad(source + c, out_w * wanted, wanted, target, 6 * plane_out, plane_out)
+                    continue
+                zero_bytes(patch, 16 * BYTES)
+                for i in range(min(4, out_h - y)):
+                    for j in range(min(4, out_w - z)):
+                        copy_bytes(source + c + (i * out_w + j) * wanted, patch + (i * 4 + j) * BYTES, BYTES)
+                change_output_grad(patch, 4 * BYTES, BYTES, target, 6 * plane_out, plane_out)
+        for k in range(36):
+            columns_times(channels, outs, planes + k * plane, pixel, count, 1, 0, 1, 0, grads + k * plane_out, wanted, total + k * channels * wanted, wanted)  # fmt: skip
+
+
+@kernel()
+def weight_grad_back(total, channels, outs, patch, weight):
+    """36 planes of (channels, outs) -> weight (outs, channels, 3, 3)."""
+    plane = channels * outs * 4
+    for p in range(0, outs, LANES):
+        for c in range(channels):
+            change_weight_grad(total + (c * outs + p) * 4, 6 * plane, plane, patch, 3 * BYTES, BYTES)
+            for o in range(LANES):
+                for i in range(9):
+                    poke(weight + (((p + o) * channels + c) * 9 + i) * 4, peek(patch + i * BYTES + o * 4))

@@ -1,0 +1,83 @@
+"""A dataset on its way to worker processes.
+
+What is defined in the main module (a notebook's cell, a prompt, the script itself), lambdas and functions inside
+functions are sent by value (cloudpickle), so that they work in a worker that has never run the notebook or the script.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import pickle
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from mlkit.core.errors import DataError
+
+__all__ = ["before_work", "main_stays_out", "pack"]
+
+#: Called (pickled by reference, without arguments) in each worker before anything of the user's is loaded there.
+before_work: list[Callable[[], None]] = []
+
+_lock = threading.RLock()
+
+
+def pack(payload: tuple[Any, ...]) -> tuple[bytes, bool]:
+    """The payload as bytes, and whether they can be read without the main module.
+
+    Raises:
+        DataError: It cannot be sent; the message says what in it, and what to do.
+    """
+    try:
+        import cloudpickle
+    except ImportError:
+        cloudpickle = None
+    try:
+        if cloudpickle is not None:
+            with contextlib.suppress(Exception):  # else in the ordinary way, or to say what does not work
+                return pickle.dumps((list(before_work), cloudpickle.dumps(payload))), True
+        rest = pickle.dumps(payload, protocol=pickle.HIGHEST_PROTOCOL)
+        return pickle.dumps((list(before_work), rest)), False
+    except Exception as error:
+        hint = "Open files, locks and connections in __getitem__ and not in __init__. Or use num_workers=0."
+        if cloudpickle is None:
+            hint = (
+                "Functions must be defined at the top of a module, not as lambda or inside a function, unless the "
+                f"package cloudpickle is installed (pip install cloudpickle).\n{hint}"
+            )
+        raise DataError(
+            "DataLoader: the dataset (or collate_fn, or worker_init_fn) cannot be sent to worker processes.",
+            details=f"{_culprit(payload)}{type(error).__name__}: {error}",
+            hint=hint,
+        ) from error
+
+
+@contextlib.contextmanager
+def main_stays_out(wanted: bool) -> Iterator[None]:
+    """Processes started inside do not run the main script again (which `multiprocessing` does by its file's name)."""
+    main = sys.modules.get("__main__")
+    if not wanted or main is None:
+        yield
+        return
+    with _lock:
+        kept: dict[str, Any] = {
+            name: main.__dict__.pop(name) for name in ("__file__", "__spec__") if name in main.__dict__
+        }
+        main.__dict__["__spec__"] = None
+        try:
+            yield
+        finally:
+            main.__dict__.update(kept)
+
+
+def _culprit(payload: tuple[Any, ...]) -> str:
+    """Which attribute of the dataset cannot be pickled, where that can be told."""
+    names = ("dataset", None, None, None, None) if len(payload) == 5 else ()
+    for part, name in zip(payload, names):
+        for attribute, value in getattr(part, "__dict__", {}).items() if name else ():
+            try:
+                pickle.dumps(value)
+            except Exception:
+                return f"in {type(part).__qualname__}.{attribute} ({type(value).__qualname__}): "
+    return ""

@@ -1,0 +1,5 @@
+"""``mlkit.signal``: tools of signal processing, in ``torch.signal``'s names."""
+
+from mlkit.signal import windows
+
+__all__ = ["windows"]

@@ -1,0 +1,172 @@
+"""The thread pool: ranges cover the work, errors and interrupts arrive after all threads have stopped, forks work."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+import time
+
+import numpy as np
+import pytest
+
+import mlkit
+from mlkit.backends.numba import pool
+from mlkit.backends.numpy import blas
+
+needs_openblas = pytest.mark.skipif(blas.openblas() is None, reason="NumPy here uses another BLAS")
+needs_fork = pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
+
+
+@pytest.fixture
+def threads():
+    before = pool.threads()
+    yield pool.set_threads
+    pool.set_threads(before)
+
+
+@pytest.mark.parametrize("count", [1, 2, 5])
+@pytest.mark.parametrize("total, grain", [(0, 1), (1, 1), (7, 3), (1000, 1), (1000, 999)])
+def test_ranges_cover_the_work_once(threads, count, total, grain):
+    threads(count)
+    seen = np.zeros(total, int)
+
+    def work(start, stop):
+        assert stop > start and (stop - start >= grain or total < 2 * grain)
+        seen[start:stop] += 1
+
+    pool.split(work, total, grain)
+    assert (seen == 1).all()
+
+
+def test_the_work_is_done_by_several_threads(threads):
+    threads(3)
+    names, meet = set(), threading.Barrier(3, timeout=30)
+
+    def work(start, stop):
+        if threading.current_thread().name not in names:
+            names.add(threading.current_thread().name)
+            meet.wait()
+
+    pool.split(work, 6)
+    assert len(names) == 3
+
+
+def test_an_error_is_raised_when_all_have_stopped(threads):
+    threads(2)
+    running = []
+
+    def work(start, stop):
+        running.append(1)
+        try:
+            if start == 0:
+                raise ZeroDivisionError("here")
+            time.sleep(0.05)
+        finally:
+            running.pop()
+
+    with pytest.raises(ZeroDivisionError, match="here"):
+        pool.split(work, 4)
+    assert not running
+
+
+def test_many_callers_and_calls_from_inside(threads):
+    threads(2)
+    totals = [0] * 8
+
+    def caller(number):
+        for _ in range(50):
+            found = np.zeros(16, int)
+
+            def inner(a, b, found=found):
+                found[a:b] += 1
+
+            pool.split(lambda a, b, inner=inner: pool.split(lambda c, d: inner(a + c, a + d), b - a), 16)
+            totals[number] += found.sum()
+
+    callers = [threading.Thread(target=caller, args=(i,)) for i in range(8)]
+    for t in callers:
+        t.start()
+    for t in callers:
+        t.join(60)
+    assert totals == [50 * 16] * 8
+
+
+@pytest.mark.skipif(not hasattr(signal, "raise_signal") or os.name == "nt", reason="POSIX signals")
+def test_an_interrupt_waits_for_the_threads(threads):
+    threads(2)
+    begun, running = threading.Event(), []
+
+    def work(start, stop):
+        if threading.current_thread() is threading.main_thread():
+            begun.wait(30)
+            os.kill(os.getpid(), signal.SIGINT)
+            return
+        running.append(1)
+        begun.set()
+        time.sleep(0.2)
+        running.pop()
+
+    with pytest.raises(KeyboardInterrupt):
+        pool.split(work, 2)
+        time.sleep(1)
+    assert begun.is_set() and not running
+    pool.split(lambda a, b: None, 4)  # and the pool still works
+
+
+@needs_fork
+def test_a_forked_child_has_threads_of_its_own(threads):
+    threads(2)
+    pool.split(lambda a, b: None, 4)
+    read, write = os.pipe()
+    child = os.fork()
+    if child == 0:
+        try:
+            seen = np.zeros(64, int)
+
+            def work(a, b):
+                seen[a:b] += 1
+
+            pool.split(work, 64)
+            os.write(write, b"yes" if (seen == 1).all() else b"no")
+        finally:
+            os._exit(0)
+    os.close(write)
+    assert os.read(read, 3) == b"yes"
+    os.waitpid(child, 0)
+
+
+@needs_openblas
+def test_blas_has_one_thread_inside_and_as_before_outside(threads):
+    get, _ = blas.openblas()
+    threads(2)
+    assert get() == 2
+    with pool.one_blas_thread():
+        assert get() == 1
+        with pool.one_blas_thread():
+            assert get() == 1
+        assert get() == 1
+    assert get() == 2
+    with pytest.raises(ZeroDivisionError), pool.one_blas_thread():
+        1 / 0
+    assert get() == 2
+    mlkit.nn.Conv2d(1, 1, 1)(mlkit.zeros(1, 1, 2, 2))
+    assert get() == 2
+
+
+@needs_openblas
+def test_blas_threads_are_put_back_after_overlapping_callers(threads):
+    get, _ = blas.openblas()
+    threads(2)
+    first, second = pool.one_blas_thread(), pool.one_blas_thread()
+    first.__enter__()
+    second.__enter__()
+    first.__exit__(None, None, None)
+    assert get() == 1
+    second.__exit__(None, None, None)
+    assert get() == 2
+
+
+def test_set_num_threads_is_the_pools(threads):
+    mlkit.set_num_threads(3)
+    assert pool.threads() == 3 == mlkit.get_num_threads()
