@@ -202,6 +202,7 @@ class Compiled:
         self.lock = threading.RLock()
         self.name = getattr(fn, "__name__", None) or type(fn).__name__
         self.recordings = 0
+        self.alive: list = []  # arguments that keys name by identity
         self.warned: set[str] = set()
         _all.add(self)
 
@@ -269,15 +270,18 @@ class Compiled:
             except Eager as stop:
                 out = stop.result  # type: ignore[attr-defined]
                 self.recordings -= 1
-                self._note(key, stop.reason)
+                self._note(key, stop.reason, pytree.flatten((args, kwargs))[0])
                 return out
+            self.alive += [
+                x for x in pytree.flatten((args, kwargs))[0] if not isinstance(x, Value) or isinstance(x, Parameter)
+            ]
             self.entries.setdefault(key, []).append(entry)
             return found
 
     def _why_again(self, key) -> str:
         return "another Python value or gradient state" if key in self.entries else "another shape, dtype or argument"
 
-    def _note(self, key, reason: Reason) -> None:
+    def _note(self, key, reason: Reason, arguments: list) -> None:
         if self.settings.fullgraph:
             raise CompileError(
                 f"{self.name} cannot be compiled whole: {reason.text}.",
@@ -285,12 +289,13 @@ class Compiled:
                 "Move that outside the compiled function, or leave fullgraph=True out: it then runs eagerly.",
             )
         self.eager[key] = reason
+        self.alive += [x for x in arguments if not isinstance(x, Value) or isinstance(x, Parameter)]
         where = f"\n  {reason.place}" if reason.place else ""
         self._warn(f"mlkit.compile: {self.name} runs eagerly: {reason.text}.{where}", str(reason))
 
     def _eagerly(self, key, reason: Reason, args: tuple, kwargs: dict):
         if key is not None:
-            self._note(key, reason)
+            self._note(key, reason, pytree.flatten((args, kwargs))[0])
         else:
             self._warn(f"mlkit.compile: {self.name} runs eagerly: {reason.text}.", reason.text)
         return self.fn(*args, **kwargs)
@@ -305,6 +310,7 @@ class Compiled:
         with self.lock:
             self.entries.clear()
             self.eager.clear()
+            self.alive.clear()
             self.warned.clear()
             self.recordings = 0
 

@@ -325,6 +325,7 @@ def groups(nodes: list[GraphNode], facts: Facts, kept: set[str]) -> list[list[Gr
     for i, n in enumerate(nodes):
         for k in n.inputs:
             uses.setdefault(k, []).append(i)
+    position = {n.id: i for i, n in enumerate(nodes)}
     member: dict[int, Group] = {}
     maker: dict[str, Group] = {}
     for i, n in enumerate(nodes):
@@ -343,6 +344,17 @@ def groups(nodes: list[GraphNode], facts: Facts, kept: set[str]) -> list[list[Gr
             break
         else:
             group = Group(shape)
+        for k in n.inputs:
+            other = maker.get(k)
+            if other is not None and other is not group and can_join(other, group, member, uses, i):
+                for j, g in list(member.items()):
+                    if g is other:
+                        member[j] = group
+                for o in other.outputs:
+                    maker[o] = group
+                group.nodes = sorted([*other.nodes, *group.nodes], key=lambda m: position[m.id])
+                group.outputs |= other.outputs
+                group.inputs = {k: None for k in (*other.inputs, *group.inputs) if k not in group.outputs}
         group.nodes.append(n)
         for k in n.inputs:
             if k not in group.outputs:
@@ -359,6 +371,18 @@ def groups(nodes: list[GraphNode], facts: Facts, kept: set[str]) -> list[list[Gr
         elif last[id(found)] == i:
             out.append(found.nodes)
     return out
+
+
+def can_join(other: Group, group: Group, member: dict[int, Group], uses: dict[str, list[int]], here: int) -> bool:
+    """Whether ``other`` may run together with ``group`` at ``here``: nobody else reads either of them before that."""
+    if other.shape != group.shape or len(other.nodes) + len(group.nodes) >= LONGEST:
+        return False
+    if len({*other.inputs, *group.inputs}) + len(other.outputs) + len(group.outputs) > WIDEST + 8:
+        return False
+    both = (other, group)
+    return not any(
+        u < here and not any(member.get(u) is g for g in both) for g in both for o in g.outputs for u in uses.get(o, ())
+    )
 
 
 def fuse(nodes: list[GraphNode], facts: Facts, kept: set[str], numba: bool) -> list[GraphNode]:

@@ -10,6 +10,7 @@ import numpy as np
 from mlkit.compiler.graph import GraphNode
 from mlkit.compiler.into import writer
 from mlkit.compiler.passes import Facts
+from mlkit.ops import REGISTRY
 
 ALIGNMENT = 64  # bytes: a cache line, and what AVX-512 likes
 
@@ -68,6 +69,13 @@ def lifetimes(nodes: list[GraphNode], facts: Facts) -> dict[str, tuple[int, int]
             root = facts.root(k)
             if root in lives:
                 lives[root] = (lives[root][0], i)
+    for n in reversed(nodes):  # a reshape that copied may look at its input next time: both live as long
+        op = REGISTRY.get(n.op)
+        if op is not None and op.view and n.inputs:
+            source = facts.root(n.inputs[0])
+            for k in n.outputs:
+                if source in lives and k in lives:
+                    lives[source] = (lives[source][0], max(lives[source][1], lives[k][1]))
     return lives
 
 
@@ -138,30 +146,47 @@ def plan(nodes: list[GraphNode], facts: Facts, kept: set[str]) -> Plan:
     """A plan for the values that some function can write into a given buffer, and that do not leave the program.
 
     ``kept``: ids that leave it (results, gradients handed to an optimizer); they get memory of their own in each call.
+    The block stays when the program is not running; where leaving large values out of it needs less in all, they are.
     """
-    made = Plan(lives=lifetimes(nodes, facts))
+    lives = lifetimes(nodes, facts)
     outside = {facts.root(k) for k in kept}
-    sizes: dict[str, int] = {}
+    into: dict[str, Callable] = {}
     for n in nodes:
-        if len(n.outputs) == 1:
+        if len(n.outputs) == 1 and not n.effect:
             (k,) = n.outputs
-            if facts.root(k) == k and k not in outside and k not in facts.written and not n.effect:
+            if facts.root(k) == k and k not in outside and k not in facts.written:
                 write = writer(n, facts)
                 if write is not None and dense(facts.arrays[k]):
-                    value = facts.graph.values[k]
-                    made.into[k] = write
-                    sizes[k] = value.bytes
-    blocks = share(nodes, facts, sizes, made.lives)
+                    into[k] = write
+    best = None
+    for limit in LIMITS:
+        made = planned(nodes, facts, lives, {k: w for k, w in into.items() if facts.graph.values[k].bytes <= limit})
+        if best is None or made.planned_peak < best.planned_peak:
+            best = made
+        if made.planned_peak <= made.eager_peak:
+            break
+    assert best is not None
+    return best
+
+
+#: the largest value that may have a place in the block, tried in this order
+LIMITS = (1 << 62, 4 << 20, 1 << 20, 1 << 16)
+
+
+def planned(nodes: list[GraphNode], facts: Facts, lives: dict[str, tuple[int, int]], into: dict[str, Callable]) -> Plan:
+    """The plan for just these values."""
+    made = Plan(lives=lives, into=into)
+    sizes = {k: facts.graph.values[k].bytes for k in into}
+    blocks = share(nodes, facts, sizes, lives)
     spans: dict[str, tuple[int, int]] = {}
     for k, block in blocks.items():
-        first, last = made.lives[k]
+        first, last = lives[k]
         old = spans.get(block, (first, last))
         spans[block] = (min(old[0], first), max(old[1], last))
     where, made.size = offsets(spans, {b: sizes[b] for b in spans})
     for k, block in blocks.items():
         at, array = where[block], facts.arrays[k]
         made.places[k] = (at, array.shape, array.dtype, order_of(array))
-    made.eager_peak = peak(made.lives, facts, len(nodes))
-    rest = {k: span for k, span in made.lives.items() if k not in sizes}
-    made.planned_peak = made.size + peak(rest, facts, len(nodes))
+    made.eager_peak = peak(lives, facts, len(nodes))
+    made.planned_peak = made.size + peak({k: span for k, span in lives.items() if k not in sizes}, facts, len(nodes))
     return made

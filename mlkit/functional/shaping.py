@@ -90,6 +90,8 @@ def _reinterpreted(input, d):
 
 def view_possible(array, shape) -> bool:
     """Whether an array can take a shape without moving data."""
+    if isinstance(array, LevelArray) and array.plain:
+        array = array.inner._array
     xp = backends.for_array(array).m.xp
     return bool(xp.may_share_memory(array, array.reshape(shape)))
 

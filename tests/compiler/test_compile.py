@@ -464,3 +464,31 @@ def test_a_view_of_what_a_convolution_laid_out_its_own_way():
     for _ in range(3):
         assert mlkit.allclose(g(x), f(x), atol=1e-4)
     assert count(g) == 1
+
+
+def test_rates_read_in_the_function_are_never_stale():
+    w = mlkit.ones(1, requires_grad=True)
+    optimizer = optim.SGD([w], lr=1.0)
+
+    @mlkit.compile
+    def scaled(x):
+        return x * optimizer.param_groups[0]["lr"]
+
+    with pytest.warns(UserWarning, match="an optimizer's settings"):
+        assert scaled(mlkit.ones(1)).item() == 1
+    optimizer.param_groups[0]["lr"] = 0.5
+    assert scaled(mlkit.ones(1)).item() == 0.5
+
+
+def test_flags_of_modules_that_are_only_looked_at():
+    layer = nn.Linear(1, 1)
+
+    def f(x):
+        return x * 2 if layer.training else x * 3
+
+    g = mlkit.compile(f)
+    assert [g(mlkit.ones(1)).item() for _ in range(2)] == [2, 2]
+    layer.eval()
+    assert [g(mlkit.ones(1)).item() for _ in range(2)] == [3, 3]
+    layer.train()
+    assert g(mlkit.ones(1)).item() == 2 and count(g) == 2
