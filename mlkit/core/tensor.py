@@ -280,6 +280,8 @@ class Tensor(Value):
 
     def data_ptr(self) -> int:
         """The address of the first element."""
+        if state.recorder is not None:
+            state.recorder.read()
         array = self._array
         return array.ctypes.data if isinstance(array, np.ndarray) else int(array.data.ptr)
 
@@ -465,6 +467,8 @@ class Tensor(Value):
             )
         if self.is_meta:
             raise DeviceError("A meta tensor has no data.", f"shape: {tuple(self._array.shape)}")
+        if state.recorder is not None:
+            state.recorder.read()
         if not isinstance(self._array, np.ndarray) and not force:
             raise DeviceError(
                 f"can't convert {self.device} device type tensor to numpy.", hint="Use tensor.cpu() to copy it first."

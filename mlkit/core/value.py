@@ -50,6 +50,8 @@ class LevelArray:
     """
 
     __slots__ = ("dtype", "inner", "level", "shape")
+    #: it stands for just the array that is there, and ops of any kind may run on it: not a batch, not a tangent
+    plain = False
     level: Any
     inner: Value
     shape: tuple[int, ...]
@@ -90,6 +92,11 @@ class LevelArray:
     def text(self, write: Callable[[Value], str]) -> str:
         """As a tensor prints; ``write`` prints the tensors inside."""
         raise NotImplementedError
+
+
+def is_plain(array) -> bool:
+    """Whether a tensor's array is one with numbers, of no transform: what an op with a rule for arrays alone can take."""
+    return array.plain if isinstance(array, LevelArray) else array.__class__ is not MetaArray
 
 
 class Storage:

@@ -7,9 +7,9 @@ import warnings
 
 from mlkit.core import config, frames
 from mlkit.core import dtype as dtypes
-from mlkit.core.dispatch import check_numbers, composite, ops
+from mlkit.core.dispatch import check_numbers, composite, ops, state
 from mlkit.core.errors import ArgumentError, BatchError, DtypeError, ShapeError, ValueRangeError
-from mlkit.core.value import LevelArray, MetaArray, Value
+from mlkit.core.value import LevelArray, MetaArray, Value, is_plain
 from mlkit.functional.arguments import check_floating, check_same_dtype
 from mlkit.functional.distance import normalize, pairwise_distance
 
@@ -196,6 +196,8 @@ def cross_entropy(
         raise BatchError(f"label_smoothing must be between 0.0 and 1.0. Got: {label_smoothing}.")
     if weight is None and label_smoothing == 0 and _rows_with_labels(input._array, target._array):
         losses = ops.softmax_cross_entropy(input, target, ignore_index=ignore_index)
+        if reduction == "mean" and state.recorder is not None:  # another call may have other labels
+            return ops.div(ops.sum(losses), ops.cast_like(ops.sum(ops.ne(target, ignore_index)), losses))
         if reduction == "mean" and (target._array == ignore_index).any():
             return ops.div(ops.sum(losses), float((target._array != ignore_index).sum()))
         return reduced(losses, reduction)
@@ -228,8 +230,8 @@ def _rows_with_labels(input, target) -> bool:
         len(input.shape) == 2
         and tuple(target.shape) == tuple(input.shape[:1])
         and input.dtype.kind in "fV"
-        and not isinstance(input, (LevelArray, MetaArray))
-        and not isinstance(target, (LevelArray, MetaArray))
+        and is_plain(input)
+        and is_plain(target)
     )
 
 
