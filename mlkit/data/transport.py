@@ -32,8 +32,7 @@ MOST = 64
 OPEN = 256
 """Batches' files this process holds open; beyond, arrays are copied out, so that `list(loader)` needs no descriptors."""
 
-_open = 0
-_lock = threading.Lock()
+_open: list[weakref.ref[np.ndarray]] = []  # no callbacks: Ctrl-C during one would be swallowed
 _channels: weakref.WeakSet[Channel] = weakref.WeakSet()
 
 
@@ -268,21 +267,13 @@ def _unpack(content: Any, buffers: list[np.ndarray]) -> Any:
 
 def _map(descriptor: int, size: int) -> np.ndarray:
     """The bytes of a memory file: shared, or a copy where this process holds many open already."""
-    global _open
     mapped = mmap.mmap(descriptor, size)
     buffer = np.frombuffer(mapped, np.uint8)
-    if _open >= OPEN:
+    _open[:] = [one for one in _open if one() is not None]
+    if len(_open) >= OPEN:
         return buffer.copy()
-    with _lock:
-        _open += 1
-    weakref.finalize(buffer, _freed).atexit = False
+    _open.append(weakref.ref(buffer))
     return buffer
-
-
-def _freed() -> None:
-    global _open
-    with _lock:
-        _open -= 1
 
 
 def _memory_file(size: int, what: str) -> int:
