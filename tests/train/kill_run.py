@@ -97,7 +97,7 @@ def build(folder, mode):
         data = TensorDataset(np.stack([x for x, _ in pairs]), np.array([y for _, y in pairs]))
         train = DataLoader(data, batch_size=16, shuffle=True)
     valid = DataLoader(train.dataset, batch_size=64, shuffle=True)  # draws random numbers, too
-    return trainer, train, valid, {"plain": 15, "all": 20, "writing": 4, "workers": 8}[mode]
+    return trainer, train, valid, {"plain": 15, "all": 20, "writing": 3, "workers": 8}[mode]
 
 
 def train(folder, mode):
