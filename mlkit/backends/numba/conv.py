@@ -22,6 +22,11 @@ NARROW = 8  # output lines shorter than this go through gathered patches
 PIXELS = 256  # steps of a weight gradient's product before its results go back to memory
 
 
+def panel() -> int:
+    """How many columns the kernels' panels have on this CPU."""
+    return kernels("mlkit.backends.numba.conv").PANEL
+
+
 def up(n: int) -> int:
     """n rounded up to whole vectors."""
     return -(-n // LANES) * LANES
@@ -242,15 +247,47 @@ def tiles_of(sizes, batch) -> int:
     return batch * -(-sizes[0] // 4) * -(-sizes[1] // 4)
 
 
+def few_tiles(tiles: int, channels: int, outs: int) -> bool:
+    """Whether the weights in the other basis are more than the second cache holds, and more than the tiles are."""
+    return channels * outs > 1 << 14 and tiles * (channels + outs) < 2 * channels * outs
+
+
+def tile_planes(kernel, common: tuple, tiles: int, channels: int) -> np.ndarray:
+    """All tiles in the other basis, by a kernel that fills a range of them."""
+    planes = floats(PLANES * (tiles * channels + LANES))
+
+    def work(a, b):
+        patch = floats(PLANES * LANES)
+        kernel(*common, tiles, address(patch), address(planes), a, b)
+
+    pool.split(work, tiles, max(1, (1 << 14) // channels))
+    return planes
+
+
 def winograd_forward(x, weight, bias, before, sizes, out):
     """out (N, *sizes, O) = x (N, H, W, C) with weight (O, C, 3, 3), any view of it."""
     k = kernels("mlkit.backends.numba.winograd")
     batch, high, wide, channels = x.shape
     outs = weight.shape[0]
+    tiles_h, tiles_w = -(-sizes[0] // 4), -(-sizes[1] // 4)
+    total = batch * tiles_h * tiles_w
+    if total <= 64 and few_tiles(total, channels, outs):
+        given = (address(x), high, wide, channels, *before, tiles_h, tiles_w)
+        planes, start, zero = tile_planes(k.input_planes, given, total, channels), spread(outs, bias), zeros(32)
+
+        def panels(a, b):
+            patch, turned = floats(PLANES * LANES), floats(PLANES * (channels * 32 + LANES))
+            results = floats(PLANES * (total * 32 + LANES))
+            k.forward_panels(
+                address(planes), total, channels, address(weight), *weight.strides, address(start), outs, address(out),
+                *sizes, address(zero), address(patch), address(turned), address(results), a, b,
+            )  # fmt: skip
+
+        pool.split(panels, -(-outs // panel()))
+        return
     turned, patch = floats(PLANES * channels * outs), floats(9 * 32)
     k.weights(address(weight), *weight.strides, channels, outs, address(patch), address(turned))
     start, zero = spread(outs, bias), zeros(32)
-    total = tiles_of(sizes, batch)
     tiles = max(12, min(96, SPACE // (PLANES * 4 * (channels + outs)) // 12 * 12))
 
     def work(a, b):
@@ -269,6 +306,21 @@ def winograd_weight_grad(x, g, shape, before, sizes):
     outs, channels = shape[:2]
     batch, high, wide, _ = x.shape
     all_tiles = tiles_of(sizes, batch)
+    if few_tiles(all_tiles, channels, outs):
+        given = (address(x), high, wide, channels, *before, -(-sizes[0] // 4), -(-sizes[1] // 4))
+        planes = tile_planes(k.input_planes, given, all_tiles, channels)
+        grads = tile_planes(k.output_grad_planes, (address(g), *sizes, outs), all_tiles, outs)
+        out = np.empty(shape, np.float32)
+
+        def panels(a, b):
+            patch, total = floats(9 * LANES), floats(PLANES * (k.CHANNELS * 32 + LANES))
+            k.weight_grad_panels(
+                address(planes), address(grads), all_tiles, channels, outs, address(patch), address(total),
+                address(out), a, b,
+            )  # fmt: skip
+
+        pool.split(panels, -(-outs // panel()))
+        return out
     # results of channels * outs are read and written once a group: with many channels, larger groups
     tiles = max(12, SPACE // (PLANES * 4 * (channels + outs)), min(256, channels * outs // (channels + outs)))
     tiles = min(tiles, all_tiles)
