@@ -316,10 +316,10 @@ def run(
     found: dict = {}
     runners = _tensor_runners if tensors else _array_runners
     listening = "backward_node" in events.listeners
-    recorder = state.recorder if tensors else None
     # nodes whose pending gradient was made here, for them alone: more may be added to it in place
     owned: set = set()
     in_place = not tensors and not listening
+    recorder = state.recorder if tensors else None
     before, outer = state.grad, visiting.now
     state.grad, visiting.now = create_graph, (order, useful)
     # the tables' own dictionaries: asking a WeakKeyDictionary whether it is empty is a Python call

@@ -86,7 +86,7 @@ class saved_tensors_hooks:  # noqa: N801 - PyTorch's name
         if kept.__class__ is list:
             return [self._pack(k) for k in kept]
         if kept.__class__ is tuple and kept and (kept[0] is None or kept[0].__class__ is tuple):
-            return tuple(None if k is None else self._pack(k) for k in kept)
+            return tuple(self._pack(k) for k in kept)
         if kept.__class__ is tuple:
             return self._packed(wrap(kept[0]))
         return kept

@@ -100,17 +100,20 @@ def usual_layout(tensor) -> bool:
     """Bring memory that a convolution laid out with channels last into the usual order; False when it must stay.
 
     How the results of convolutions lie in memory is mlkit's own choice, so ``conv(x).view(n, -1)`` must work as it does
-    where they lie in the usual order. The tensor moves together with its views. It stays where it is when others hold
-    the memory too: a detached tensor, a NumPy array.
+    where they lie in the usual order. The tensor moves together with its views; a detached tensor or a NumPy array made
+    of it before keeps the old memory.
     """
     root = root_of(tensor)
     array, storage = root._array, root._storage
-    if array.ndim < 3 or (storage is not None and storage.aliased):
+    if array.ndim < 3:
         return False
     if isinstance(array, LevelArray):
         viewed = storage is not None and any(r() is not None for r in storage.views)
-        if not array.plain or viewed or not np.moveaxis(array.inner._array, 1, -1).flags.c_contiguous:
+        if not array.plain or not np.moveaxis(array.inner._array, 1, -1).flags.c_contiguous:
             return False
+        if viewed:
+            array.settle()  # its views would have to move too: from here on the function runs eagerly
+            return usual_layout(tensor)
         root._array = ops.clone(wrap(array))._array  # a function that is being recorded: the copy is a step of it
         return True
     xp = backends.for_array(array).m.xp
