@@ -109,8 +109,11 @@ def usual_layout(tensor) -> bool:
         return False
     if isinstance(array, LevelArray):
         viewed = storage is not None and any(r() is not None for r in storage.views)
-        if not array.plain or viewed or not np.moveaxis(array.inner._array, 1, -1).flags.c_contiguous:
+        if not array.plain or not np.moveaxis(array.inner._array, 1, -1).flags.c_contiguous:
             return False
+        if viewed:
+            array.settle()  # its views would have to move too: from here on the function runs eagerly
+            return usual_layout(tensor)
         root._array = ops.clone(wrap(array))._array  # a function that is being recorded: the copy is a step of it
         return True
     xp = backends.for_array(array).m.xp
