@@ -105,7 +105,7 @@ def usual_layout(tensor) -> bool:
     """
     root = root_of(tensor)
     array, storage = root._array, root._storage
-    if array.ndim < 3:
+    if array.ndim < 3 or (storage is not None and storage.given):
         return False
     if isinstance(array, LevelArray):
         viewed = storage is not None and any(r() is not None for r in storage.views)
