@@ -7,10 +7,13 @@ from typing import Any
 
 from mlkit.amp import GradScaler
 from mlkit.core.errors import DeviceError
-from mlkit.torch.hook import warn_once
 from mlkit.torch.parts.version import __version__
 
 __all__ = ["__version__", "GradScaler", "OutOfMemoryError", "compile", "typename"]
+
+
+#: what mlkit's compiler can be told; PyTorch's own options are for kernels that are not here
+OPTIONS = ("recompile_limit", "fusion", "memory_plan")
 
 
 class OutOfMemoryError(DeviceError):
@@ -27,20 +30,20 @@ def compile(  # noqa: A001 - PyTorch's name
     options: dict | None = None,
     disable: bool = False,
 ) -> Any:
-    """mlkit's compiler where there is one, else the model itself: the results are the same.
-
-    PyTorch's backends "eager" and "aot_eager" compile nothing here either; every other means mlkit's own.
+    """`mlkit.compile`. PyTorch's backends "eager" and "aot_eager" compile nothing here either; every other means mlkit's
+    own, whose options are taken from `options`; each shape has its own program, also with ``dynamic=True``.
     """
     import mlkit
 
-    how = {"fullgraph": fullgraph, "dynamic": dynamic, "mode": mode, "options": options, "disable": disable}
-    ours = getattr(mlkit, "compile", None)
-    if ours is not None:
-        return ours(model, backend="eager", **how) if backend in ("eager", "aot_eager") else ours(model, **how)
-    if model is None:
-        return lambda function: compile(function, backend=backend, **how)
-    warn_once("torch.compile: mlkit runs the model as it is; the results are the same, not the speed.")
-    return model
+    return mlkit.compile(
+        model,
+        backend="eager" if backend in ("eager", "aot_eager") else "mlkit",
+        fullgraph=fullgraph,
+        dynamic=None if dynamic else dynamic,
+        mode=mode,
+        options={name: value for name, value in (options or {}).items() if name in OPTIONS} or None,
+        disable=disable,
+    )
 
 
 def typename(obj: Any) -> str:
