@@ -103,6 +103,11 @@ class Live:
                         self._finish(size, means)
             else:
                 whole = True
+        except GeneratorExit:  # left by the program: break, or an error of its own
+            raise
+        except BaseException:  # an interrupt while a batch is waited for, or an error of the loader
+            run.broken_off()
+            raise
         finally:
             unsubscribe()
             hook.remove()
@@ -303,6 +308,11 @@ class _LoopRun:
         if whole and more and not stopped:
             return
         self.close("finished" if whole and not stopped else "stopped")
+
+    def broken_off(self) -> None:
+        """A further pass ends before its first batch: the run, which the pass before had closed, is not finished."""
+        if not self.open and self.step and self.recorder.status()["state"] == "finished":
+            self.recorder.end("stopped")
 
     def close(self, state: str, error: str | None = None) -> None:
         """The loop has ended, for now: another pass opens the run again."""

@@ -10,11 +10,13 @@ import numpy as np
 
 import mlkit
 from mlkit.core.errors import DataError
+from mlkit.core.value import is_tensor
+from mlkit.data.arrays import as_tensor
 from mlkit.data.collate import map_tensors
 from mlkit.train.checks import check_loader, length_of
 from mlkit.train.means import Means
 from mlkit.train.metrics import Metric
-from mlkit.train.parts import inputs_only, size_of
+from mlkit.train.parts import inputs_only, labels_of, size_of
 from mlkit.train.precision import Precision
 from mlkit.train.turns import Turns
 
@@ -36,6 +38,7 @@ class Measuring:
     metrics: list[Metric]
     precision: Precision
     progress: bool
+    loss: Any
     _turns: Turns
     _only_where_it_applies: bool
     _compute: Callable[..., tuple[Any, Any, Any]]
@@ -100,6 +103,7 @@ class Measuring:
             with self._evaluation_mode(), mlkit.no_grad():
                 batch = self._to_device(batch)
                 output, target, loss = self._compute(batch, self.evaluated_model)
+                target = labels_of(self.loss, output, target)
                 if not counted:
                     metrics, counted = self._metrics_for(output, target), True
                 means.add({"loss": float(loss.item())}, size_of(batch))
@@ -141,8 +145,18 @@ class Measuring:
         return next(iter(self.model.parameters())).device
 
     def _to_device(self, batch: Any) -> Any:
+        """The batch on the model's device; NumPy arrays in it (from loaders of one's own) become tensors."""
         device = self.device
-        return map_tensors(batch, lambda tensor: tensor if tensor.device == device else tensor.to(device))
+
+        def moved(part: Any) -> Any:
+            tensor = part if is_tensor(part) else as_tensor(part)
+            return tensor if tensor.device == device else tensor.to(device)
+
+        return map_tensors(batch, moved, lambda part: is_tensor(part) or _is_numbers(part))
+
+
+def _is_numbers(part: Any) -> bool:
+    return isinstance(part, np.ndarray) and part.dtype.kind in "biufc"
 
 
 def numbers_of(measured: dict[str, Any]) -> dict[str, float]:

@@ -6,11 +6,12 @@ import inspect
 from collections.abc import Mapping
 from typing import Any
 
+import mlkit
 from mlkit.core.errors import DataError
 from mlkit.core.value import is_tensor
 from mlkit.train.checks import describe_batch
 
-__all__ = ["TARGET_KEYS", "inputs_only", "size_of", "split_batch"]
+__all__ = ["TARGET_KEYS", "inputs_only", "labels_of", "size_of", "split_batch"]
 
 TARGET_KEYS = ("target", "targets", "label", "labels", "y")
 """A dictionary's entry of one of these names is the target; without any of them its last entry is."""
@@ -22,7 +23,7 @@ def split_batch(batch: Any, model: Any) -> tuple[tuple[Any, ...], dict[str, Any]
     Args:
         batch: ``(inputs..., target)``, ``((inputs...), target)``, ``({name: input}, target)``, or a dictionary.
         model: Whose ``forward`` takes the inputs; a dictionary's entries go to its parameters of those names where it
-            has all of them, else by position.
+            has all that it needs (others are left out), else by position.
 
     Raises:
         DataError: It is none of these.
@@ -80,8 +81,24 @@ def _unwrapped(inputs: Any, model: Any) -> tuple[tuple[Any, ...], dict[str, Any]
 
 def _named(inputs: dict[str, Any], model: Any) -> tuple[tuple[Any, ...], dict[str, Any]]:
     takes = _parameters(model)
-    if takes is not None and all(isinstance(name, str) and name in takes for name in inputs):
+    if takes is None:
+        return tuple(inputs.values()), {}
+    if all(isinstance(name, str) and name in takes for name in inputs):
         return (), inputs
+    taken = {name: value for name, value in inputs.items() if name in takes}
+    required = _required_names(model)
+    if taken and required <= taken.keys():  # the others are about the sample: a file name, a number
+        return (), taken
+    most = _most(model)
+    if len(inputs) > most:
+        inputs = {name: value for name, value in inputs.items() if is_tensor(value)}  # no texts, no lists of names
+    if len(inputs) > most:
+        raise DataError(
+            f"Trainer: {type(model).__name__}.forward takes {', '.join(sorted(required))}, and the batch has no entries "
+            "of these names.",
+            details=f"entries beside the target: {', '.join(map(repr, inputs))}",
+            hint="Name the dataset's entries as forward names its parameters, or override Trainer.compute.",
+        )
     return tuple(inputs.values()), {}
 
 
@@ -108,3 +125,28 @@ def _required(model: Any) -> int:
         return 1
     positional = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
     return sum(parameter.kind in positional and parameter.default is parameter.empty for parameter in parameters)
+
+
+def _most(model: Any) -> float:
+    """How many arguments forward takes by position."""
+    parameters = list(inspect.signature(getattr(model, "forward", model)).parameters.values())
+    if any(one.kind is one.VAR_POSITIONAL for one in parameters):
+        return float("inf")
+    return sum(one.kind in (one.POSITIONAL_ONLY, one.POSITIONAL_OR_KEYWORD) for one in parameters)
+
+
+def _required_names(model: Any) -> set[str]:
+    """The parameters of forward that have no default."""
+    parameters = inspect.signature(getattr(model, "forward", model)).parameters.values()
+    several = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
+    return {one.name for one in parameters if one.kind not in several and one.default is one.empty}
+
+
+def labels_of(loss: Any, output: Any, target: Any) -> Any:
+    """The target as metrics want it: where a cross entropy is given shares of the classes (one-hot labels, or those
+    that MixUp and CutMix make), the class with the largest share; else the target itself."""
+    if not isinstance(loss, mlkit.nn.CrossEntropyLoss) or not is_tensor(target) or not is_tensor(output):
+        return target
+    if target.dtype.is_floating_point and target.ndim > 1 and target.shape == output.shape and target.shape[1] > 1:
+        return target.argmax(dim=1)
+    return target

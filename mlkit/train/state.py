@@ -165,7 +165,8 @@ def _with_state(loaders: tuple[Any, ...]) -> list[Any]:
     """Samplers and datasets that say themselves how far they are; the loaders' own state is their order's beginning
     and a number of batches, which the trainer keeps anyway."""
     return [one for one in _sources(loaders)
-            if one not in loaders and hasattr(one, "state_dict") and hasattr(one, "load_state_dict")]  # fmt: skip
+            if all(one is not other for other in loaders)
+            and hasattr(one, "state_dict") and hasattr(one, "load_state_dict")]  # fmt: skip
 
 
 def _history_state(recorder: Recorder) -> dict[str, Any]:

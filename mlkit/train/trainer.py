@@ -35,7 +35,7 @@ from mlkit.train.means import Means
 from mlkit.train.measuring import Step, numbers_of
 from mlkit.train.metrics import Metric, metrics_of
 from mlkit.train.named import check_schedule, loss_of, optimizer_of, scheduler_of
-from mlkit.train.parts import size_of, split_batch
+from mlkit.train.parts import labels_of, size_of, split_batch
 from mlkit.train.precision import Precision
 from mlkit.train.run import Run
 from mlkit.train.state import restore_random, snapshot_random
@@ -86,7 +86,9 @@ class Trainer(Keeping):
         stateful: More objects with ``state_dict`` and ``load_state_dict`` that checkpoints keep, by name.
 
     A batch is ``(inputs..., target)``, ``((inputs...), target)``, or a dictionary, whose entry "target", "label",
-    "labels" or "y" is the target and whose others go to the parameters of ``forward`` of those names. Override
+    "labels" or "y" is the target and whose others go to the parameters of ``forward`` of those names (entries that it
+    does not name, such as a file name, are left out). NumPy arrays become tensors. Where a cross entropy is given
+    shares of the classes (MixUp, CutMix, one-hot labels), metrics take the class with the largest share. Override
     `compute` for other batches or losses, or `train_step` to do a whole step yourself.
 
     ``history = trainer.fit(loader, epochs=3)`` trains and comes back when it is done (the notebook's interrupt or
@@ -404,6 +406,7 @@ class Trainer(Keeping):
     def _measure_step(self, output: Any, target: Any, size: int) -> dict[str, float]:
         """The metrics of this batch that are worth a point each step; all are gathered over the epoch."""
         values: dict[str, float] = {}
+        target = labels_of(self.loss, output, target)
         for metric in self._metrics_for(output, target):
             at = self.metrics.index(metric)
             of_step, of_epoch = self.step_metrics[at], self.epoch_metrics[at]

@@ -150,12 +150,34 @@ def test_automatic_augmentation_gives_images_of_the_same_kind(kind):
         *(transforms.AutoAugment(policy) for policy in transforms.AutoAugmentPolicy),
         transforms.RandAugment(3, 12),
         transforms.TrivialAugmentWide(),
+        transforms.AugMix(),
+        transforms.AugMix(10, 1, 2, 0.3, all_ops=False, interpolation="nearest", fill=3),
     ):
         found = [transform(image) for _ in range(60)]
         assert {type(one) for one in found} == {type(image)}
         assert {np.asarray(one).shape for one in found} == {before.shape}
         assert len({np.asarray(one).tobytes() for one in found}) > 10
         assert (np.asarray(image) == before).all()
+
+
+def test_augmix_mixes_the_image_with_changed_versions_of_itself(monkeypatch):
+    image = mlkit.full((3, 16, 16), 200, dtype=mlkit.uint8)
+    asked = []
+
+    def black(self, img, name, magnitude):
+        asked.append(name)
+        return img * 0
+
+    with monkeypatch.context() as patch:
+        patch.setattr(transforms.AugMix, "_do", lambda self, img, name, magnitude: img)
+        assert (transforms.AugMix()(image) == image).all()  # the shares sum to 1
+        patch.setattr(transforms.AugMix, "_do", black)
+        found = [transforms.AugMix(mixture_width=2, chain_depth=3, all_ops=False)(image) for _ in range(200)]
+    assert len(asked) == 200 * 2 * 3 and set(asked) == {
+        "ShearX", "ShearY", "TranslateX", "TranslateY", "Rotate", "Posterize", "Solarize", "AutoContrast", "Equalize"
+    }  # fmt: skip
+    own = np.array([one.numpy().max() / 200 for one in found])  # the image's own share, even from 0 to 1
+    assert all((one == one.max()).all() for one in found) and abs(own.mean() - 0.5) < 0.1 and own.std() > 0.2
 
 
 def test_mixing_keeps_the_sum_of_labels_and_of_pixels():
@@ -196,6 +218,7 @@ SEEDED = transforms.Compose(
         transforms.RandomRotation(20),
         transforms.ColorJitter(0.4, 0.4, 0.4, 0.1),
         transforms.RandAugment(),
+        transforms.AugMix(),
         transforms.ToTensor(),
         transforms.RandomErasing(value="random"),
     ]

@@ -5,6 +5,7 @@ import io
 import numpy as np
 import pytest
 
+import mlkit
 import mlkit.torch as torch
 
 
@@ -117,16 +118,16 @@ def test_events_measure_and_fake_data_repeats():
         data[4]
 
 
-def test_a_compiled_model_gives_the_same():
-    import warnings
-
+def test_compile_is_mlkits_compiler():
     model = torch.nn.Sequential(torch.nn.Linear(3, 4), torch.nn.ReLU())
     x = torch.randn(5, 3)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # where there is no compiler, it says so once
-        compiled = torch.compile(model, backend="eager")
-        decorated = torch.compile(fullgraph=True, disable=True)(torch.sin)
-    assert torch.allclose(compiled(x), model(x)) and torch.equal(decorated(x), torch.sin(x))
+    plain = torch.compile(model, backend="eager")
+    compiled = torch.compile(model, mode="max-autotune", dynamic=True, options={"triton.cudagraphs": True})
+    decorated = torch.compile(fullgraph=True)(torch.sin)
+    for _ in range(2):
+        assert torch.allclose(compiled(x), model(x)) and torch.equal(decorated(x), torch.sin(x))
+    assert torch.equal(plain(x), model(x)) and type(compiled) is type(mlkit.compile(model)) is not type(model)
+    assert torch.compile(model, disable=True) is model and torch.compile is torch.compiler.compile
 
 
 def test_the_transforms_of_torchvision():

@@ -10,6 +10,8 @@ import pytest
 
 HERE = Path(__file__).parent
 ROOT = HERE.parents[1]
+#: run by the whole command line, each in a new process; the others in forks of one, which costs no imports
+WHOLE = ("checkpoint_resume", "tensors_tour", "workers")
 PROGRAMS = sorted(path.stem for path in (HERE / "programs").glob("*.py") if path.stem != "reproducible")
 NUMBER = re.compile(r"(?<![\w.])[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?(?![\w])")
 
@@ -42,11 +44,11 @@ def test_there_are_enough_programs():
 
 
 @pytest.mark.parametrize("name", PROGRAMS)
-def test_program_prints_what_it_prints_under_pytorch(name, tmp_path):
+def test_program_prints_what_it_prints_under_pytorch(name, tmp_path, forks):
     program = HERE / "programs" / f"{name}.py"
     first = program.read_text("utf-8").splitlines()[0]
     tolerance = float(first.partition("tolerance: ")[2]) if "tolerance: " in first else 2e-4
-    done = run(str(program), cwd=tmp_path)
+    done = (run if forks is None or name in WHOLE else forks.run)(str(program), cwd=tmp_path)
     assert done.returncode == 0, done.stderr[-4000:]
     found = differences(done.stdout, (HERE / "expected" / f"{name}.txt").read_text("utf-8"), tolerance)
     assert not found, "\n".join(found)

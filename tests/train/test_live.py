@@ -318,3 +318,23 @@ def test_each_running_of_a_cell_is_a_run_of_its_own(tmp_path):
     )  # fmt: skip
     said = sorted(line for line in result.stdout.splitlines() if line.startswith(("finished", "stopped", "running")))
     assert said == ["finished 8 False", "finished 8 False", "stopped 4 True"], result.stdout + result.stderr
+
+
+def test_an_interrupt_before_the_first_batch_of_a_pass_leaves_a_stopped_run(tmp_path):
+    """Where workers start anew in each pass, most of the time is spent there."""
+
+    class Interrupted:
+        passes = 0
+
+        def __iter__(self):
+            self.passes += 1
+            if self.passes == 3:
+                raise KeyboardInterrupt
+            return iter(loader())
+
+    batches, made = Interrupted(), parts()
+    with pytest.raises(KeyboardInterrupt):
+        for _ in range(5):
+            train(mlkit.live(batches, run_dir=tmp_path, progress=False), *made)
+    (run,) = observe.list_runs(tmp_path)
+    assert run.state == "stopped" and run.step == 16 and run.epoch == 2

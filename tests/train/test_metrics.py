@@ -286,3 +286,10 @@ def test_bad_options():
         M.F1()(mlkit.zeros(2), mlkit.tensor([0, 2]))
     with pytest.raises(DataError, match="between 0 and 1"):
         M.CalibrationError(from_logits=False)(mlkit.tensor([2.0]), mlkit.tensor([1]))
+
+
+def test_scores_that_are_no_numbers_have_no_ranking():
+    scores = np.array([[np.nan, 0.1], [0.3, 0.2], [0.2, 0.9]], np.float32)
+    for metric in (M.AUC(), M.AveragePrecision()):
+        metric.update(scores, np.array([0, 1, 1]))
+        assert np.isnan(metric.compute())

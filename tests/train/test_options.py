@@ -1,5 +1,6 @@
 """What a Trainer can be told: names, accumulation, precision, averaging, schedules, hooks, batches; and its warnings."""
 
+import math
 import warnings
 
 import numpy as np
@@ -7,9 +8,9 @@ import pytest
 
 import mlkit
 from mlkit import nn
-from mlkit.core.errors import CheckpointError, DataError
-from mlkit.data import DataLoader, TensorDataset
-from mlkit.train import Callback, EarlyStopping, Trainer, between_steps
+from mlkit.core.errors import CheckpointError, DataError, LabelError
+from mlkit.data import DataLoader, TensorDataset, transforms
+from mlkit.train import Accuracy, Callback, EarlyStopping, Trainer, between_steps
 
 from .helpers import equal, loader, network, points, trainer, until, weights
 
@@ -468,3 +469,44 @@ def threading_result(action):
     thread.start()
     thread.join()
     return found[0]
+
+
+def test_a_dictionary_may_say_more_of_the_samples_than_the_model_takes():
+    class Two(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.layer = nn.Linear(5, 1)
+
+        def forward(self, a, b, scale=1.0):
+            return self.layer(mlkit.cat([a, b], 1)) * scale
+
+    a, b, y = mlkit.randn(6, 3), mlkit.randn(6, 2), mlkit.randn(6, 1)
+    files = list("abcdef")
+    batch = {"file": files, "a": a, "b": b, "number": mlkit.arange(6), "y": y}
+    trainer = Trainer(Two(), loss="mse", run_dir=False, progress=False)
+    assert math.isfinite(trainer.fit([batch])["train/loss"][0])
+    assert tuple(trainer.predict([batch]).shape) == (6, 1)
+    single = Trainer(nn.Sequential(nn.Linear(3, 1)), loss="mse", run_dir=False, progress=False)
+    assert math.isfinite(single.fit([{"picture": a, "file": files, "y": y}])["train/loss"][0])
+    with pytest.raises(DataError, match="takes a, b, and the batch has no entries of these names"):
+        trainer.fit([{"first": a, "second": b, "third": a, "fourth": b, "y": y}])
+
+
+def test_batches_of_arrays_become_tensors():
+    x, y = np.zeros((4, 3), np.float32), np.array([0, 1, 0, 1])
+    trainer = Trainer(nn.Linear(3, 2), run_dir=False, progress=False)
+    assert trainer.fit([(x, y)], [(x, y)])["train/accuracy"] == [0.5]
+    assert tuple(trainer.predict([x]).shape) == (4, 2)
+
+
+def test_metrics_of_mixed_labels_take_the_largest_share():
+    images, labels = mlkit.randn(8, 3, 4, 4), mlkit.arange(8) % 4
+    mixed = transforms.MixUp(num_classes=4)(images, labels)
+    trainer = Trainer(
+        nn.Sequential(nn.Flatten(), nn.Linear(48, 4)), metrics=["accuracy", "f1", "auc"], run_dir=False, progress=False
+    )
+    right = (trainer.predict([images]).argmax(1) == mixed[1].argmax(1)).float().mean().item()
+    history = trainer.fit([mixed], [(images, labels)], epochs=1)  # two lists of batches
+    assert history["train/accuracy"] == [right] and len(history["valid/f1"]) == 1
+    with pytest.raises(LabelError, match="MixUp, CutMix"):
+        Accuracy().update(mlkit.randn(8, 4), mixed[1])

@@ -57,9 +57,10 @@ from mlkit.data.transforms.geometry import (
 )
 from mlkit.data.transforms.images import InterpolationMode
 from mlkit.data.transforms.mix import CutMix, MixUp
-from mlkit.data.transforms.policies import AutoAugment, AutoAugmentPolicy, RandAugment, TrivialAugmentWide
+from mlkit.data.transforms.policies import AugMix, AutoAugment, AutoAugmentPolicy, RandAugment, TrivialAugmentWide
 
 __all__ = [
+    "AugMix",
     "AutoAugment",
     "AutoAugmentPolicy",
     "CenterCrop",

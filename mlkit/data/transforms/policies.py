@@ -1,4 +1,5 @@
-"""Automatic augmentation: AutoAugment (arXiv:1805.09501), RandAugment (1909.13719), TrivialAugment (2103.10158)."""
+"""Automatic augmentation: AutoAugment (arXiv:1805.09501), RandAugment (1909.13719), TrivialAugment (2103.10158), AugMix
+(1912.02781)."""
 
 from __future__ import annotations
 
@@ -14,7 +15,7 @@ from mlkit.data.transforms import images
 from mlkit.data.transforms.compose import Transform
 from mlkit.data.transforms.images import InterpolationMode, interpolation_mode, size_of
 
-__all__ = ["AutoAugment", "AutoAugmentPolicy", "RandAugment", "TrivialAugmentWide"]
+__all__ = ["AugMix", "AutoAugment", "AutoAugmentPolicy", "RandAugment", "TrivialAugmentWide"]
 
 
 class AutoAugmentPolicy(enum.Enum):
@@ -119,7 +120,7 @@ def space(bins: int, shear: float, across: float, down: float, turn: float, colo
 
 
 class _Automatic(Transform):
-    """What the three have in common."""
+    """What they have in common."""
 
     interpolation: InterpolationMode
     fill: Any
@@ -256,3 +257,77 @@ class TrivialAugmentWide(_Automatic):
         magnitudes, signed = ways[name]
         magnitude = float(magnitudes[int(draw.integers(self.num_magnitude_bins))])
         return self._do(img, name, -magnitude if signed and draw.integers(2) else magnitude)
+
+
+class AugMix(_Automatic):
+    """The image mixed with several versions of itself, each changed by a short chain of random operations.
+
+    The share of the image itself is drawn from a beta distribution, those of its versions from a Dirichlet one.
+
+    Args:
+        severity: The strongest strength that is drawn, 1 to 10.
+        mixture_width: How many versions.
+        chain_depth: Operations in each chain; -1: 1 to 3, drawn for each.
+        alpha: Of both distributions: 1 is even, small makes one of the parts prevail.
+        all_ops: With brightness, colour, contrast and sharpness, too. (Some benchmarks of robustness test with these.)
+        interpolation: "bilinear" (the default) or "nearest".
+        fill: What comes in from outside; black by default.
+
+    >>> AugMix(severity=5)
+    AugMix(severity=5, mixture_width=3, chain_depth=-1, alpha=1, all_ops=True, interpolation=bilinear, fill=None)
+    """
+
+    def __init__(
+        self,
+        severity: int = 3,
+        mixture_width: int = 3,
+        chain_depth: int = -1,
+        alpha: float = 1.0,
+        all_ops: bool = True,
+        interpolation: Any = InterpolationMode.BILINEAR,
+        fill: Any = None,
+    ) -> None:
+        if not isinstance(severity, int) or not 1 <= severity <= 10:
+            raise ValueRangeError(f"AugMix: severity must be a whole number from 1 to 10, got {severity!r}.")
+        if not isinstance(mixture_width, int) or mixture_width < 1:
+            raise ValueRangeError(f"AugMix: mixture_width must be a whole number of at least 1, got {mixture_width!r}.")
+        if not isinstance(chain_depth, int) or (chain_depth < 1 and chain_depth != -1):
+            raise ValueRangeError(f"AugMix: chain_depth must be at least 1, or -1 for 1 to 3, got {chain_depth!r}.")
+        if not alpha > 0:
+            raise ValueRangeError(f"AugMix: alpha must be larger than 0, got {alpha!r}.")
+        self.severity = severity
+        self.mixture_width = mixture_width
+        self.chain_depth = chain_depth
+        self.alpha = float(alpha)
+        self.all_ops = bool(all_ops)
+        self.interpolation = interpolation_mode(interpolation)
+        self.fill = fill
+
+    def forward(self, img: Any) -> Any:  # type: ignore[override]
+        self._check(img)
+        rows, columns = size_of(img)
+        ways = space(10, 0.3, columns / 3.0, rows / 3.0, 30.0, 0.9, 4)
+        del ways["Identity"]
+        names = [name for name in ways if self.all_ops or name not in _COLOR]
+        depth = 3 if self.chain_depth == -1 else self.chain_depth
+        draw = self.random(4 + self.mixture_width * (2 + 3 * depth))
+        own = draw.beta(self.alpha, self.alpha)
+        shares = (1.0 - own) * draw.dirichlet([self.alpha] * self.mixture_width)
+        mixed = own * _pixels(img)
+        for share in shares:
+            one = img
+            for _ in range(int(draw.integers(1, 4)) if self.chain_depth == -1 else depth):
+                name = names[int(draw.integers(len(names)))]
+                magnitudes, signed = ways[name]
+                magnitude = float(magnitudes[int(draw.integers(self.severity))])
+                one = self._do(one, name, -magnitude if signed and draw.integers(2) else magnitude)
+            mixed += share * _pixels(one)
+        mixed = np.clip(np.rint(mixed), 0, 255).astype(np.uint8)
+        if images.is_pil(img):
+            return images.pillow().fromarray(mixed, img.mode)
+        return images.on_planes(img, lambda planes: mixed.reshape(planes.shape), "AugMix")
+
+
+def _pixels(img: Any) -> np.ndarray:
+    """The values as float32: a Pillow image's [rows, columns, channels], others' [..., channels, rows, columns]."""
+    return np.asarray(img if images.is_pil(img) else images.planes_of(img), dtype=np.float32)

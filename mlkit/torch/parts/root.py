@@ -12,6 +12,10 @@ from mlkit.torch.parts.version import __version__
 __all__ = ["__version__", "GradScaler", "OutOfMemoryError", "compile", "typename"]
 
 
+#: what mlkit's compiler can be told; PyTorch's own options are for kernels that are not here
+OPTIONS = ("recompile_limit", "fusion", "memory_plan")
+
+
 class OutOfMemoryError(DeviceError):
     """The GPU's memory is full."""
 
@@ -26,18 +30,20 @@ def compile(  # noqa: A001 - PyTorch's name
     options: dict | None = None,
     disable: bool = False,
 ) -> Any:
-    """mlkit's compiler under PyTorch's arguments.
-
-    PyTorch's backends "eager" and "aot_eager" compile nothing here either; every other means mlkit's own.
+    """`mlkit.compile`. PyTorch's backends "eager" and "aot_eager" compile nothing here either; every other means mlkit's
+    own, whose options are taken from `options`; each shape has its own program, also with ``dynamic=True``.
     """
     import mlkit
 
-    how: dict[str, Any] = {
-        "fullgraph": fullgraph, "dynamic": dynamic, "mode": mode, "options": options, "disable": disable
-    }  # fmt: skip
-    if backend in ("eager", "aot_eager"):
-        how["backend"] = "eager"
-    return mlkit.compile(model, **how)
+    return mlkit.compile(
+        model,
+        backend="eager" if backend in ("eager", "aot_eager") else "mlkit",
+        fullgraph=fullgraph,
+        dynamic=None if dynamic else dynamic,
+        mode=mode,
+        options={name: value for name, value in (options or {}).items() if name in OPTIONS} or None,
+        disable=disable,
+    )
 
 
 def typename(obj: Any) -> str:

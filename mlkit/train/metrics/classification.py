@@ -82,6 +82,9 @@ def _yes_or_no(name: str, labels: np.ndarray) -> np.ndarray:
         raise LabelError(
             f"{name}: with one output per sample and label, targets must be 0 or 1.",
             details=f"found labels from {labels.min()} to {labels.max()}",
+            hint="Labels that are shares of the classes (MixUp, CutMix) become class numbers with target.argmax(1)."
+            if labels.ndim > 1
+            else None,
         )
     return labels.astype(bool)
 

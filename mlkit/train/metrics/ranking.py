@@ -74,6 +74,8 @@ class _Ranked(Sums):
         if self.is_empty():
             return float("nan")
         scores, right = self.gathered()
+        if np.isnan(scores).any():  # they have no order: any number would be made up
+            return np.full(scores.shape[1], np.nan) if self.average == "none" and scores.ndim > 1 else float("nan")
         if scores.ndim == 1:
             return number(scores, right)
         if self.average == "micro":
