@@ -98,7 +98,11 @@ def mimebundle(obj: object) -> dict[str, Any] | None:
     bundle: dict[str, Any] = {"text/plain": repr(obj)}
     if draw_html is not None:
         try:
-            bundle["text/html"] = draw_html(obj)
+            drawn = draw_html(obj)
+            if drawn is None and draw_bundle is None:  # of this kind, but nothing that is drawn
+                return None
+            if drawn is not None:
+                bundle["text/html"] = drawn
         except Exception as error:  # the text is still worth having, with the reason under it
             reason = " ".join(str(error).split()) or "no message"
             bundle["text/plain"] += f"\n(HTML display failed: {type(error).__name__}: {reason[:300]})"
@@ -113,6 +117,11 @@ def _register_own() -> None:
         "mlkit.core.tensor.Tensor": "tensor:html",
         "mlkit.nn.module.Module": "module:html",
         "mlkit.optim.optimizer.Optimizer": "optimizer:html",
+        "mlkit.optim.lr_scheduler.base.LRScheduler": "schedule:html",
+        "mlkit.data.transforms.compose.Transform": "transform:html",
+        "mlkit.distributions.distribution.Distribution": "distribution:html",
+        "mlkit.train.metrics.base.Metric": "metric:html",
+        "collections.OrderedDict": "state_dict:html",
         "mlkit.data.dataset.Dataset": "dataset:html",
         "mlkit.data.loader.DataLoader": "dataset:html",
         "mlkit.train.history.History": "history:html",
@@ -121,6 +130,7 @@ def _register_own() -> None:
         "mlkit.observe.source.Source": "history:run_html",
         "mlkit.observe.runs.RunTable": "runs:html",
         "mlkit.compiler.graph.Graph": "graph:html",
+        "mlkit.compiler.compiled.OptimizedModule": "compiled:module_html",
         "mlkit.compiler.explain.Explanation": "compiled:html",
         "mlkit.core.errors.MlkitError": "error:html",
     }.items():
