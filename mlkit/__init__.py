@@ -488,6 +488,7 @@ _LAZY = {
     "GradScaler": ("mlkit.amp", "GradScaler"),
     "Trainer": ("mlkit.train", "Trainer"),
     "metrics": ("mlkit.train.metrics", None),
+    "lint": ("mlkit.linting.lint", "lint"),
     "live": ("mlkit.train.live", "live"),
     "align_tensors": ("mlkit.core.names", "align_tensors"),
     "amp": ("mlkit.amp", None),

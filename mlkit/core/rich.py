@@ -96,6 +96,8 @@ def install_error_cards(shell: Any = None) -> bool:
 
     shell.set_custom_exc((MlkitError,), show)
     formatter = getattr(shell, "display_formatter", None)
-    if formatter is not None:  # a state_dict is an ordinary ordered dictionary, as PyTorch's is, and has no hook of its own
+    if (
+        formatter is not None
+    ):  # a state_dict is an ordinary ordered dictionary, as PyTorch's is, and has no hook of its own
         formatter.formatters["text/html"].for_type(OrderedDict, repr_html)
     return True

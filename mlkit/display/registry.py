@@ -132,6 +132,7 @@ def _register_own() -> None:
         "mlkit.compiler.graph.Graph": "graph:html",
         "mlkit.compiler.compiled.OptimizedModule": "compiled:module_html",
         "mlkit.compiler.explain.Explanation": "compiled:html",
+        "mlkit.linting.findings.Findings": "findings:html",
         "mlkit.core.errors.MlkitError": "error:html",
     }.items():
         register(kind, html=f"mlkit.display.{where}")
