@@ -114,7 +114,6 @@ def mimebundle(obj: object) -> dict[str, Any] | None:
 def _register_own() -> None:
     """The kinds that mlkit draws itself, by name: nothing here is imported before it is displayed."""
     for kind, where in {
-        "mlkit.core.tensor.Tensor": "tensor:html",
         "mlkit.nn.module.Module": "module:html",
         "mlkit.optim.optimizer.Optimizer": "optimizer:html",
         "mlkit.optim.lr_scheduler.base.LRScheduler": "schedule:html",
@@ -136,6 +135,8 @@ def _register_own() -> None:
         "mlkit.core.errors.MlkitError": "error:html",
     }.items():
         register(kind, html=f"mlkit.display.{where}")
+    tensor = "mlkit.display.tensor:"
+    register("mlkit.core.tensor.Tensor", html=tensor + "html", mimebundle=tensor + "mimebundle")
 
 
 _register_own()
