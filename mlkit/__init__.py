@@ -489,6 +489,8 @@ _LAZY = {
     "Trainer": ("mlkit.train", "Trainer"),
     "metrics": ("mlkit.train.metrics", None),
     "lint": ("mlkit.linting.lint", "lint"),
+    "load_ipython_extension": ("mlkit.display.magics", "load_ipython_extension"),
+    "unload_ipython_extension": ("mlkit.display.magics", "unload_ipython_extension"),
     "live": ("mlkit.train.live", "live"),
     "align_tensors": ("mlkit.core.names", "align_tensors"),
     "amp": ("mlkit.amp", None),

@@ -131,6 +131,7 @@ def _register_own() -> None:
         "mlkit.compiler.graph.Graph": "graph:html",
         "mlkit.compiler.compiled.OptimizedModule": "compiled:module_html",
         "mlkit.compiler.explain.Explanation": "compiled:html",
+        "mlkit.display.profile.Profile": "profile:html",
         "mlkit.linting.findings.Findings": "findings:html",
         "mlkit.core.errors.MlkitError": "error:html",
     }.items():
