@@ -30,7 +30,7 @@ def html(mapping: Mapping[str, Any]) -> str | None:
     rows = [_row(key, value) for key, value in list(mapping.items())[:MOST]]
     more = len(mapping) - MOST
     note = f'<p class="note">and {number(more)} more</p>' if more > 0 else ""
-    shown = table(rows, ("name", "shape", "dtype", "memory", "mean", "std", ""), numeric=(3, 4, 5))
+    shown = table(rows, ("name", "shape", "dtype", "memory", "mean", "std", "NaN, Inf"), numeric=(3, 4, 5))
     return card(
         "state", head, scroll(shown, "entries of the state_dict") if rows else '<p class="note">empty</p>', note
     )
