@@ -19,7 +19,14 @@ from mlkit.core.value import Leaf, LevelArray, MetaArray, Value
 
 
 class AnomalyError(MlkitError, RuntimeError):
-    """The first NaN or Inf."""
+    """The first NaN or Inf. ``operands`` are the (name, tensor) that went in, for a display."""
+
+    operands: list = []
+
+
+def _lazy(tensor: Value) -> bool:
+    """Whether it has no numbers of its own to show (inside vmap and other transforms)."""
+    return isinstance(tensor._array, (LevelArray, MetaArray))
 
 
 class _Mode:
@@ -110,9 +117,15 @@ class _Mode:
         hint = None
         if kind == "inf":
             hint = "If infinities are meant here, use detect_anomaly(check_inf=False)."
-        return AnomalyError(
+        error = AnomalyError(
             f"{op.name} returned the first {'NaN' if kind == 'nan' else 'Inf'}.", "\n".join(facts), hint
         )
+        error.operands = [
+            (name, t.detach())
+            for name, t in zip(names, operands, strict=False)
+            if isinstance(t, Value) and not _lazy(t)
+        ]
+        return error
 
     def backward_node(self, node, results) -> None:
         place = self.place()

@@ -722,6 +722,7 @@ def compile(  # noqa: A001 - PyTorch's name
 
     call._compiled = compiled  # type: ignore[attr-defined]
     call.explain = lambda: explain(compiled)  # type: ignore[attr-defined]
+    call._repr_html_ = lambda: explain(compiled)._repr_html_()  # type: ignore[attr-defined]
     call.reset = compiled.reset  # type: ignore[attr-defined]
     return call
 

@@ -156,7 +156,21 @@ def operand(op: Op, position: int, x):
     if hasattr(x, "__mlkit_tensor__"):
         return x.__mlkit_tensor__()
     name = f"tensors[{position}]" if op.variadic else op.inputs[position]
-    raise ArgumentError(f"{op.name}(): argument '{name}' must be a Tensor or a number, not {type(x).__name__}.")
+    raise ArgumentError(
+        f"{op.name}(): argument '{name}' must be a Tensor or a number, not {type(x).__name__}.",
+        hint=instead_of_tensor(x),
+    )
+
+
+def instead_of_tensor(x) -> str | None:
+    """What is usually meant where something else than a tensor comes."""
+    if x is None:
+        return "It is what a function without a return gives: does forward end in `return`?"
+    if isinstance(x, tuple):
+        return "Take the part that is meant: an LSTM or GRU gives (output, state), so `output, _ = rnn(x)`."
+    if isinstance(x, list):
+        return "Make one tensor of it: mlkit.stack(...) for tensors, mlkit.tensor(...) for numbers."
+    return None
 
 
 def complete(op: Op, arrays: list, attributes: dict) -> dict:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import html as _html
 import importlib
 import sys
+from collections import OrderedDict
 from typing import Any
 
 _DISPLAY = "mlkit.display"
@@ -94,4 +95,9 @@ def install_error_cards(shell: Any = None) -> bool:
         importlib.import_module(_DISPLAY + ".error").show(shell, kind, error, tb, tb_offset)
 
     shell.set_custom_exc((MlkitError,), show)
+    formatter = getattr(shell, "display_formatter", None)
+    if (
+        formatter is not None
+    ):  # a state_dict is an ordinary ordered dictionary, as PyTorch's is, and has no hook of its own
+        formatter.formatters["text/html"].for_type(OrderedDict, repr_html)
     return True

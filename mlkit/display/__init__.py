@@ -10,13 +10,25 @@ from typing import Any
 
 from mlkit.display.registry import html, mimebundle, register, text, unregister
 
-__all__ = ["html", "text", "mimebundle", "register", "unregister", "summary", "Summary", "write_report", "save"]
+__all__ = [
+    "html",
+    "text",
+    "mimebundle",
+    "register",
+    "unregister",
+    "summary",
+    "Summary",
+    "write_report",
+    "save",
+    "attach_tokenizer",
+]
 
 _LAZY = {
     "summary": "mlkit.display.summary",
     "Summary": "mlkit.display.summary",
     "write_report": "mlkit.display.report",
     "save": "mlkit.display.report",
+    "attach_tokenizer": "mlkit.display.tensor",
 }
 
 

@@ -26,6 +26,13 @@ def html(explanation: Any) -> str:
     return card("compiled", *parts)
 
 
+def module_html(module: Any) -> str:
+    """A compiled module: what became of its calls, and the module itself."""
+    from mlkit.display.module import html as tree
+
+    return html(module.explain()) + tree(module._orig_mod)
+
+
 def _recording(r: Any) -> str:
     arguments = ", ".join(r.arguments) or "no tensors"
     title = f'<b>{escape(arguments, 200)}</b> <span class="soft">{plural(r.replays, "replay")}</span>'

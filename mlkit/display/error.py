@@ -20,8 +20,22 @@ _CLASH = re.compile(r"(?<!\w)(\d+) (?:!=|≠) (\d+)(?!\w)")
 
 def frames(error: BaseException) -> tuple[list[traceback.FrameSummary], list[traceback.FrameSummary]]:
     """(the user's frames, all frames), outermost first. A user's frame is outside mlkit, IPython and the standard library."""
-    every = list(traceback.extract_tb(error.__traceback__))
+    every = list(traceback.extract_tb(error.__traceback__)) + _in_worker(error)
     return [frame for frame in every if _is_users(frame.filename)], every
+
+
+_FRAME = re.compile(r'^  File "(?P<file>[^"\n]+)", line (?P<line>\d+), in (?P<name>.+)$', re.M)
+
+
+def _in_worker(error: BaseException) -> list[traceback.FrameSummary]:
+    """The frames in a data loader's worker process, which come as the text of a traceback."""
+    cause = error.__cause__
+    if type(cause).__name__ != "WorkerTraceback":
+        return []
+    return [
+        traceback.FrameSummary(found["file"], int(found["line"]), found["name"])
+        for found in _FRAME.finditer(str(cause))
+    ]
 
 
 def _is_users(filename: str) -> bool:
@@ -58,9 +72,11 @@ def _source(frame: traceback.FrameSummary, around: int = 1) -> list[tuple[int, s
 def _parts(error: BaseException) -> tuple[str, str, str]:
     """(sentence, details, hint): an mlkit error has them apart, any other is all sentence."""
     sentence = getattr(error, "sentence", None)
+    notes = "\n".join(str(note) for note in getattr(error, "__notes__", ()))
     if sentence is None:
-        return str(error) or type(error).__name__, "", ""
-    return str(sentence), str(getattr(error, "details", None) or ""), str(getattr(error, "hint", None) or "")
+        return str(error) or type(error).__name__, notes, ""
+    details = "\n".join(part for part in (str(getattr(error, "details", None) or ""), notes) if part)
+    return str(sentence), details, str(getattr(error, "hint", None) or "")
 
 
 def html(error: BaseException) -> str:
@@ -81,12 +97,21 @@ def html(error: BaseException) -> str:
             for n, line, here in _source(frame)
         )
         parts.append(f'<p class="note">your line: {escape(_place(frame), 160)}</p><pre class="source">{rows}</pre>')
+    parts += _pictures(error)
     if hint:
         parts.append(f'<div class="hint"><p class="note">what to do</p><p>{_code_words(escape(hint, 2000))}</p></div>')
     if len(every) > 1:
         rows = "\n".join(f"{escape(_place(f), 160)}\n    {escape(f.line or '', 160)}" for f in every[-30:])
         parts.append(f'<details><summary class="soft">all {len(every)} frames</summary><pre>{rows}</pre></details>')
     return card("error", *parts)
+
+
+def _pictures(error: BaseException) -> list[str]:
+    """What went into the operation that made the first NaN or Inf, where the error knows it."""
+    from mlkit.display.tensor import body
+
+    operands = list(getattr(error, "operands", ()))[:3]
+    return [f"<h4>{escape(name, 60)}</h4>{body(tensor)}" for name, tensor in operands]
 
 
 def _code_words(escaped: str) -> str:

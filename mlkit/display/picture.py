@@ -5,6 +5,8 @@ Large arrays are thinned by taking every k-th row and column, and the caption sa
 
 from __future__ import annotations
 
+import base64
+import re
 from typing import Any
 
 import numpy as np
@@ -271,6 +273,32 @@ def _images(images: Any, budget: int, name: str) -> str:
         f'<figure><div class="strip" role="img" aria-label="{escape(label)}">{"".join(parts)}</div>'
         f"<figcaption>{escape(caption)}</figcaption></figure>"
     )
+
+
+def still(array: Any, budget: int = 20_000) -> bytes | None:
+    """PNG bytes of the picture that ``picture`` shows, for formats without HTML; None where it is numbers or a line."""
+    if 0 in array.shape or _fits_a_table(array.shape) or array.ndim < 2:
+        return None
+    images = as_images(array)
+    if images is None:
+        found = re.search(r"data:image/png;base64,([A-Za-z0-9+/=]+)", picture(array, budget))
+        return base64.b64decode(found[1]) if found else None
+    step = max(1, -(-max(images.shape[1:3]) // (128 if len(images) == 1 else 64)))
+    shown = to_numpy(images[:16, ::step, ::step])
+    ready = pixels(shown, *brightness(shown)[:2])
+    scale = max(1, round((160 if len(ready) == 1 else 56) / max(ready.shape[1:3])))
+    tiles = [
+        np.pad(one.repeat(scale, 0).repeat(scale, 1), ((0, 4), (0, 4), (0, 0)), constant_values=255) for one in ready
+    ]
+    while True:
+        rows = [np.concatenate(tiles[k : k + 8], 1) for k in range(0, len(tiles), 8)]
+        widest = max(row.shape[1] for row in rows)
+        rows = [np.pad(row, ((0, 0), (0, widest - row.shape[1]), (0, 0)), constant_values=255) for row in rows]
+        canvas = np.concatenate(rows, 0)[:-4, :-4]
+        data = png.encode(np.ascontiguousarray(canvas[..., 0] if canvas.shape[-1] == 1 else canvas))
+        if len(data) <= 2 * budget or len(tiles) == 1:
+            return data
+        tiles = tiles[: len(tiles) // 2]  # noise does not shrink
 
 
 def brightness(shown: np.ndarray) -> tuple[float, float, str]:

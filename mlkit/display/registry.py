@@ -98,7 +98,11 @@ def mimebundle(obj: object) -> dict[str, Any] | None:
     bundle: dict[str, Any] = {"text/plain": repr(obj)}
     if draw_html is not None:
         try:
-            bundle["text/html"] = draw_html(obj)
+            drawn = draw_html(obj)
+            if drawn is None and draw_bundle is None:  # of this kind, but nothing that is drawn
+                return None
+            if drawn is not None:
+                bundle["text/html"] = drawn
         except Exception as error:  # the text is still worth having, with the reason under it
             reason = " ".join(str(error).split()) or "no message"
             bundle["text/plain"] += f"\n(HTML display failed: {type(error).__name__}: {reason[:300]})"
@@ -110,9 +114,13 @@ def mimebundle(obj: object) -> dict[str, Any] | None:
 def _register_own() -> None:
     """The kinds that mlkit draws itself, by name: nothing here is imported before it is displayed."""
     for kind, where in {
-        "mlkit.core.tensor.Tensor": "tensor:html",
         "mlkit.nn.module.Module": "module:html",
         "mlkit.optim.optimizer.Optimizer": "optimizer:html",
+        "mlkit.optim.lr_scheduler.base.LRScheduler": "schedule:html",
+        "mlkit.data.transforms.compose.Transform": "transform:html",
+        "mlkit.distributions.distribution.Distribution": "distribution:html",
+        "mlkit.train.metrics.base.Metric": "metric:html",
+        "collections.OrderedDict": "state_dict:html",
         "mlkit.data.dataset.Dataset": "dataset:html",
         "mlkit.data.loader.DataLoader": "dataset:html",
         "mlkit.train.history.History": "history:html",
@@ -121,10 +129,15 @@ def _register_own() -> None:
         "mlkit.observe.source.Source": "history:run_html",
         "mlkit.observe.runs.RunTable": "runs:html",
         "mlkit.compiler.graph.Graph": "graph:html",
+        "mlkit.compiler.compiled.OptimizedModule": "compiled:module_html",
         "mlkit.compiler.explain.Explanation": "compiled:html",
+        "mlkit.display.profile.Profile": "profile:html",
+        "mlkit.linting.findings.Findings": "findings:html",
         "mlkit.core.errors.MlkitError": "error:html",
     }.items():
         register(kind, html=f"mlkit.display.{where}")
+    tensor = "mlkit.display.tensor:"
+    register("mlkit.core.tensor.Tensor", html=tensor + "html", mimebundle=tensor + "mimebundle")
 
 
 _register_own()

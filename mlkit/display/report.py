@@ -13,10 +13,12 @@ from typing import Any
 
 import numpy as np
 
-from mlkit.display import colors, picture, registry
 from mlkit.display import history as _history
+from mlkit.display import picture, registry
 from mlkit.display import summary as _summary
-from mlkit.display.markup import card, count, escape, image, number, scroll, stylesheet, table
+from mlkit.display.confusion import confusion as confusion_table
+from mlkit.display.confusion import percent
+from mlkit.display.markup import card, count, escape, image, number, stylesheet, table
 from mlkit.display.sample import raw, to_numpy
 
 MOST_WRONG = 30
@@ -73,7 +75,7 @@ def write_report(
     facts = [_section(heading, _facts(rows), wide=len(tables) == 1) for heading, rows in tables.items()]
     small = matrix is not None and len(matrix) <= 12
     if matrix is not None:
-        drawn = _section("Confusion matrix", _confusion(matrix, names or []), wide=not small)
+        drawn = _section("Confusion matrix", confusion_table(matrix, names or []), wide=not small)
         if small and mistakes:  # beside the wrong answers there is room for the facts below the matrix
             drawn, facts = f'<div class="stack">{drawn}{"".join(facts)}</div>', []
         sections.append(drawn)
@@ -147,10 +149,10 @@ def _numbers(series: Mapping[str, Any], matrix: np.ndarray | None, summary: Any)
     items = []
     if matrix is not None and matrix.sum():
         right, total = int(np.trace(matrix)), int(matrix.sum())
-        items += [("accuracy", f"{_percent(right / total)} %"), ("right", f"{number(right)} of {number(total)}")]
+        items += [("accuracy", f"{percent(right / total)} %"), ("right", f"{number(right)} of {number(total)}")]
     elif series.get("valid/accuracy") is not None and len(series["valid/accuracy"][1]):
         best, _ = _history.best_of("valid/accuracy", *series["valid/accuracy"])
-        items.append(("best validation accuracy", f"{_percent(best)} %"))
+        items.append(("best validation accuracy", f"{percent(best)} %"))
     if summary is not None:
         items.append(("parameters", count(summary.parameters)))
         if summary.macs:
@@ -167,12 +169,6 @@ def _numbers(series: Mapping[str, Any], matrix: np.ndarray | None, summary: Any)
     return f'<dl class="numbers">{cells}</dl>'
 
 
-def _percent(share: float) -> str:
-    """97.25 stays 97.25; nothing below 100 is shown as 100."""
-    value = 100.0 * share
-    return f"{min(value, 99.99) if share < 1 else value:.2f}".rstrip("0").rstrip(".")
-
-
 def _matrix(confusion: Any) -> np.ndarray:
     array = to_numpy(raw(confusion)) if hasattr(confusion, "_array") else np.asarray(confusion)
     if array.ndim != 2 or array.shape[0] != array.shape[1] or array.dtype.kind not in "iuf":
@@ -180,42 +176,6 @@ def _matrix(confusion: Any) -> np.ndarray:
             f"write_report: confusion must be counts of shape (class true, class predicted), got {array.dtype} {list(array.shape)}"
         )
     return array.astype(np.int64)
-
-
-def _confusion(matrix: np.ndarray, names: Sequence[str]) -> str:
-    if len(matrix) > 40:
-        index, palette, words = picture._indices(np.sqrt(matrix), "i")
-        data = picture.png.data_uri(picture.png.encode(index, palette))
-        side = max(1, 600 // len(matrix)) * len(matrix)
-        return f"<figure>{image(data, 'confusion matrix as a heat map', side, side, 'pixels')}<figcaption>true class down, predicted class across, brightness by square root</figcaption></figure>"
-    # Where mistakes are is the question, so they have the colours; the diagonal is plain.
-    mistakes = matrix - np.diag(np.diag(matrix))
-    worst = max(1, int(mistakes.max()))
-    shades = colors.diverging(254)
-    rows = []
-    for i, counts in enumerate(matrix.tolist()):
-        total = sum(counts)
-        cells = []
-        for j, value in enumerate(counts):
-            if i == j:
-                rgb = colors.sequential(254)[100]
-                style = f"background:#{bytes(rgb.tolist()).hex()};color:{picture._ink(rgb)}"
-            elif value:
-                rgb = shades[min(253, 150 + round(90 * value / worst))]
-                style = f"background:#{bytes(rgb.tolist()).hex()};color:{picture._ink(rgb)}"
-            else:
-                style = ""
-            shown = number(value) if value else '<span class="soft">·</span>'
-            cells.append(f"<td{f' style={chr(34)}{style}{chr(34)}' if style else ''}>{shown}</td>")
-        recall = f"{_percent(counts[i] / total)} %" if total else "–"
-        rows.append(
-            f'<tr><th scope="row">{escape(names[i], 14)}</th>{"".join(cells)}<td class="recall">{recall}</td></tr>'
-        )
-    heads = "".join(f'<th scope="col">{escape(name, 14)}</th>' for name in names)
-    caption = "true class down, predicted class across; the last column is the share found of each class"
-    head = f'<thead><tr><td></td>{heads}<th scope="col">found</th></tr></thead>'
-    whole = f'<table class="confusion"><caption>{caption}</caption>{head}<tbody>{"".join(rows)}</tbody></table>'
-    return scroll(whole, "confusion matrix")
 
 
 def _mistake(item: Any, i: int) -> tuple[np.ndarray, Any, Any, float | None]:

@@ -197,7 +197,7 @@ def lines(
     finite = np.concatenate([y[np.isfinite(y)] for _, y in arrays] or [np.zeros(0)])
     xs = np.concatenate([x[np.isfinite(x)] for x, _ in arrays] or [np.zeros(0)])
     parts = []
-    left, right, top, bottom = 50.0, width - 12.0, 42.0 if legend else 8.0, height - 32.0
+    left, right, top, bottom = 50.0, width - 12.0, 42.0 if legend else 28.0 if title else 8.0, height - 32.0
     if not len(finite) or not len(xs):
         parts.append(text(8, 16, title, "b"))
         parts.append(text(width / 2, height / 2, "no finite value" if len(xs) else "nothing recorded yet", "m"))

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import base64
+import linecache
+import weakref
 from typing import Any
 
 import numpy as np
 
 from mlkit.display import svg
 from mlkit.display.markup import card, escape, number, shape_text, size_of
-from mlkit.display.picture import picture
-from mlkit.display.sample import Statistics, dtype_name, raw, statistics
+from mlkit.display.picture import picture, still
+from mlkit.display.sample import Statistics, dtype_name, raw, statistics, to_numpy
 
 
 def html(tensor: Any) -> str:
@@ -31,7 +34,70 @@ def body(tensor: Any) -> str:
     ]
     if gradient_array is not None:
         parts.append(_part(gradient_array, "gradient", 13_000, "gradient"))
-    return head + f'<div class="row">{"".join(parts)}</div>'
+    return head + f'<div class="row">{"".join(parts)}</div>{_words(tensor, array)}{_line_that_made(tensor)}'
+
+
+def mimebundle(tensor: Any) -> dict[str, str]:
+    """A picture for formats without HTML (nbconvert's PDF): ``image/png`` where the tensor is drawn as pixels."""
+    array = raw(tensor)
+    data = None if array is None else still(array)
+    return {} if data is None else {"image/png": base64.b64encode(data).decode("ascii")}
+
+
+def attach_tokenizer(tensor: Any, tokenizer: Any) -> Any:
+    """Have a tensor of token ids show its text too; gives the tensor back.
+
+    ``tokenizer``: anything with ``decode(list of int) -> str``. It belongs to this tensor alone, not to what is
+    computed from it.
+
+    >>> import mlkit
+    >>> class Letters:
+    ...     def decode(self, ids):
+    ...         return "".join(chr(97 + i) for i in ids)
+    >>> "abba" in attach_tokenizer(mlkit.tensor([[0, 1, 1, 0]]), Letters())._repr_html_()
+    True
+    """
+    if not callable(getattr(tokenizer, "decode", None)):
+        raise TypeError(f"attach_tokenizer: a tokenizer has decode(ids), and {type(tokenizer).__name__} has none")
+    array = raw(tensor)
+    if array is None or array.dtype.kind not in "iu" or array.ndim not in (1, 2):
+        raise ValueError(
+            f"attach_tokenizer: expected integers of shape [length] or [batch, length], got {dtype_name(tensor)} "
+            f"{shape_text(tensor.shape)}"
+        )
+    key = id(tensor)
+    _tokenizers[key] = (weakref.ref(tensor, lambda _: _tokenizers.pop(key, None)), tokenizer)
+    return tensor
+
+
+#: identity of a tensor -> (weak reference to it, tokenizer); tensors compare by value, so they are no keys themselves
+_tokenizers: dict[int, tuple[weakref.ref[Any], Any]] = {}
+LINES, LETTERS = 8, 400  # of decoded text
+
+
+def _words(tensor: Any, array: Any) -> str:
+    """The text of token ids."""
+    known = _tokenizers.get(id(tensor))
+    if known is None or known[0]() is not tensor:
+        return ""
+    tokenizer = known[1]
+    ids = to_numpy(array.reshape(1, -1)[:, :LETTERS] if array.ndim == 1 else array[:LINES, :LETTERS])
+    lines = []
+    for row in ids.tolist():
+        try:
+            lines.append(escape(tokenizer.decode(row), LETTERS))
+        except Exception as error:
+            lines.append(escape(f"({type(error).__name__}: {error})", LETTERS))
+    more = "" if array.ndim == 1 or len(array) <= LINES else f", the first {LINES} of {number(len(array))}"
+    text = "\n".join(lines)
+    return f'<h4>decoded text{more}</h4><pre class="source">{text}</pre>'
+
+
+def _line_that_made(tensor: Any) -> str:
+    """The user's line, where it was recorded (inside ``detect_anomaly``)."""
+    where = getattr(getattr(tensor, "grad_fn", None), "where", None)
+    code = linecache.getline(where[0], where[1]).strip() if where else ""
+    return f'<p class="note">made by <code>{escape(code, 200)}</code></p>' if code else ""
 
 
 def _gradient(tensor: Any) -> Any:
@@ -62,6 +128,8 @@ def _head(tensor: Any) -> str:
     if rest.endswith(" grad"):
         rest, grad = rest[: -len(" grad")], ' <span class="tag">grad</span>'
     name = type(tensor).__name__
+    if name == "Parameter" and not getattr(tensor, "requires_grad", True):
+        grad = ' <span class="tag">frozen</span>'
     kind = f'<span class="soft">{escape(name)}</span> ' if name not in ("Tensor", "ndarray") else ""
     node = getattr(tensor, "grad_fn", None)
     made_by = f' <span class="tag">{escape(_made_by(node), 80)}</span>' if node is not None else ""
@@ -97,13 +165,14 @@ def _part(array: Any, name: str, budget: int, title: str) -> str:
     elif constant:
         parts.append(f'<p class="note">every value is {number(found.minimum)}</p>')
     else:
-        figures = picture(array, budget, name)
+        figures = ""
         if found.counts and not small:
             chart = svg.histogram(found.counts, found.low, found.high, mean=found.mean)
             alt = (
                 f"histogram of the {name}, from {number(found.low)} to {number(found.high)}, mean {number(found.mean)}"
             )
-            figures += f"<figure>{svg.embed(chart, alt, 216, 64)}</figure>"
+            figures = f"<figure>{svg.embed(chart, alt, 216, 64)}</figure>"
+        figures += picture(array, budget, name)
         parts.append(f'<div class="figures">{figures}</div>')
     return f'<div class="part">{"".join(parts)}</div>'
 

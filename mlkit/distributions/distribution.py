@@ -248,6 +248,11 @@ class Distribution:
                 shown.append(f"{name}: {parameter.detach() if parameter.numel() == 1 else parameter.shape}")
         return f"{type(self).__name__}({', '.join(shown)})"
 
+    def _repr_html_(self) -> str | None:
+        from mlkit.core import rich  # drawn only where something displays it
+
+        return rich.repr_html(self)
+
 
 class ExponentialFamily(Distribution):
     """Distributions whose density is exp(parameters * statistics - normalizer) times a base."""

@@ -16,6 +16,7 @@ from typing import Any
 
 import numpy as np
 
+from mlkit.core.dispatch import instead_of_tensor
 from mlkit.core.errors import ArgumentError, MlkitError, RefusedError
 from mlkit.core.value import Value, tensor_types
 
@@ -84,7 +85,7 @@ def _wrong(name: str, parameter: str, kind: str, x) -> ArgumentError:
     word = {"tensor": "Tensor"}.get(kind, kind)
     return ArgumentError(
         f"{name}(): argument '{parameter}' must be {word}, not {type(x).__name__}.",
-        hint="Make one with mlkit.tensor(...)." if kind == "tensor" else None,
+        hint=(instead_of_tensor(x) or "Make one with mlkit.tensor(...).") if kind == "tensor" else None,
     )
 
 

@@ -258,13 +258,24 @@ def _soft_cross_entropy(input, target, weight, reduction, label_smoothing, axis)
 
 
 @composite
+def _of_one_size(input, target) -> str | None:
+    """What brings outputs and targets of as many elements together."""
+    a, b = tuple(input._array.shape), tuple(target._array.shape)
+    if a == (*b, 1):
+        return f"Drop the outputs' axis of size 1: input.squeeze({len(a) - 1})."
+    if b == (*a, 1):
+        return f"Drop the targets' axis of size 1: target.squeeze({len(b) - 1})."
+    return None
+
+
 def binary_cross_entropy_with_logits(
     input, target, weight=None, size_average=None, reduce=None, reduction: str = "mean", pos_weight=None
 ):
     """The cross-entropy of sigmoid(input) against target in [0, 1], stable for large |input|."""
     if tuple(input._array.shape) != tuple(target._array.shape):
         raise ValueRangeError(
-            f"Target size ({list(target._array.shape)}) must be the same as input size ({list(input._array.shape)})."
+            f"Target size ({list(target._array.shape)}) must be the same as input size ({list(input._array.shape)}).",
+            hint=_of_one_size(input, target),
         )
     if pos_weight is None:
         loss = ops.sub(ops.softplus(input, threshold=1e30), ops.mul(input, target))

@@ -44,6 +44,15 @@ def _hook(hooks: dict, fn: Callable, prepend: bool = False) -> Hook:
     return handle
 
 
+def _how_to_load(problems: list[str], missing: list[str], unexpected: list[str]) -> str:
+    """The repair for a state_dict that does not fit."""
+    if missing and unexpected and all(key.startswith("module.") for key in unexpected):
+        return 'A wrapper\'s prefix is on the names: state_dict = {key.removeprefix("module."): v for key, v in state_dict.items()}'
+    if missing or unexpected:
+        return "strict=False loads what fits by name."
+    return "The model was built with other sizes than the one that was saved: build it with the same arguments."
+
+
 class Module:
     """Base of all layers and models: set Parameters and Modules as attributes, write ``forward``.
 
@@ -173,7 +182,10 @@ class Module:
     def add_module(self, name: str, module: Module | None) -> None:
         """Add a child module under ``name``."""
         if module is not None and not isinstance(module, Module):
-            raise ArgumentError(f"{type(module).__name__} is not a Module subclass.")
+            hint = "Give the layers one by one: nn.Sequential(*layers)." if isinstance(module, (list, tuple)) else None
+            if isinstance(module, type):
+                hint = f"Make one: {module.__name__}(...)."
+            raise ArgumentError(f"{type(module).__name__} is not a Module subclass.", hint=hint)
         _check_name(self, name, self._modules)
         self._modules[name] = module if module is None else _registered("module", self, name, module)
 
@@ -661,7 +673,7 @@ class Module:
             raise CheckpointError(
                 f"Error(s) in loading state_dict for {type(self).__name__}; nothing was changed.",
                 "\n".join(problems),
-                "strict=False loads what fits by name." if missing or unexpected else None,
+                _how_to_load(problems, missing, unexpected),
             )
         for write in writes:
             write()

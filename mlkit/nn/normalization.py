@@ -50,7 +50,13 @@ class _NormBase(Module):
     def _check_input_dim(self, input) -> None:
         if input.ndim not in self.ranks:
             wanted = " or ".join(f"{r}D" for r in self.ranks)
-            raise ValueRangeError(f"expected {wanted} input (got {input.ndim}D input)", f"input: {tuple(input.shape)}")
+            raise ValueRangeError(
+                f"expected {wanted} input (got {input.ndim}D input)",
+                f"input: {tuple(input.shape)}",
+                "A single sample needs a batch axis in front: input.unsqueeze(0)."
+                if f"{input.ndim + 1}D" in wanted and f"{input.ndim}D" not in wanted
+                else None,
+            )
 
     def _check_channels(self, channels: int, input) -> None:
         if channels != self.num_features:

@@ -46,6 +46,12 @@ class Convolution(Op):
             if input.shape[-1] == weight.shape[1] * groups:
                 order = (0, self.n + 1, *range(1, self.n + 1))
                 hint = f"The channel axis comes last here: input.permute{order} moves it to the front."
+            elif input.shape[1] == 1 and groups == 1:
+                kept = ", ".join(["-1"] * self.n)
+                hint = (
+                    f"The input has one channel: give the layer in_channels=1, or repeat the channel: "
+                    f"input.expand(-1, {weight.shape[1]}, {kept})."
+                )
             raise ShapeError(
                 f"{name}: the weight expects {weight.shape[1] * groups} input channels, input has {input.shape[1]}.",
                 f"input:  {named(input.shape, labels)}\n"

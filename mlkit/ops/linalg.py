@@ -28,6 +28,11 @@ def explain_matmul(a, b) -> None:
     )
 
 
+def _holds(size, part) -> bool:
+    """Whether a flattened batch of several samples of that many features has this size."""
+    return isinstance(size, int) and isinstance(part, int) and part > 1 and size > part and size % part == 0
+
+
 @op(
     onnx="MatMul",
     samples=[
@@ -112,6 +117,13 @@ class linear(Op):
             hint = None
             if input.ndim > 2 and flat == weight.shape[-1]:
                 hint = "If input is still an image, flatten it first: input.flatten(1)."
+            elif (
+                input.ndim == 1
+                and weight.ndim == 2
+                and isinstance(flat, int)
+                and _holds(input.shape[0], weight.shape[1])
+            ):
+                hint = "flatten() joins the samples of the batch too: flatten(1) keeps them apart."
             elif weight.ndim == 2:
                 hint = (
                     f"The layer before gives {input.shape[-1]} features: Linear({input.shape[-1]}, {weight.shape[0]})."

@@ -337,6 +337,12 @@ class unfold_grad(Moves):
 # --- joining and repeating ------------------------------------------------------------------------------------------------
 
 
+def _other_dim(a, b) -> str | None:
+    """The one dim along which two shapes can be joined."""
+    differ = [i for i, (m, n) in enumerate(zip(a, b, strict=False)) if m != n]
+    return f"They can be joined along dim={differ[0]}." if len(a) == len(b) and len(differ) == 1 else None
+
+
 @op(onnx="Concat", samples=[(((2, 3), (2, 1)), {"dim": 1}), (((2,), (0,), (3,)), {"dim": 0})])
 class cat(Moves):
     """Tensors joined along an existing dim; all other sizes agree."""
@@ -361,6 +367,7 @@ class cat(Moves):
                 raise ShapeError(
                     f"cat: sizes of tensors must match except in dimension {dim}.",
                     f"tensors[0]: {tuple(first.shape)}\ntensors[{number}]: {tuple(t.shape)}",
+                    _other_dim(first.shape, t.shape),
                 )
         return {"dim": dim}
 

@@ -7,11 +7,10 @@ import warnings
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-import numpy as np
-
 from mlkit.core.errors import DataError
 from mlkit.core.value import is_tensor
 from mlkit.data import Dataset, IterableDataset
+from mlkit.linting.outputs import of_output
 
 __all__ = [
     "check_epochs",
@@ -108,34 +107,8 @@ def check_mode(model: Any) -> None:
 
 def check_first(output: Any, loss: Any) -> None:
     """Warn of outputs that a loss is not made for, from the first batch."""
-    if not is_tensor(output) or not output.dtype.is_floating_point or not output.ndim:
-        return
-    kind = type(loss).__name__
-    scores = output.detach().float().cpu().numpy()
-    if not scores.size or not np.isfinite(scores).all():
-        return
-    if kind == "CrossEntropyLoss" and scores.ndim >= 2 and scores.shape[1] > 1:
-        sums = scores.sum(axis=1)
-        if scores.min() >= 0 and np.abs(sums - 1).max() < 1e-3:
-            warn(
-                "The model's outputs are probabilities (each row sums to 1), and CrossEntropyLoss applies softmax "
-                "itself: it would be applied twice, and learning would be slow. Leave the model's last softmax out."
-            )
-    elif kind == "BCEWithLogitsLoss" and _last_operation(output).startswith("sigmoid"):
-        warn(
-            "The model ends in a sigmoid, and BCEWithLogitsLoss applies sigmoid itself: it would be applied twice. "
-            "Leave the model's last sigmoid out, or use nn.BCELoss."
-        )
-    elif kind == "NLLLoss" and scores.ndim >= 2 and np.abs(np.exp(np.minimum(scores, 50)).sum(axis=1) - 1).max() > 1e-2:
-        warn(
-            "NLLLoss expects logarithms of probabilities, and exp(output) does not sum to 1. "
-            "End the model in nn.LogSoftmax(dim=1), or use nn.CrossEntropyLoss on its plain outputs."
-        )
-
-
-def _last_operation(output: Any) -> str:
-    name = getattr(output.grad_fn, "name", None)
-    return str(name() if callable(name) else name or type(output.grad_fn).__name__).lower()
+    for finding in of_output(output, loss):
+        warn(f"{finding.sentence} {finding.repair}")
 
 
 def warn(text: str) -> None:

@@ -198,3 +198,71 @@ def test_of_an_array_on_a_device_only_a_sample_is_moved(shape, parse, monkeypatc
     assert "cuda:0" in page.text
     assert DeviceArray.moved <= 2 * min(values.nbytes, 4 * EXACT)
     assert f"{statistics(values).maximum:.3g}"[:3] in page.text
+
+
+def test_pixels_have_a_picture_for_pdf_and_numbers_have_none():
+    import base64
+    import io
+
+    import mlkit
+
+    image = pytest.importorskip("PIL.Image")
+    for tensor, size in (
+        (mlkit.rand(20, 1, 28, 28), (8 * 60 - 4, 2 * 60 - 4)),
+        (mlkit.rand(20, 3, 32, 32), None),
+        (mlkit.randn(40, 60), None),
+        (mlkit.randn(4, 8, 30, 30), None),
+    ):
+        bundle = tensor._repr_mimebundle_()
+        picture = image.open(io.BytesIO(base64.b64decode(bundle["image/png"])))
+        assert size is None or picture.size == size
+        assert len(bundle["image/png"]) < 60_000
+    for tensor in (
+        mlkit.tensor(1.0),
+        mlkit.rand(300),
+        mlkit.zeros(3, 3),
+        mlkit.zeros(0, 9),
+        mlkit.zeros(9, 20, device="meta"),
+    ):
+        assert "image/png" not in tensor._repr_mimebundle_()
+
+
+def test_token_ids_show_their_text(parse, hostile):
+    import mlkit
+
+    class Words:
+        words = ["the", "cat", hostile]
+
+        def decode(self, ids):
+            return " ".join(self.words[i] for i in ids)
+
+    ids = mlkit.display.attach_tokenizer(mlkit.tensor([[0, 1, 1], [0, 2, 5]]), Words())
+    page = parse(ids._repr_html_())
+    assert "the cat cat" in page.text and "IndexError" in page.text
+    assert "decoded" not in parse(ids[0]._repr_html_()).text
+    with pytest.raises(TypeError, match="decode"):
+        mlkit.display.attach_tokenizer(ids, 3)
+    with pytest.raises(ValueError, match="integers of shape"):
+        mlkit.display.attach_tokenizer(mlkit.zeros(2), Words())
+
+
+def test_axis_names_the_line_that_made_it_and_frozen_parameters(parse):
+    import mlkit
+
+    assert "[batch 4, in 6]" in parse(mlkit.zeros(4, 6).rename("batch", "in")._repr_html_()).text
+    x = mlkit.randn(4, 6, requires_grad=True)
+    with mlkit.autograd.detect_anomaly():
+        y = x.exp() * 2  # the line
+    assert "made by y = x.exp() * 2 # the line" in parse(y._repr_html_()).text
+    frozen = mlkit.nn.Parameter(mlkit.zeros(3), requires_grad=False)
+    assert "frozen" in parse(frozen._repr_html_()).text
+
+
+def test_a_gigabyte_is_sampled_and_small():
+    import mlkit
+
+    tensor = mlkit.from_numpy(np.zeros((1,), np.float32)).expand(
+        2**14, 2**14
+    )  # the shape of 1 GB, the memory of nothing
+    page = tensor._repr_html_()
+    assert "sampled" in page and len(page.encode()) < LIMIT

@@ -239,7 +239,12 @@ class Reader:
         if index.size and (int(index.min()) < 0 or int(index.max()) >= size):
             bad = int(index.max()) if int(index.max()) >= size else int(index.min())
             kind = DimensionError if name in ("index_select", "index_add") else PlaceError
-            raise kind(f"{name}: index {bad} is out of bounds: it must be in 0 .. {size - 1}.")
+            raise kind(
+                f"{name}: index {bad} is out of bounds: it must be in 0 .. {size - 1}.",
+                hint=f"The table has {size} rows: make it larger, nn.Embedding({bad + 1}, ...), or look at where {bad} comes from."
+                if name == "embedding" and bad >= 0
+                else None,
+            )
 
     def checked_pattern(self, shape, pattern, indices):
         """The NumPy index of a pattern; raises DimensionError naming the index that is out of range."""

@@ -45,6 +45,11 @@ class Transform:
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.extra_repr()})"
 
+    def _repr_html_(self) -> str | None:
+        from mlkit.core import rich  # drawn only where something displays it
+
+        return rich.repr_html(self)
+
 
 def _short(value: Any) -> str:
     if hasattr(value, "value") and type(value).__mro__[1].__name__ == "Enum":

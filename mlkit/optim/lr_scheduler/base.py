@@ -121,6 +121,11 @@ class LRScheduler:
                 stacklevel=3,
             )
 
+    def _repr_html_(self) -> str | None:
+        from mlkit.core import rich  # drawn only where something displays it
+
+        return rich.repr_html(self)
+
     def state_dict(self) -> dict:
         """All but the optimizer."""
         return {key: given for key, given in self.__dict__.items() if key != "optimizer"}

@@ -62,6 +62,11 @@ class Metric:
 
     __call__ = of_batch
 
+    def _repr_html_(self) -> str | None:
+        from mlkit.core import rich  # drawn only where something displays it
+
+        return rich.repr_html(self)
+
     def state_dict(self) -> dict[str, Any]:
         """What has been gathered, for a checkpoint: by default every attribute that one can hold."""
         return {name: value for name, value in vars(self).items() if _can_be_kept(value)}
