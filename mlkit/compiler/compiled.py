@@ -156,7 +156,7 @@ class Entry:
                 leaves.append(tensors[what])
             else:
                 leaves.append(what)
-        return pytree.unflatten(leaves, self.structure)
+        return leaves[0] if self.structure is pytree.LEAF else pytree.unflatten(leaves, self.structure)
 
     def node(self, tensors: list[Value], found: tuple) -> Node:
         op = CompiledOp(self, len(self.smooth))

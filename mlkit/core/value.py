@@ -105,7 +105,7 @@ class Storage:
     Made on first need (a view, an in-place change, an output kept for backward), so most tensors have none.
     """
 
-    __slots__ = ("aliased", "base", "mutated", "version", "views", "where")
+    __slots__ = ("base", "given", "mutated", "version", "views", "where")
 
     def __init__(self):
         self.mutated = 0  # tick of the last in-place change
@@ -113,7 +113,7 @@ class Storage:
         self.version = 0  # how many there were
         self.base: weakref.ref | None = None  # the tensor whose views these are
         self.views: list[weakref.ref] = []
-        self.aliased = False  # something that is no recorded view has the memory too: a detached tensor, a NumPy array
+        self.given = False  # the memory came from outside, a NumPy array say: its layout is not ours to change
 
 
 class Node:

@@ -492,3 +492,19 @@ def test_flags_of_modules_that_are_only_looked_at():
     assert [g(mlkit.ones(1)).item() for _ in range(2)] == [3, 3]
     layer.train()
     assert g(mlkit.ones(1)).item() == 2 and count(g) == 2
+
+
+def test_the_same_with_a_slice_of_it_alive():
+    layer = nn.Conv2d(3, 16, 3, padding=1)
+
+    def f(x):
+        h = layer(x)
+        part = h[:, :2]
+        return h.view(x.shape[0], -1).sum(1) + part.sum()
+
+    g = mlkit.compile(f)
+    x = mlkit.randn(4, 3, 16, 16)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        for _ in range(2):
+            assert mlkit.allclose(g(x), f(x), atol=1e-3)

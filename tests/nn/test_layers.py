@@ -640,14 +640,7 @@ def test_view_after_convolution():
         assert bool((y[0] == 1).all()) and not bool((y[1] == 1).any())
 
 
-def test_view_leaves_memory_that_others_hold():
-    conv, x = mlkit.nn.Conv2d(3, 4, 3), mlkit.randn(2, 3, 6, 6)
-    with mlkit.no_grad():
-        y = conv(x)
-    if not y.is_contiguous():
-        y.numpy()
-        with pytest.raises(RuntimeError, match="view"):
-            y.view(-1)
+def test_view_leaves_the_memory_of_others_as_it_lies():
     theirs = np.moveaxis(np.ones((2, 4, 5, 3)), -1, 1)
     with pytest.raises(RuntimeError, match="view"):
         mlkit.from_numpy(theirs).view(-1)

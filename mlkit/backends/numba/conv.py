@@ -132,7 +132,7 @@ def fits(x, weight, groups) -> bool:
     return x.ndim == 4 and weight.ndim == 4 and groups == 1 and x.shape[1] == weight.shape[1]
 
 
-@override("conv2d", minimum=256)
+@override("conv2d", minimum=1024)
 def conv2d(k, input, weight, bias=None, *, stride, padding, dilation, groups):
     if groups > 1:
         return depthwise(k, input, weight, bias, stride, padding, dilation, groups)
@@ -154,7 +154,7 @@ def conv2d(k, input, weight, bias=None, *, stride, padding, dilation, groups):
     return channels_first(out, outs)
 
 
-@override("conv2d_input_grad", minimum=256)
+@override("conv2d_input_grad", minimum=1024)
 def conv2d_input_grad(k, g_, weight, *, shape, stride, padding, dilation, groups):
     if groups > 1:
         return depthwise_input_grad(k, g_, weight, shape, stride, padding, dilation, groups)
@@ -205,7 +205,7 @@ def phases(size: int, kernel: int, stride: int, dilation: int, padding: int) -> 
     return found
 
 
-@override("conv2d_weight_grad", minimum=256)
+@override("conv2d_weight_grad", minimum=1024)
 def conv2d_weight_grad(k, input, g_, *, shape, stride, padding, dilation, groups):
     if groups > 1:
         return depthwise_weight_grad(k, input, g_, shape, stride, padding, dilation, groups)
@@ -501,14 +501,14 @@ def flat(out):
     return out if out is NotImplemented else out[:, :, 0, :]
 
 
-@override("conv1d", minimum=256)
+@override("conv1d", minimum=1024)
 def conv1d(k, input, weight, bias=None, **how):
     if input.ndim != 3 or weight.ndim != 3:
         return NotImplemented
     return flat(conv2d(k, line(input), line(weight), bias, **_one_dim(how)))
 
 
-@override("conv1d_input_grad", minimum=256)
+@override("conv1d_input_grad", minimum=1024)
 def conv1d_input_grad(k, g_, weight, *, shape, **how):
     if g_.ndim != 3 or weight.ndim != 3:
         return NotImplemented
@@ -516,7 +516,7 @@ def conv1d_input_grad(k, g_, weight, *, shape, **how):
     return flat(conv2d_input_grad(k, line(g_), line(weight), shape=wide, **_one_dim(how)))
 
 
-@override("conv1d_weight_grad", minimum=256)
+@override("conv1d_weight_grad", minimum=1024)
 def conv1d_weight_grad(k, input, g_, *, shape, **how):
     if input.ndim != 3 or g_.ndim != 3:
         return NotImplemented
@@ -529,7 +529,9 @@ def conv1d_weight_grad(k, input, g_, *, shape, **how):
 
 @gradient("conv2d", "bias", minimum=4096)
 def conv2d_bias_gradient(k, g):
-    rows = g.transpose(0, 2, 3, 1) if g.ndim == 4 else None
-    if rows is None or not single(g) or not rows.flags.c_contiguous:
+    if g.ndim != 4 or not single(g):
         return NotImplemented
-    return rows.reshape(-1, g.shape[1]).sum(0)
+    rows = g.transpose(0, 2, 3, 1)
+    if rows.flags.c_contiguous:
+        return rows.reshape(-1, g.shape[1]).sum(0)
+    return g.reshape(*g.shape[:2], -1).sum(2).sum(0) if g.flags.c_contiguous else NotImplemented

@@ -7,7 +7,6 @@ from typing import Any
 
 from mlkit.amp import GradScaler
 from mlkit.core.errors import DeviceError
-from mlkit.torch.hook import warn_once
 from mlkit.torch.parts.version import __version__
 
 __all__ = ["__version__", "GradScaler", "OutOfMemoryError", "compile", "typename"]
@@ -27,20 +26,18 @@ def compile(  # noqa: A001 - PyTorch's name
     options: dict | None = None,
     disable: bool = False,
 ) -> Any:
-    """mlkit's compiler where there is one, else the model itself: the results are the same.
+    """mlkit's compiler under PyTorch's arguments.
 
     PyTorch's backends "eager" and "aot_eager" compile nothing here either; every other means mlkit's own.
     """
     import mlkit
 
-    how = {"fullgraph": fullgraph, "dynamic": dynamic, "mode": mode, "options": options, "disable": disable}
-    ours = getattr(mlkit, "compile", None)
-    if ours is not None:
-        return ours(model, backend="eager", **how) if backend in ("eager", "aot_eager") else ours(model, **how)
-    if model is None:
-        return lambda function: compile(function, backend=backend, **how)
-    warn_once("torch.compile: mlkit runs the model as it is; the results are the same, not the speed.")
-    return model
+    how: dict[str, Any] = {
+        "fullgraph": fullgraph, "dynamic": dynamic, "mode": mode, "options": options, "disable": disable
+    }  # fmt: skip
+    if backend in ("eager", "aot_eager"):
+        how["backend"] = "eager"
+    return mlkit.compile(model, **how)
 
 
 def typename(obj: Any) -> str:
