@@ -13,7 +13,7 @@ from mlkit.core import dtype as dtypes
 from mlkit.core import inplace, value
 from mlkit.core.dispatch import Output, keep_output, ops, state
 from mlkit.core.errors import ArgumentError, GradientError, MissingFeature
-from mlkit.core.value import Leaf, LevelArray, MetaArray, Node, Value, tick, wrap
+from mlkit.core.value import Leaf, LevelArray, MetaArray, Node, Value, node_type, tick, wrap
 
 
 class FunctionOp:
@@ -422,7 +422,7 @@ def _refusing(t):
     if not isinstance(t, Value):
         return t
     out = wrap(t._array)
-    node = Node()
+    node = node_type(_REFUSAL)()
     node.op, node.attributes, node.saved, node.shapes, node.where = _REFUSAL, {}, (None,), None, None
     node.seq = tick()
     node.inputs = (Leaf(out),)

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 from mlkit.core import dispatch
 from mlkit.core.dispatch import Interpreter, complete, operand, promote, state
-from mlkit.core.value import LevelArray, Node, Value, tick, wrap
+from mlkit.core.value import LevelArray, Value, node_type, tick, wrap
 from mlkit.ops.registry import Op
 
 
@@ -29,7 +29,7 @@ def alias(t: Value, connected: bool = True) -> Value:
     """The same tensor with a node of its own, by which a gradient can be asked for; ``connected`` to t's history."""
     out = wrap(t._array)
     out._storage = t._storage
-    node = Node()
+    node = node_type(_ALIAS)()
     node.op, node.attributes, node.saved, node.shapes, node.where = _ALIAS, {}, (), None, None
     node.inputs = (t._node,) if connected and t._node is not None else ()
     node.seq = tick()

@@ -22,7 +22,7 @@ from mlkit.core import dtype as dtypes
 from mlkit.core import events, value
 from mlkit.core.dispatch import Output, ops, state
 from mlkit.core.errors import ArgumentError, GradientError, MlkitError, ValueRangeError
-from mlkit.core.value import Leaf, Node, Value, mark_mutated, tick, wrap
+from mlkit.core.value import Leaf, Node, Value, mark_mutated, node_type, tick, wrap
 from mlkit.func import pytree
 from mlkit.nn import module as nn_module
 from mlkit.nn.module import Module
@@ -159,8 +159,9 @@ class Entry:
         return leaves[0] if self.structure is pytree.LEAF else pytree.unflatten(leaves, self.structure)
 
     def node(self, tensors: list[Value], found: tuple) -> Node:
-        node = Node()
-        node.op = CompiledOp(self, len(self.smooth))
+        op = CompiledOp(self, len(self.smooth))
+        node = node_type(op)()
+        node.op = op
         node.inputs = tuple((tensors[what] if kind == "input" else what)._node for kind, what in self.wants)
         node.attributes = {"shapes": [(found[i].shape, found[i].dtype) for i in self.smooth]}
         node.shapes, node.where = None, None

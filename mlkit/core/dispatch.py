@@ -23,7 +23,7 @@ from mlkit.core import dtype as dtypes
 from mlkit.core import events, value
 from mlkit.core.device import device
 from mlkit.core.errors import ArgumentError, DeviceError, DtypeError, MlkitError, UnsupportedDtype
-from mlkit.core.value import LevelArray, MetaArray, Node, Storage, Value, link_view, tensor_types, tick, wrap
+from mlkit.core.value import LevelArray, MetaArray, Node, Storage, Value, link_view, node_type, tensor_types, tick, wrap
 from mlkit.ops.registry import REGISTRY, REQUIRED, Elementwise, Op, unbroadcast
 
 
@@ -409,7 +409,7 @@ _OUTPUT = _OutputOp()
 
 
 def make_node(op: Op, inputs: tuple, operands: list, arrays: list, attributes: dict) -> Node:
-    node = Node()
+    node = _new(node_type(op))
     node.op = op
     node.inputs = inputs
     node.attributes = attributes
@@ -491,6 +491,7 @@ def _plan(op: Op) -> tuple[str, ...] | None:
 
 def _unary(op: Op, kernel: Callable) -> Callable | None:
     """The callable of a simple elementwise op with one tensor."""
+    kind = node_type(op)
     plan = _plan(op) or ()
     keeps_input, keeps_output = "input0" in plan, "out" in plan
     both = keeps_input and keeps_output
@@ -510,7 +511,7 @@ def _unary(op: Op, kernel: Callable) -> Callable | None:
         if parent is None or not state.grad or not differentiable:
             out._node = None
             return out
-        node = _new(Node)
+        node = _new(kind)
         node.op = op
         node.inputs = (parent,)
         node.attributes = _EMPTY
@@ -530,8 +531,9 @@ def _unary(op: Op, kernel: Callable) -> Callable | None:
     return entry
 
 
-def _binary(op: Op, kernel: Callable) -> Callable | None:
+def _binary(op: Op, kernel: Callable, apply: Callable) -> Callable | None:
     """The callable of a simple elementwise op with two tensors, or a tensor and a number."""
+    kind = node_type(op)
     plan = _plan(op)
     if plan is None or "out" in plan:
         return None
@@ -584,7 +586,7 @@ def _binary(op: Op, kernel: Callable) -> Callable | None:
         if (a is None and b is None) or not differentiable or not state.grad:
             out._node = None
             return out
-        node = _new(Node)
+        node = _new(kind)
         node.op = op
         node.inputs = (a, b)
         node.attributes = _EMPTY
@@ -600,8 +602,9 @@ def _binary(op: Op, kernel: Callable) -> Callable | None:
     return entry
 
 
-def _product(op: Op, kernel: Callable) -> Callable | None:
+def _product(op: Op, kernel: Callable, apply: Callable) -> Callable | None:
     """The callable of matmul: two plain matrices of one floating type go straight to the kernel."""
+    kind = node_type(op)
     slots = [("input", 1), ("shape", 0), ("input", 0), ("shape", 1)]
     if op.rules.joint is not None or op.rules.slots != slots:
         return None
@@ -621,7 +624,7 @@ def _product(op: Op, kernel: Callable) -> Callable | None:
         if (a is None and b is None) or not state.grad:
             out._node = None
             return out
-        node = _new(Node)
+        node = _new(kind)
         node.op = op
         node.inputs = (a, b)
         node.attributes = _EMPTY
@@ -669,7 +672,7 @@ def _affine(op: Op, kernel: Callable) -> Callable:
 # --- one callable per op ------------------------------------------------------------------------------------------------------
 
 
-def _full_entry(op: Op) -> Callable:
+def _full_entry(op: Op, apply: Callable) -> Callable:
     """A function with the op's own signature that calls ``apply``."""
     inputs = ", ".join(
         name + ("=None" if op.optional and i >= len(op.inputs) - op.optional else "")
@@ -688,8 +691,23 @@ def _full_entry(op: Op) -> Callable:
     return scope[op.name]
 
 
-def make_entry(op: Op) -> Callable:
-    """The public callable of ``op``."""
+def apply_operator(op: Op, tensors: tuple, attributes: dict):
+    """``apply`` for Python's operators: an operand that is none of ours gets its turn (its own ``__radd__``, ...)."""
+    for x in tensors:
+        if x.__class__ in tensor_types or isinstance(x, (Value, np.ndarray)) or hasattr(x, "__mlkit_tensor__"):
+            continue
+        if op.name == "matmul" or not isinstance(x, (bool, int, float, complex, np.generic)):
+            return NotImplemented
+    return apply(op, tensors, attributes)
+
+
+def operator(name: str) -> Callable:
+    """The op ``name`` as Python's operators call it."""
+    return make_entry(REGISTRY[name], apply_operator)
+
+
+def make_entry(op: Op, apply: Callable = apply) -> Callable:
+    """The public callable of ``op``; what is not simple goes through ``apply``."""
     entry = None
     library = backends.load("numpy")
     takes_floats = "f" not in op.refuses
@@ -698,14 +716,14 @@ def make_entry(op: Op) -> Callable:
         if len(op.inputs) == 1 and op.name not in ("abs", "real", "imag", "angle"):
             entry = _unary(op, kernel)
         elif len(op.inputs) == 2 and op.promotion != "after_first":
-            entry = _binary(op, kernel)
+            entry = _binary(op, kernel, apply)
     elif op.name == "matmul":
         # two floating matrices need none of what the kernel decides
-        entry = _product(op, library.m.matmul_ if op.name not in library.kernels else library.kernel(op))
+        entry = _product(op, library.m.matmul_ if op.name not in library.kernels else library.kernel(op), apply)
     elif op.name == "linear":
         entry = _affine(op, library.kernel(op))
     if entry is None:
-        entry = _full_entry(op)
+        entry = _full_entry(op, apply)
     entry.__name__ = entry.__qualname__ = op.name
     entry.__doc__ = type(op).__doc__
     entry.__module__ = "mlkit"

@@ -50,6 +50,10 @@ class ArgumentError(MlkitError, TypeError):
     """An argument of the wrong kind."""
 
 
+class NotATensor(ArgumentError, AttributeError):
+    """Something else in a tensor's place: PyTorch's own functions raise TypeError, its Python layers AttributeError."""
+
+
 class RefusedError(MlkitError, RuntimeError):
     """An argument that the operation refuses, where PyTorch raises RuntimeError."""
 
@@ -62,12 +66,16 @@ class ValueRangeError(MlkitError, ValueError):
     """An argument of the right kind with a value that cannot work."""
 
 
+class RankError(ShapeError, IndexError):
+    """A tensor without dims where some are needed: PyTorch refuses some with RuntimeError, some with IndexError."""
+
+
 class BatchError(ShapeError, ValueError):
     """Predictions and targets that do not belong together: PyTorch refuses some with RuntimeError, some with ValueError."""
 
 
 class StrideError(RefusedError, ValueError):
-    """A stride that goes not with the padding: PyTorch's function raises RuntimeError, its layer ValueError."""
+    """A window, stride or padding that cannot be: PyTorch refuses some with RuntimeError, some with ValueError."""
 
 
 class DimensionError(MlkitError, IndexError):
@@ -96,3 +104,7 @@ class LinAlgError(MlkitError, RuntimeError):
 
 class MissingFeature(MlkitError, NotImplementedError):
     """A part of PyTorch that mlkit does not have, said by name."""
+
+
+class InputRankError(MissingFeature, ValueError):
+    """Dims that go not with the mode: PyTorch refuses some with NotImplementedError, some with ValueError."""

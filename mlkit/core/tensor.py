@@ -15,7 +15,7 @@ from mlkit.core import absent, config, inplace, rich, value
 from mlkit.core import backend as backends
 from mlkit.core import dtype as dtypes
 from mlkit.core.device import META, device
-from mlkit.core.dispatch import Output, ops, state
+from mlkit.core.dispatch import Output, operator, ops, state
 from mlkit.core.errors import (
     ArgumentError,
     DeviceError,
@@ -85,6 +85,15 @@ def _reflected(op: Callable) -> Callable:
         return op(other, self)
 
     return method
+
+
+def _power(input, exponent):
+    for x in (input, exponent):
+        if not isinstance(x, (Value, int, float, complex, np.generic, np.ndarray)) and not hasattr(
+            x, "__mlkit_tensor__"
+        ):
+            return NotImplemented
+    return arithmetic.pow(input, exponent)
 
 
 def _in_place(name: str, fn: Callable) -> Callable:
@@ -647,13 +656,30 @@ class Tensor(Value):
         return bool(creation.to_numpy_array(self).item())
 
     def __int__(self):
-        return int(self.item())
+        return self._number(int)
 
     def __float__(self):
-        return float(self.item())
+        return self._number(float)
 
     def __complex__(self):
-        return complex(self.item())
+        return self._number(complex)
+
+    def _number(self, kind: Callable):
+        if self._array.size != 1:
+            raise NotOneElement(
+                f"only one element tensors can be converted to Python scalars, this one has {self._array.size}.",
+                f"shape: {tuple(self._array.shape)}",
+                "Pick one element, reduce it (.mean()), or use .tolist().",
+            )
+        number = self.item()
+        if isinstance(number, builtins.complex) and kind is not builtins.complex:
+            if number.imag:
+                raise ArgumentErrorOrRuntime(
+                    f"{number} cannot be converted to {kind.__name__}: it has an imaginary part.",
+                    hint="Use .real, .abs() or complex(x).",
+                )
+            number = number.real
+        return kind(number)
 
     def __index__(self):
         if self._array.size != 1 or self._array.dtype.kind not in "iub":
@@ -661,6 +687,10 @@ class Tensor(Value):
         return int(self.item())
 
     def __contains__(self, element):
+        if not isinstance(element, (Value, int, float, complex, np.generic)):
+            raise ArgumentErrorOrRuntime(
+                f"`in` looks for a Tensor or a number among a tensor's values, not for a {type(element).__name__}."
+            )
         return bool((self == element).any())
 
     __hash__ = object.__hash__  # by identity, without a call of Python's
@@ -713,34 +743,34 @@ class Tensor(Value):
 
     # --- operators -------------------------------------------------------------------------------------------------------------
 
-    __add__ = __radd__ = ops.add
-    __sub__ = ops.sub
-    __rsub__ = _reflected(ops.sub)
-    __mul__ = __rmul__ = ops.mul
-    __truediv__ = ops.div
-    __rtruediv__ = _reflected(ops.div)
-    __floordiv__ = ops.floor_divide
-    __rfloordiv__ = _reflected(ops.floor_divide)
-    __mod__ = ops.remainder
-    __rmod__ = _reflected(ops.remainder)
-    __pow__ = arithmetic.pow
-    __rpow__ = _reflected(arithmetic.pow)
-    __matmul__ = ops.matmul
-    __rmatmul__ = _reflected(ops.matmul)
+    __add__ = __radd__ = operator("add")
+    __sub__ = operator("sub")
+    __rsub__ = _reflected(operator("sub"))
+    __mul__ = __rmul__ = operator("mul")
+    __truediv__ = operator("div")
+    __rtruediv__ = _reflected(operator("div"))
+    __floordiv__ = operator("floor_divide")
+    __rfloordiv__ = _reflected(operator("floor_divide"))
+    __mod__ = operator("remainder")
+    __rmod__ = _reflected(operator("remainder"))
+    __pow__ = _power
+    __rpow__ = _reflected(_power)
+    __matmul__ = operator("matmul")
+    __rmatmul__ = _reflected(operator("matmul"))
     __neg__ = ops.neg
     __abs__ = ops.abs
-    __eq__ = ops.eq
-    __ne__ = ops.ne
-    __lt__ = ops.lt
-    __le__ = ops.le
-    __gt__ = ops.gt
-    __ge__ = ops.ge
-    __and__ = __rand__ = ops.bitwise_and
-    __or__ = __ror__ = ops.bitwise_or
-    __xor__ = __rxor__ = ops.bitwise_xor
+    __eq__ = operator("eq")
+    __ne__ = operator("ne")
+    __lt__ = operator("lt")
+    __le__ = operator("le")
+    __gt__ = operator("gt")
+    __ge__ = operator("ge")
+    __and__ = __rand__ = operator("bitwise_and")
+    __or__ = __ror__ = operator("bitwise_or")
+    __xor__ = __rxor__ = operator("bitwise_xor")
     __invert__ = ops.bitwise_not
-    __lshift__ = ops.bitwise_left_shift
-    __rshift__ = ops.bitwise_right_shift
+    __lshift__ = operator("bitwise_left_shift")
+    __rshift__ = operator("bitwise_right_shift")
 
     def __pos__(self):
         return self
@@ -1255,6 +1285,10 @@ class Tensor(Value):
 
 class ArgumentErrorOrRuntime(ArgumentError, RuntimeError):
     """PyTorch raises RuntimeError here, Python's sense says TypeError: both can be caught."""
+
+
+class NotOneElement(ArgumentErrorOrRuntime, ValueError):
+    """A tensor of several values used as one number: Python's ValueError, item()'s RuntimeError."""
 
 
 class AmbiguousTruth(ArgumentErrorOrRuntime, ValueError):

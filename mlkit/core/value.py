@@ -131,7 +131,7 @@ class Node:
 
     def name(self) -> str:
         """PyTorch's way to name a node: ``AddBackward0``."""
-        return f"{''.join(part.capitalize() for part in self.op.name.split('_'))}Backward0"
+        return type(self).__name__
 
     @property
     def next_functions(self) -> tuple:
@@ -172,6 +172,18 @@ class Node:
         return add_hook(node_prehooks, self, hook)
 
 
+_node_types: dict[str, type[Node]] = {}
+
+
+def node_type(op) -> type[Node]:
+    """The class of an op's nodes: programs that draw the graph read its name, as PyTorch's ``AddBackward0``."""
+    found = _node_types.get(op.name)
+    if found is None:
+        name = f"{''.join(part.capitalize() for part in op.name.split('_'))}Backward0"
+        found = _node_types[op.name] = type(name, (Node,), {"__slots__": (), "__doc__": Node.__doc__})
+    return found
+
+
 class Leaf:
     """The end of the graph for a tensor that wants its gradient: backward adds into ``tensor.grad``."""
 
@@ -210,6 +222,8 @@ class Leaf:
         """A dictionary for your own notes about this node."""
         return node_notes.setdefault(self, {})
 
+
+Leaf.__name__ = Leaf.__qualname__ = "AccumulateGrad"  # what programs that draw the graph look for
 
 #: Hooks are rare: kept beside the nodes rather than in each.
 node_hooks: weakref.WeakKeyDictionary = weakref.WeakKeyDictionary()

@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from mlkit.core.dispatch import instead_of_tensor
-from mlkit.core.errors import ArgumentError, MlkitError, RefusedError
+from mlkit.core.errors import ArgumentError, MlkitError, NotATensor, RankError, RefusedError, ShapeError
 from mlkit.core.value import Value, tensor_types
 
 #: parameters that are tensors wherever they appear without an annotation or default that says otherwise
@@ -83,7 +83,7 @@ def _kind(name: str, p: inspect.Parameter) -> str:
 
 def _wrong(name: str, parameter: str, kind: str, x) -> ArgumentError:
     word = {"tensor": "Tensor"}.get(kind, kind)
-    return ArgumentError(
+    return (NotATensor if kind == "tensor" else ArgumentError)(
         f"{name}(): argument '{parameter}' must be {word}, not {type(x).__name__}.",
         hint=(instead_of_tensor(x) or "Make one with mlkit.tensor(...).") if kind == "tensor" else None,
     )
@@ -177,6 +177,10 @@ def better_error(name: str, arguments: Arguments, args: tuple, kwargs: dict, err
     found = find_misfit(name, arguments, args, kwargs)
     if found is not None:
         return found
+    if type(error) is ShapeError and any(
+        isinstance(x, Value) and not x._array.ndim for _, x in arguments.given(args, kwargs)
+    ):
+        return RankError(error.sentence, error.details, error.hint)
     if isinstance(error, MlkitError) or not isinstance(
         error, (ValueError, IndexError, TypeError, AttributeError, ArithmeticError)
     ):
@@ -187,7 +191,7 @@ def better_error(name: str, arguments: Arguments, args: tuple, kwargs: dict, err
             return error
     if isinstance(error, AttributeError) and "_array" in str(error):
         what = str(error).partition("'")[2].partition("'")[0]
-        return ArgumentError(f"{name}(): expected a Tensor, got {what}.")
+        return NotATensor(f"{name}(): expected a Tensor, got {what}.")
     kind = next(k for k in (IndexError, ValueError, TypeError, AttributeError, ArithmeticError) if isinstance(error, k))
     return _both(kind)(f"{name}: {error}")
 
@@ -198,7 +202,9 @@ def check_all(namespace: dict, names, module: str) -> None:
         fn = namespace[name]
         if name == "manual_seed":  # takes whatever int() takes
             continue
-        if isinstance(fn, FunctionType) and fn.__module__.startswith("mlkit.functional."):
+        if isinstance(fn, FunctionType) and (
+            fn.__module__.startswith("mlkit.functional.") or getattr(getattr(fn, "op", None), "attributes", None)
+        ):
             namespace[name] = checked(fn, module)
 
 
@@ -239,7 +245,7 @@ def checked(fn: Callable, module: str | None = None) -> Callable:
             better = better_error(name, arguments, args, kwargs, error)
             if better is error:
                 raise
-            cause = None if isinstance(better, ArgumentError) else error
+            cause = None if isinstance(better, (ArgumentError, RankError)) else error
         raise better from cause
 
     if module is not None:

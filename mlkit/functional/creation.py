@@ -528,9 +528,10 @@ def _spaced(name, start, end, steps, base, out, dtype, place, requires_grad):
     if d.category < 2:
         # as PyTorch: the step is a float32 number, and the upper half is counted back from the end
         step = np.float32((last - first) / (steps - 1)) if steps > 1 else np.float32(0)
-        place_of = np.arange(steps)
+        place_of = np.arange(steps, dtype=np.float32)
         lower = place_of < steps // 2 if steps > 1 else np.ones(steps, bool)
-        array = np.where(lower, first + step * place_of, last - step * (steps - 1 - place_of))
+        first, last = np.float32(first), np.float32(last)
+        array = np.where(lower, first + step * place_of, last - step * (np.float32(steps - 1) - place_of))
     if base is not None:
         array = np.power(float(base), array)
     array = np.trunc(array) if d.category < 2 else array

@@ -228,6 +228,8 @@ def scatter(input, dim: int, index, src=None, *, value=None, reduce: str | None 
     src = _source(input, index, value if src is None else src)
     if reduce is not None and src._array.dtype != input._array.dtype:
         raise DtypeError("scatter(): Expected self.dtype to be equal to src.dtype.", f"{input.dtype} and {src.dtype}")
+    if not index._array.size:
+        return ops.clone(input)
     if reduce == "add":
         return ops.scatter_add(input, index, src, dim=dim)
     if reduce == "multiply":
@@ -244,6 +246,8 @@ def scatter_add(input, dim: int, index, src):
     _check_index("scatter_add", index)
     if src._array.dtype != input._array.dtype:
         raise DtypeError("scatter(): Expected self.dtype to be equal to src.dtype.", f"{input.dtype} and {src.dtype}")
+    if not index._array.size:
+        return ops.clone(input)
     return ops.scatter_add(input, index, src, dim=dim)
 
 
@@ -382,6 +386,8 @@ def scatter_reduce(input, dim: int, index, src, reduce: str, *, include_self: bo
     _check_index("scatter_reduce", index)
     if src._array.dtype != input._array.dtype:
         raise DtypeError("scatter(): Expected self.dtype to be equal to src.dtype.", f"{input.dtype} and {src.dtype}")
+    if not index._array.size:
+        return ops.clone(input)
     return ops.scatter_reduce(input, index, src, dim=dim, reduce=reduce, include_self=include_self)
 
 

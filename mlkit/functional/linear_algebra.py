@@ -181,11 +181,18 @@ def solve_ex(A, B, *, left: bool = True, check_errors: bool = False):
 def solve_triangular(A, B, *, upper: bool, left: bool = True, unitriangular: bool = False):
     """X with A @ X = B for triangular A by substitution; only that triangle is read."""
     _tensor("solve_triangular", A=A, B=B)
+    A, B = _one_dtype(A, B)
     if left:
         return ops.triangular_solution(A, B, upper=upper, unitriangular=unitriangular)
     check_matrix("solve_triangular", A._array, square=True)
     check_matrix("solve_triangular", B._array, label="B")
     return _mT(ops.triangular_solution(_mT(A), _mT(B), upper=not upper, unitriangular=unitriangular))
+
+
+def _one_dtype(A, B) -> tuple:
+    """Both matrices in the type they promote to."""
+    d = dtypes.promote_types(*(dtypes.from_numpy_dtype(x._array.dtype) for x in (A, B)))
+    return tuple(x if x._array.dtype == d.numpy else ops.cast(x, dtype=d) for x in (A, B))
 
 
 def triangular_solve(input, A, upper: bool = True, transpose: bool = False, unitriangular: bool = False):
@@ -225,15 +232,10 @@ def pinv(A, rcond=None, hermitian: bool = False, *, atol=None, rtol=None):
     _tensor("pinv", A=A)
     check_matrix("pinv", A._array)
     absolute, relative = _tolerances(A, atol, rcond if rtol is None else rtol)
-    if not hermitian:
-        return ops.pinv(A, rtol=relative, atol=absolute)
-    L, V = ops.eigh(A)
-    size = ops.abs(L)
-    largest = ops.amax(size, dim=-1, keepdim=True) if L._array.shape[-1] else size
-    limit = _limit(absolute, relative, largest)
-    kept = ops.gt(size, limit)
-    inverted = ops.where(kept, 1 / ops.where(kept, L, ops.ones_like(L)), ops.zeros_like(L))
-    return ops.matmul(V * ops.unsqueeze(inverted, -2), _mH(V))
+    if hermitian:
+        check_matrix("pinv", A._array, square=True)
+        return ops.pinv_hermitian(A, rtol=relative, atol=absolute)
+    return ops.pinv(A, rtol=relative, atol=absolute)
 
 
 def _limit(atol, rtol, largest):

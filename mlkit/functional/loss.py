@@ -58,7 +58,7 @@ def _warn_of_broadcasting(input, target) -> None:
 def check_same_shape(name: str, input, target) -> None:
     """Refuse a loss between shapes that only agree by broadcasting, which is nearly always a mistake."""
     a, b = tuple(input._array.shape), tuple(target._array.shape)
-    if a == b:
+    if a == b or not a or not b:  # one number against all is no accident of shapes
         return
     if not config.strict_broadcast:
         if name in _WARNS:
@@ -77,6 +77,15 @@ def check_same_shape(name: str, input, target) -> None:
         f"input:  {a}\ntarget: {b}",
         hint + "\nIf broadcasting is what you want: mlkit.config.strict_broadcast = False.",
     )
+
+
+def _numbers(input, target) -> tuple:
+    """Both, a bool one as the other's numbers: labels that came out of a comparison."""
+    if input._array.dtype == bool and target._array.dtype != bool:
+        return ops.cast_like(input, target), target
+    if target._array.dtype == bool and input._array.dtype != bool:
+        return input, ops.cast_like(target, input)
+    return input, target
 
 
 def _weighted(loss, weight, reduction, size_average=None, reduce=None):
@@ -336,7 +345,7 @@ def smooth_l1_loss(input, target, size_average=None, reduce=None, reduction: str
     check_same_shape("smooth_l1_loss", input, target)
     if beta < 0:
         raise ShapeError(f"smooth_l1_loss does not support negative values for beta, got {beta}.")
-    distance = ops.abs(ops.sub(input, target))
+    distance = ops.abs(ops.sub(*_numbers(input, target)))
     if beta == 0:
         return reduced(distance, reduction, size_average, reduce)
     small = ops.mul(ops.square(distance), 0.5 / beta)
@@ -350,7 +359,7 @@ def huber_loss(input, target, reduction: str = "mean", delta: float = 1.0, weigh
     check_same_shape("huber_loss", input, target)
     if delta <= 0:
         raise ShapeError(f"huber_loss does not support non-positive values for delta, got {delta}.")
-    distance = ops.abs(ops.sub(input, target))
+    distance = ops.abs(ops.sub(*_numbers(input, target)))
     small, large = ops.mul(ops.square(distance), 0.5), ops.mul(ops.sub(distance, 0.5 * delta), delta)
     loss = ops.where(ops.le(distance, delta), small, large)
     if weight is not None:  # unlike the other weighted losses, the mean is over the count, not the weights
@@ -479,6 +488,7 @@ def _hinge(x):
 @composite
 def soft_margin_loss(input, target, size_average=None, reduce=None, reduction: str = "mean"):
     """log(1 + exp(-target * input)), target being 1 or -1."""
+    input, target = _numbers(input, target)
     loss = ops.softplus(ops.mul(ops.neg(target), input), threshold=1e30)
     return reduced(loss, reduction, size_average, reduce)
 
@@ -566,6 +576,8 @@ def multilabel_margin_loss(input, target, size_average=None, reduce=None, reduct
             "multilabel_margin_loss: input and target must have the same shape.",
             f"input:  {tuple(input._array.shape)}\ntarget: {tuple(target._array.shape)}",
         )
+    if not input._array.ndim:
+        input, target = ops.reshape(input, shape=(1,)), ops.reshape(target, shape=(1,))
     rows, labels, batched = _classes("multilabel_margin_loss", input, target)
     classes = rows._array.shape[1]
     # labels up to the first -1 count

@@ -51,6 +51,16 @@ def batch_norm(
     """
     check_floating("batch_norm", input)
     check_same_dtype("batch_norm", input, running_mean=running_mean, running_var=running_var, weight=weight, bias=bias)
+    if tuple(input._array.shape) == (0,):  # nothing of no channels
+        for label, t in (
+            ("running_mean", running_mean),
+            ("running_var", running_var),
+            ("weight", weight),
+            ("bias", bias),
+        ):
+            if t is not None and t._array.size:
+                raise ShapeError(f"batch_norm: {label} should contain 0 elements not {t._array.size}.")
+        return ops.clone(input)
     if not training:
         if running_mean is None or running_var is None:
             raise ShapeError("batch_norm: expected running_mean and running_var to be given when training=False.")
@@ -196,5 +206,9 @@ def local_response_norm(input, size: int, alpha: float = 1e-4, beta: float = 0.7
         return input
     widths = ((0, 0), (size // 2, (size - 1) // 2), *([(0, 0)] * (rank - 2)))
     squares = ops.constant_pad(ops.square(input), widths=widths)
-    near = ops.mean(ops.unfold(squares, dimension=1, size=size, step=1), dim=-1)
+    windows = ops.unfold(squares, dimension=1, size=size, step=1)
+    if input._array.dtype.kind in "iub":  # whole numbers stay whole, as PyTorch's pooling of them
+        near = ops.trunc_divide(ops.sum(windows, dim=(-1,)), size)
+    else:
+        near = ops.mean(windows, dim=-1)
     return ops.div(input, ops.pow_scalar(ops.add(ops.mul(near, alpha), k), exponent=beta))

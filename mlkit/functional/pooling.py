@@ -6,7 +6,7 @@ import math
 
 from mlkit.core import dtype as dtypes
 from mlkit.core.dispatch import check_numbers, composite, ops
-from mlkit.core.errors import BatchError, RefusedError, ShapeError, UnsupportedDtype, ValueRangeError
+from mlkit.core.errors import BatchError, RefusedError, ShapeError, StrideError, UnsupportedDtype, ValueRangeError
 from mlkit.core.rng import default_generator
 from mlkit.functional.arguments import check_floating, check_not_empty, check_window, tuple_of
 from mlkit.functional.arithmetic import pow
@@ -136,6 +136,8 @@ def _output_size(n, input, output_size, name):
 def _adaptive_avg(n, input, output_size):
     sizes = _output_size(n, input, output_size, f"adaptive_avg_pool{n}d")
     check_floating(f"adaptive_avg_pool{n}d", input)
+    if 0 in sizes:  # no windows at all
+        return ops.zeros((*input._array.shape[:-n], *sizes), like=input)
     return _batched(n, input, lambda x: ops.interpolate(x, sizes=sizes, mode="area"))
 
 
@@ -256,7 +258,12 @@ def fractional_max_pool3d(
 @composite
 def _unpool(n, input, indices, kernel_size, stride, padding, output_size):
     name = f"max_unpool{n}d"
-    kernel, stride, padding = _pool_arguments(n, kernel_size, stride, padding)
+    try:
+        kernel, stride, padding = _pool_arguments(n, kernel_size, stride, padding)
+    except RefusedError as error:  # with output_size given, PyTorch says that it is the size that is wrong
+        if output_size is None:
+            raise
+        raise StrideError(error.sentence, error.details, error.hint) from None
     shape = tuple(input._array.shape)
     if len(shape) not in (n + 1, n + 2):
         raise ShapeError(f"{name}: expected input (batch, channel, ...) with {n} spatial dims, got {shape}.")

@@ -9,9 +9,11 @@ import functools
 import inspect
 from collections.abc import Callable
 
+import numpy as np
+
 from mlkit.core import dtype as dtypes
 from mlkit.core import inplace
-from mlkit.core.errors import ArgumentError, DtypeError, GradientError
+from mlkit.core.errors import ArgumentError, DtypeError, GradientError, NotATensor, RefusedError
 from mlkit.core.value import Value, own_ways, tensor_types
 from mlkit.functional.creation import resize
 
@@ -27,7 +29,7 @@ TWO_TENSORS = frozenset(
 #: functions that take a number in place of the first tensor
 NUMBER_FIRST = frozenset(
     "float_power pow remainder xlogy where isin bitwise_and bitwise_or bitwise_xor searchsorted "
-    "bitwise_left_shift bitwise_right_shift bucketize add mul sub div".split()
+    "bitwise_left_shift bitwise_right_shift bucketize add mul sub div floor_divide".split()
 )
 #: functions of a list of tensors
 LISTS = frozenset("cat stack hstack vstack dstack column_stack chain_matmul result_type".split())
@@ -45,6 +47,45 @@ def numpy_names(fn: Callable) -> Callable:
         return fn(*args, **kwargs)
 
     return call
+
+
+#: functions that write where they still read: an ``out`` that shares memory with an input is refused
+READS_LATE = frozenset("gather take masked_select index_select cat kthvalue".split())
+#: functions that convert nothing on the way into ``out``
+SAME_DTYPE = frozenset("gather take masked_select index_select aminmax complex polar multinomial".split())
+
+
+def check_out(name: str, out, fresh, inputs) -> None:
+    """Refuse what PyTorch refuses as ``out``: memory that holds one element twice, an input's memory, another dtype."""
+    if isinstance(out, (tuple, list)):
+        for o, f in zip(out, fresh, strict=False):
+            check_out(name, o, f, inputs)
+        return
+    array = getattr(out, "_array", None)
+    if not isinstance(array, np.ndarray) or not isinstance(fresh, Value):
+        return
+    if name in SAME_DTYPE and array.dtype != fresh._array.dtype:
+        raise DtypeError(
+            f"{name}(): Expected out tensor to have dtype {fresh.dtype}, but got {out.dtype} instead.",
+            hint="Give out= that dtype, or convert the result.",
+        )
+    if any(step == 0 and n > 1 for step, n in zip(array.strides, array.shape, strict=True)):
+        raise RefusedError(
+            f"{name}(): unsupported operation: more than one element of the written-to tensor refers to a single memory "
+            "location.",
+            f"out: shape {tuple(array.shape)}, stride {out.stride()}",
+            "Clone the tensor before writing into it: out.clone().",
+        )
+    if name in READS_LATE:
+        for x in inputs:
+            if isinstance(x, (tuple, list)):
+                check_out(name, out, fresh, x)
+            elif isinstance(x, Value) and isinstance(x._array, np.ndarray) and np.may_share_memory(x._array, array):
+                raise RefusedError(
+                    f"{name}(): unsupported operation: some elements of the input tensor and the written-to tensor refer to "
+                    "a single memory location.",
+                    hint="Clone the tensor before performing the operation.",
+                )
 
 
 def write_out(name: str, out, fresh):
@@ -83,7 +124,7 @@ def public(fn: Callable, out: bool = True) -> Callable:
         for i, x in enumerate(args[:tensors]):
             if x.__class__ not in tensor_types and not isinstance(x, Value):
                 if not hasattr(x, "__mlkit_tensor__"):
-                    raise ArgumentError(
+                    raise NotATensor(
                         f"{name}(): argument {i + 1} must be Tensor, not {type(x).__name__}.",
                         hint="Make one with mlkit.tensor(...).",
                     )
@@ -98,7 +139,10 @@ def public(fn: Callable, out: bool = True) -> Callable:
             if given in known and known[given] not in kwargs:
                 kwargs[known[given]] = kwargs.pop(given)
         fresh = fn(*args, **kwargs)
-        return fresh if target is None else write_out(name, target, fresh)
+        if target is None:
+            return fresh
+        check_out(name, target, fresh, (*args, *kwargs.values()))
+        return write_out(name, target, fresh)
 
     if out and parameters and "out" not in parameters:
         extra = inspect.Parameter("out", inspect.Parameter.KEYWORD_ONLY, default=None)

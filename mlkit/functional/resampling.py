@@ -7,7 +7,7 @@ import warnings
 
 from mlkit.core import dtype as dtypes
 from mlkit.core.dispatch import composite, ops
-from mlkit.core.errors import MissingFeature, ShapeError, ValueRangeError
+from mlkit.core.errors import InputRankError, MissingFeature, ShapeError, ValueRangeError
 from mlkit.functional.arguments import check_floating, check_same_dtype
 from mlkit.ops.interpolate import sizes_from
 
@@ -48,14 +48,14 @@ def interpolate(
     else:
         align_corners = bool(align_corners)
         if mode not in {name for table in _MODES.values() for name in table}:
-            raise MissingFeature(f"interpolate: there is no mode {mode!r}.")
+            raise InputRankError(f"interpolate: there is no mode {mode!r}.")
         if rank not in _MODES or mode not in _MODES[rank]:
-            raise MissingFeature(
+            raise InputRankError(
                 f"Got {rank}D input, but {mode} mode needs another: 3D (linear), 4D (bilinear, bicubic) or 5D (trilinear)."
             )
         kind = _MODES[rank][mode]
     if rank not in (3, 4, 5):
-        raise MissingFeature(
+        raise InputRankError(
             f"Input Error: Only 3D, 4D and 5D input Tensors supported (got {rank}D) for mode {mode!r}."
         )
     if input._array.dtype.kind not in "fV" and input._array.dtype.name != "uint8":

@@ -384,7 +384,7 @@ def flip(input, *args, dims=None):
     """The order along dims reversed."""
     dims = sizes(args if dims is None else (dims,))
     canonical_dims("flip", dims or None, input._array.ndim)  # raises when one is there twice
-    return ops.flip(input, dims=dims)
+    return ops.flip(input, dims=dims if input._array.ndim else ())
 
 
 def roll(input, shifts, dims=None):

@@ -268,7 +268,7 @@ def bincount(input, weights=None, minlength: int = 0):
     return wrap(xp.asarray(counts, dtype=np.float32 if given.dtype == np.float32 else np.float64))
 
 
-def histogram(input, bins, *, range=None, weight=None, density: bool = False):  # noqa: A002
+def histogram(input, bins=100, *, range=None, weight=None, density: bool = False):  # noqa: A002
     """(counts or density, bin edges) over equal bins (a number of them) or over the given edges (a tensor)."""
     if not input.is_floating_point():
         raise DtypeError(f"histogram: expected a floating point tensor, got {input.dtype}.")
@@ -397,6 +397,8 @@ def diff(input, n: int = 1, dim: int = -1, prepend=None, append=None):
     """The n-th differences of neighbours along ``dim``, with values put before and behind first."""
     if not input._array.ndim:
         raise ShapeError("diff expects input to be at least one-dimensional.")
+    if n == 0:
+        return ops.clone(input)
     dim = canonical_dim("diff", dim, input._array.ndim)
     if n < 0:
         raise ShapeError(f"order must be non-negative but got {n}.")
@@ -404,8 +406,6 @@ def diff(input, n: int = 1, dim: int = -1, prepend=None, append=None):
     for x in parts:
         if x._array.ndim != input._array.ndim:
             raise ShapeError("diff expects prepend or append to be the same dimension as input.")
-    if n == 0:
-        return ops.clone(input)
     out = cat(parts, dim) if len(parts) > 1 else input
     for _ in range(n):
         if _shape(out)[dim] < 2:

@@ -729,12 +729,42 @@ class pinv(Matrix):
         return (vh.conj().swapaxes(-1, -2) * inverted[..., None, :]) @ u.conj().swapaxes(-1, -2)
 
     def vjp(m, g, A, out):
-        P, star, turned = out, mH(m, out), mH(m, g)
-        total = -m.matmul(m.matmul(star, g), star)
-        outside = turned - m.matmul(A, m.matmul(P, turned))
-        total = total + m.matmul(m.matmul(outside, P), star)
-        outside = turned - m.matmul(m.matmul(turned, P), A)
-        return total + m.matmul(star, m.matmul(P, outside))
+        return pinv_gradient(m, g, A, out)
+
+
+def pinv_gradient(m, g, A, out):
+    P, star, turned = out, mH(m, out), mH(m, g)
+    total = -m.matmul(m.matmul(star, g), star)
+    outside = turned - m.matmul(A, m.matmul(P, turned))
+    total = total + m.matmul(m.matmul(outside, P), star)
+    outside = turned - m.matmul(m.matmul(turned, P), A)
+    return total + m.matmul(star, m.matmul(P, outside))
+
+
+@op(samples=[(Sample((3, 3), "symmetric"),), (Sample((2, 3, 3), "symmetric"),)])
+class pinv_hermitian(Matrix):
+    """The Moore-Penrose inverse of Hermitian A by its eigenvalues: those of size up to max(atol, rtol * largest) are 0."""
+
+    label = "pinv"
+    square = True
+
+    def infer(A, *, rtol, atol):
+        return MetaArray(A.shape, A.dtype)
+
+    def forward(m, A, *, rtol=1e-15, atol=0.0):
+        xp = m.xp
+        if A.size == 0:
+            return m.copy(A)
+        values, vectors = m.checked_("pinv", xp.linalg.eigh, A)
+        size = xp.abs(values)
+        largest = size.max(-1)
+        limit = xp.maximum(xp.asarray(atol, dtype=size.dtype), xp.asarray(rtol, dtype=size.dtype) * largest)[..., None]
+        kept = size > limit
+        inverted = xp.where(kept, 1 / xp.where(kept, values, xp.ones_like(values)), xp.zeros_like(values))
+        return (vectors * inverted[..., None, :]) @ vectors.conj().swapaxes(-1, -2)
+
+    def vjp(m, g, A, out):
+        return pinv_gradient(m, g, A, out)
 
 
 @op(samples=[((3, 3),), ((2, 2, 2),), (Sample((3, 3), "normal", "complex128"),)])
@@ -795,7 +825,7 @@ class ldl_factor(Matrix):
 class vector_norm(Op):
     """(sum |input|^ord)^(1/ord) over dims; ord may be 0 (how many are not zero) and plus or minus infinity.
 
-    At zero the gradient is zero, the smallest of the slopes there.
+    At zero the gradient is zero, the smallest of the slopes there; there is no gradient of it (NaN, as PyTorch says).
     """
 
     promotion = None
@@ -833,14 +863,16 @@ class vector_norm(Op):
             return g * m.sgn(input)
         norm = spread(m, out, shape, dim, keepdim)
         flat = m.eq(norm, 0)
-        safe = m.where(flat, m.ones_like(norm), norm)
         if ord == 2:
-            return m.where(flat, m.zeros_like(input), input * (g / safe))
+            with np.errstate(divide="ignore", invalid="ignore"):
+                direction = input / norm
+            return g * m.where(flat, m.zeros_like(input), direction)
         size = m.abs(input)
         if ord in (float("inf"), -float("inf")):
             hit = m.cast_like(m.eq(size, norm), g)
             return m.sgn(input) * (g * hit / m.sum(hit, dim=dim, keepdim=True))
         gone = m.eq(size, 0)
-        slope = m.pow_scalar(m.where(gone, m.ones_like(size), size) / safe, exponent=ord - 1)
+        with np.errstate(divide="ignore", invalid="ignore"):
+            slope = m.pow_scalar(m.where(gone, m.ones_like(size), size) / norm, exponent=ord - 1)
         slope = m.where(m.logical_or(gone, flat), m.zeros_like(slope), slope)
         return m.sgn(input) * (g * slope)

@@ -347,9 +347,11 @@ class logcumsumexp(AlongDim):
             back = m.flip(m.logcumsumexp(m.flip(logs - out, dims=(dim,)), dim=dim), dims=(dim,))
             return m.exp(back + input)
 
-        if m.is_complex(g):
-            turned = m.flip(m.cumsum(m.flip(g * m.conj(m.exp(-out)), dims=(dim,)), dim=dim), dims=(dim,))
-            return turned * m.conj(m.exp(input))
+        if m.is_complex(g):  # the sign is in the imaginary part of the logarithm
+            none = m.eq(g, 0)
+            logs = m.where(none, m.ones_like(g) * LOWEST, m.log(m.where(none, m.ones_like(g), g)))
+            back = m.flip(m.logcumsumexp(m.flip(logs - m.conj(out), dims=(dim,)), dim=dim), dims=(dim,))
+            return m.exp(back + m.conj(input))
         return part(m.gt(g, 0), g) - part(m.lt(g, 0), -g)
 
     def jvp(m, tangents, input, out, dim):

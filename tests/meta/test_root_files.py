@@ -99,9 +99,14 @@ def test_the_readme_example_learns(tmp_path):
     code += "assert run.error is None and max(run.history['valid/accuracy']) > 0.9\n"
     env = {"PYTHONPATH": f"{ROOT}:{ROOT / 'widgets'}", "MLKIT_RUNS": str(tmp_path / "runs"), "HOME": str(tmp_path)}
     done = subprocess.run(
-        [sys.executable, "-c", code], cwd=tmp_path, env=env, capture_output=True, text=True, timeout=300
+        [sys.executable, "-X", "faulthandler", "-c", code],  # a crash in a thread says where
+        cwd=tmp_path,
+        env=env,
+        capture_output=True,
+        text=True,
+        timeout=300,
     )
-    assert done.returncode == 0, done.stdout + done.stderr
+    assert done.returncode == 0, f"exit status {done.returncode}\n{done.stdout}\n{done.stderr}"
 
 
 def test_make_help_lists_what_people_need():

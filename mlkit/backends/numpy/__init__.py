@@ -164,12 +164,18 @@ class NumpyReader(Reader):
 
     def as_strided_(self, x, size, stride, offset):
         base = x
-        if offset is not None:  # counted from the start of the memory, as PyTorch does
-            while isinstance(base.base, np.ndarray):
-                base = base.base
-            base = base.reshape(-1)[offset:]
+        while isinstance(base.base, np.ndarray):
+            base = base.base
         step = x.itemsize
-        return np.lib.stride_tricks.as_strided(base, size, [s * step for s in stride])
+        start = (
+            x.ctypes.data - base.ctypes.data if offset is None else offset * step
+        )  # as PyTorch: from the memory's start
+        strides = [s * step for s in stride]
+        if 0 in size or not (base.flags.c_contiguous or base.flags.f_contiguous):
+            return np.lib.stride_tricks.as_strided(x, size, strides)
+        # an array of the same memory whose base says so: numpy's as_strided hides the memory from what comes after
+        memory = (base if base.flags.c_contiguous else base.T).reshape(-1).view(np.uint8)
+        return np.ndarray(size, x.dtype, memory, start, strides)
 
 
 def memory() -> dict[str, int]:
