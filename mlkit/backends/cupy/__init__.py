@@ -6,7 +6,19 @@ import importlib.util
 
 import numpy as np
 
-from mlkit.backends.cupy import atomic, blas, flags, memory, optimizers, philox, printer, rows
+from mlkit.backends.cupy import (
+    atomic,
+    blas,
+    channels,
+    cudnn,
+    flags,
+    memory,
+    optimizers,
+    philox,
+    printer,
+    recurrent,
+    rows,
+)
 from mlkit.backends.portable.reader import PlaceError, Reader
 from mlkit.core.backend import Backend
 from mlkit.core.device import device
@@ -41,6 +53,20 @@ class CupyReader(Reader):
     def linear_(self, x, weight, bias):
         out = blas.linear(self.xp, x, weight, bias)
         return super().linear_(x, weight, bias) if out is None else out
+
+    # convolutions: through cuDNN where it has them
+
+    def conv_(self, x, weight, bias, stride, padding, dilation, groups):
+        out = cudnn.convolution(self.xp, x, weight, bias, stride, padding, dilation)
+        return super().conv_(x, weight, bias, stride, padding, dilation, groups) if out is None else out
+
+    def conv_input_grad_(self, g, weight, shape, stride, padding, dilation, groups):
+        out = cudnn.input_gradient(self.xp, g, weight, shape, stride, padding, dilation)
+        return super().conv_input_grad_(g, weight, shape, stride, padding, dilation, groups) if out is None else out
+
+    def conv_weight_grad_(self, x, g, shape, stride, padding, dilation, groups):
+        out = cudnn.weight_gradient(self.xp, x, g, shape, stride, padding, dilation)
+        return super().conv_weight_grad_(x, g, shape, stride, padding, dilation, groups) if out is None else out
 
     # labels and indices are looked at on the GPU; bad ones are reported when it is waited for
 
@@ -174,6 +200,10 @@ def make_backend() -> Backend:
     found = flags.Flags(cupy)
     reader.rows = rows.Rows(cupy, found)
     rows.install(reader, kernels, gradients, reader.rows)
+    functions = {**optimizers.Together(cupy).functions(), "counted": reader.rows.counted}
+    channels.install(reader, kernels, gradients, functions)
+    cudnn.install(reader, kernels, gradients)
+    recurrent.install(reader, kernels, gradients)
 
     def asarray(array, index=None):
         with cupy.cuda.Device(cupy.cuda.Device().id if index is None else index):
@@ -202,5 +232,5 @@ def make_backend() -> Backend:
         memory=memory.figures,
         kernels=kernels,
         gradients=gradients,
-        functions={**optimizers.Together(cupy).functions(), "counted": reader.rows.counted},
+        functions=functions,
     )

@@ -311,7 +311,9 @@ def attention(xp, query, key, value, scale, is_causal):
             q=given[0], k=given[1], v=given[2], generate_stats=True, attn_scale=float(scale),
             use_causal_mask=bool(is_causal), name="attention",
         )  # fmt: skip
-        o.set_output(True).set_dim(list(out.shape)).set_stride(list(_steps(out))).set_data_type(_type(q.dtype)).set_uid(4)
+        o.set_output(True).set_dim(list(out.shape)).set_stride(list(_steps(out))).set_data_type(_type(q.dtype)).set_uid(
+            4
+        )
         _statistics(stats.set_output(True), sums.shape).set_uid(5)
         return Plan(graph, [])
 

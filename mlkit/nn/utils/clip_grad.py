@@ -8,7 +8,7 @@ from mlkit.core import backend as backends
 from mlkit.core import dtype as dtypes
 from mlkit.core.dispatch import ops
 from mlkit.core.errors import GradientError
-from mlkit.core.value import LevelArray, MetaArray, Value, wrap
+from mlkit.core.value import Value, wrap
 from mlkit.functional.creation import tensor
 from mlkit.functional.distance import length
 
@@ -18,24 +18,13 @@ def _gradients(parameters) -> list:
     return [p._grad for p in given if p._grad is not None]
 
 
-def _together(tensors: list, name: str, *arguments):
-    """What a backend does to many tensors at once; None where it does not, or not all are its own."""
-    if not tensors or any(isinstance(t._array, (MetaArray, LevelArray)) for t in tensors):
-        return None
-    library = backends.for_array(tensors[0]._array)
-    run = library.functions.get(name)
-    if run is None or any(t._array.__class__ not in library.array_types for t in tensors):
-        return None
-    return run(*arguments)
-
-
 def get_total_norm(tensors, norm_type: float = 2.0, error_if_nonfinite: bool = False, foreach=None):
     """The p-norm of all tensors seen as one vector, a 0-d tensor."""
     given = [tensors] if isinstance(tensors, Value) else list(tensors)
     if not given:
         return tensor(0.0)
     if norm_type == 2.0 and all(t._node is None for t in given):
-        found = _together(given, "total_norm", given)
+        found = backends.together(given, "total_norm", given)
         if found is not None:
             total = tensor(found, dtype=dtypes.float32) if isinstance(found, float) else wrap(found)
             return _checked(total, norm_type) if error_if_nonfinite else total
@@ -60,7 +49,7 @@ def clip_grads_with_norm_(parameters, max_norm: float, total_norm, foreach=None)
     gradients = _gradients(parameters)
     if all(g._node is None for g in gradients):
         factor = float(share._array) if isinstance(share._array, np.ndarray) else share._array
-        if _together(gradients, "scale_all", gradients, factor):
+        if backends.together(gradients, "scale_all", gradients, factor):
             return
     for g in gradients:
         g.detach().mul_(share)
