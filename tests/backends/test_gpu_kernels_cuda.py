@@ -36,7 +36,7 @@ def outcome(fn, arrays, dtype, place, weights=()):
         tensors.append(rounded.requires_grad_())
     out = fn(*tensors)
     out = out[0] if isinstance(out, tuple) else out
-    ramp = mlkit.tensor(np.cos(np.arange(out.numel())), device=place).reshape(*out.shape).to(out.dtype)
+    ramp = mlkit.tensor(np.cos(np.arange(out.numel())), device=place).reshape(*out.shape).to(dtype).to(out.dtype)
     (out * ramp).sum(
         dtype=mlkit.float64 if place == "cpu" else mlkit.float32 if dtype.itemsize < 8 else dtype
     ).backward()
@@ -61,6 +61,12 @@ PRODUCTS = {
     "shared": (lambda a, b: a @ b, (5, 3, 16), (16, 8)),
     "broadcast": (lambda a, b: a @ b, (2, 1, 3, 16), (4, 16, 8)),
     "heads": (lambda a, b: a.transpose(1, 2) @ b.permute(0, 2, 3, 1), (2, 9, 3, 16), (2, 7, 3, 16)),
+    "spread heads": (
+        lambda a, b: a @ b[:, :, None].expand(2, 3, 4, 8, 5).reshape(2, 12, 8, 5),
+        (2, 12, 6, 8),
+        (2, 3, 8, 5),
+    ),
+    "spread batch": (lambda a, b: a @ b[:, None].expand(2, 3, 8, 5), (2, 3, 6, 8), (2, 8, 5)),
     "vector": (lambda a, b: a @ b, (3, 16), (16,)),
     "linear": (lambda a, b, c: F.linear(a, b, c), (4, 5, 24), (16, 24), (16,)),
     "odd linear": (lambda a, b, c: F.linear(a, b, c), (5, 7), (3, 7), (3,)),

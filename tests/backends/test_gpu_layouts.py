@@ -43,6 +43,10 @@ def test_a_matrix_is_read_as_it_lies(make, expected):
         ((), (), 0),
         ((1, 1), (5, 7), 0),
         ((4,), (0,), 0),
+        ((2, 3), (4, 0), None),
+        ((2, 3), (0, 4), None),
+        ((2, 3), (0, 0), 0),
+        ((2, 3, 4), (12, 4, 1), 1),
     ],
 )
 def test_batches_that_one_step_leads_through(shape, strides, expected):

@@ -83,17 +83,16 @@ def lies(rows: int, columns: int, down: int, along: int) -> tuple[bool, int] | N
 
 def batch_step(shape: tuple, steps: tuple) -> int | None:
     """The one step (in elements) that leads through all batch dims; 0 for none; None where there is no such step."""
-    step = expected = 0
+    step = expected = None
     for n, s in zip(reversed(shape), reversed(steps), strict=True):
         if n == 1:
             continue
-        if not expected:
-            step, expected = s, s * n
+        if expected is None:
+            step = s
         elif s != expected:
             return None
-        else:
-            expected *= n
-    return step
+        expected = s * n
+    return step or 0
 
 
 def _matrix(x):

@@ -97,23 +97,32 @@ extern "C" __global__ void sums_planes(
     first = block_sum(first); second = block_sum(second) * inverse[c];
     if (!threadIdx.x) { parts[2 * blockIdx.y * channels + c] = first; parts[(2 * blockIdx.y + 1) * channels + c] = second; }
 }
-// x[c * step] is the value that was taken off before summing
+// blocks of 32 channels by 8 threads that share the parts; x[c * step] is the value that was taken off before summing
 extern "C" __global__ void moments(
     const R* parts, const T* x, R* mean, R* var, R* inverse, i64 count, i64 channels, i64 step, double total, double eps
 ) {
-    const i64 c = blockIdx.x * (i64)blockDim.x + threadIdx.x;
-    if (c >= channels) return;
+    __shared__ double room[512];
+    const i64 c = blockIdx.x * 32LL + threadIdx.x;
     double first = 0, second = 0;
-    for (i64 k = 0; k < count; k++) { first += parts[2 * k * channels + c]; second += parts[(2 * k + 1) * channels + c]; }
+    if (c < channels) for (i64 k = threadIdx.y; k < count; k += 8) {
+        first += parts[2 * k * channels + c]; second += parts[(2 * k + 1) * channels + c];
+    }
+    fold(first, second, room);
+    if (threadIdx.y || c >= channels) return;
     first /= total; second /= total;
-    const double v = second - first * first;
-    mean[c] = (R)(first + get(x[c * step])); var[c] = (R)(v > 0 || v != v ? v : 0); inverse[c] = (R)(1 / sqrt((v > 0 || v != v ? v : 0) + eps));
+    double v = second - first * first;
+    v = v > 0 || v != v ? v : 0;
+    mean[c] = (R)(first + get(x[c * step])); var[c] = (R)v; inverse[c] = (R)(1 / sqrt(v + eps));
 }
 extern "C" __global__ void add_sums(const R* parts, R* sums, W* bias, W* weight, i64 count, i64 channels) {
-    const i64 c = blockIdx.x * (i64)blockDim.x + threadIdx.x;
-    if (c >= channels) return;
+    __shared__ R room[512];
+    const i64 c = blockIdx.x * 32LL + threadIdx.x;
     R first = 0, second = 0;
-    for (i64 k = 0; k < count; k++) { first += parts[2 * k * channels + c]; second += parts[(2 * k + 1) * channels + c]; }
+    if (c < channels) for (i64 k = threadIdx.y; k < count; k += 8) {
+        first += parts[2 * k * channels + c]; second += parts[(2 * k + 1) * channels + c];
+    }
+    fold(first, second, room);
+    if (threadIdx.y || c >= channels) return;
     sums[c] = first; sums[channels + c] = second;
     put(bias[c], first); put(weight[c], second);
 }
@@ -166,25 +175,28 @@ struct Pool {
     i64 n, channels, height, width, out_height, out_width;
     int kh, kw, sh, sw, ph, pw, dh, dw, last;
 };
-__device__ __forceinline__ i64 place(const Pool& s, i64 n, i64 c, i64 h, i64 w, i64 height, i64 width) {
-    return s.last ? ((n * height + h) * width + w) * s.channels + c : ((n * s.channels + c) * height + h) * width + w;
+// J is the type that places are computed in: int where all fit
+__device__ __forceinline__ J place(const Pool& s, J n, J c, J h, J w, J height, J width) {
+    const J channels = s.channels;
+    return s.last ? ((n * height + h) * width + w) * channels + c : ((n * channels + c) * height + h) * width + w;
 }
-__device__ __forceinline__ void split(const Pool& s, i64 i, i64 height, i64 width, i64& n, i64& c, i64& h, i64& w) {
-    if (s.last) { c = i % s.channels; i /= s.channels; w = i % width; i /= width; h = i % height; n = i / height; }
-    else { w = i % width; i /= width; h = i % height; i /= height; c = i % s.channels; n = i / s.channels; }
+__device__ __forceinline__ void split(const Pool& s, J i, J height, J width, J& n, J& c, J& h, J& w) {
+    const J channels = s.channels;
+    if (s.last) { c = i % channels; i /= channels; w = i % width; i /= width; h = i % height; n = i / height; }
+    else { w = i % width; i /= width; h = i % height; i /= height; c = i % channels; n = i / channels; }
 }
 extern "C" __global__ void max_pool(const T* x, T* y, i64* found, const Pool s) {
     const i64 i = blockIdx.x * (i64)blockDim.x + threadIdx.x;
     if (i >= s.n * s.channels * s.out_height * s.out_width) return;
-    i64 n, c, oh, ow;
+    J n, c, oh, ow;
     split(s, i, s.out_height, s.out_width, n, c, oh, ow);
     R best = -INFINITY;
-    T kept; i64 at = -1;
+    T kept; J at = -1;
     for (int a = 0; a < s.kh; a++) {
-        const i64 h = oh * s.sh - s.ph + a * s.dh;
+        const J h = oh * s.sh - s.ph + a * s.dh;
         if (h < 0 || h >= s.height) continue;
         for (int b = 0; b < s.kw; b++) {
-            const i64 w = ow * s.sw - s.pw + b * s.dw;
+            const J w = ow * s.sw - s.pw + b * s.dw;
             if (w < 0 || w >= s.width) continue;
             const T stored = x[place(s, n, c, h, w, s.height, s.width)];
             const R v = get(stored);
@@ -196,17 +208,17 @@ extern "C" __global__ void max_pool(const T* x, T* y, i64* found, const Pool s) 
 extern "C" __global__ void max_pool_gradient(const T* g, const i64* found, T* out, const Pool s) {
     const i64 i = blockIdx.x * (i64)blockDim.x + threadIdx.x;
     if (i >= s.n * s.channels * s.height * s.width) return;
-    i64 n, c, h, w;
+    J n, c, h, w;
     split(s, i, s.height, s.width, n, c, h, w);
-    const i64 own = h * s.width + w;
+    const J own = h * s.width + w;
     R sum = 0;
     for (int a = 0; a < s.kh; a++) {
-        const i64 top = h + s.ph - a * s.dh;
+        const J top = h + s.ph - a * s.dh;
         if (top < 0 || top % s.sh || top / s.sh >= s.out_height) continue;
         for (int b = 0; b < s.kw; b++) {
-            const i64 left = w + s.pw - b * s.dw;
+            const J left = w + s.pw - b * s.dw;
             if (left < 0 || left % s.sw || left / s.sw >= s.out_width) continue;
-            const i64 at = place(s, n, c, top / s.sh, left / s.sw, s.out_height, s.out_width);
+            const J at = place(s, n, c, top / s.sh, left / s.sw, s.out_height, s.out_width);
             if (found[at] == own) sum += get(g[at]);
         }
     }
@@ -260,11 +272,11 @@ class Channels:
             wide = 1 if channels % 4 or any(a.data.ptr % 16 for a in arrays[:2] if a.dtype == x.dtype) else 4
             across = min(32, 1 << (channels // wide - 1).bit_length()) if channels > wide else 1
             blocks = -(-channels // (wide * across))
-            count = max(1, min(-(-layout.rows // 32), 1024 // blocks))
+            count = max(1, min(-(-layout.rows // 32), 512 // blocks))
             share = -(-layout.rows // count)
             count = -(-layout.rows // share)
             parts = xp.empty((count, 2, channels), computed)
-            rest = (np.int64(layout.rows), np.int64(channels), np.int64(share))
+            rest: tuple = (np.int64(layout.rows), np.int64(channels), np.int64(share))
             run = self._kernel(f"{name}_last", x, weight, wide)
             run((blocks, count), (across, 256 // across), (*arrays, parts, *rest))
         else:
@@ -309,8 +321,8 @@ class Channels:
         found = [xp.empty(channels, parts.dtype) for _ in range(3)]
         step, total = (layout.size or 1), x.size // channels
         self._kernel("moments", x, given, 1)(
-            (-(-channels // 128),),
-            (128,),
+            (-(-channels // 32),),
+            (32, 8),
             (parts, x, *found, np.int64(count), np.int64(channels), np.int64(step), np.float64(total), np.float64(eps)),
         )
         out = layout.empty(xp, x.dtype)
@@ -334,7 +346,7 @@ class Channels:
         sums = xp.empty((2, channels), computed)
         made = [xp.empty(channels, given.dtype) for _ in range(2)]
         arguments = (parts, sums, *made, np.int64(count), np.int64(channels))
-        self._kernel("add_sums", x, given, 1)((-(-channels // 128),), (128,), arguments)
+        self._kernel("add_sums", x, given, 1)((-(-channels // 32),), (32, 8), arguments)
         out = None
         if needs[0]:
             out = layout.empty(xp, x.dtype)
@@ -361,6 +373,10 @@ class Channels:
         row["how"][0] = (*kernel, *stride, *padding, *dilation, int(last))
         return row[0]
 
+    def _pool_kernel(self, name: str, x, largest: int):
+        place = "int" if largest + 256 < 1 << 31 else "long long"
+        return source.kernel(self.xp, name, f"typedef {place} J;\n{_POOL}", T=x.dtype.name)
+
     def max_pool(self, x, kernel, stride, padding, dilation, sizes):
         """(largest values, their flat places) of 2-d windows."""
         if x.ndim != 4 or not source.known(x) or not x.size or min(sizes) < 1:
@@ -372,7 +388,7 @@ class Channels:
         else:
             out, places = xp.empty(shape, x.dtype), xp.empty(shape, np.int64)
         how = self._pool(x.shape, sizes, kernel, stride, padding, dilation, layout.last)
-        run = source.kernel(xp, "max_pool", _POOL, T=x.dtype.name)
+        run = self._pool_kernel("max_pool", x, max(x.size, out.size))
         run((-(-out.size // 256),), (256,), (x, out, places, how))
         return out, places
 
@@ -383,7 +399,7 @@ class Channels:
         places, g = layout.of(xp, places), layout.of(xp, g)
         out = source.channels_last(xp, tuple(shape), g.dtype) if layout.last else xp.empty(shape, g.dtype)
         how = self._pool(shape, g.shape[2:], kernel, stride, padding, dilation, layout.last)
-        run = source.kernel(xp, "max_pool_gradient", _POOL, T=g.dtype.name)
+        run = self._pool_kernel("max_pool_gradient", g, max(g.size, out.size))
         run((-(-out.size // 256),), (256,), (g, places, out, how))
         return out
 

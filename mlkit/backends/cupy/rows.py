@@ -11,6 +11,7 @@ import math
 import numpy as np
 
 from mlkit.backends.cupy import flags, source
+from mlkit.backends.cupy.printer import dense
 from mlkit.backends.portable.reader import PlaceError
 from mlkit.core.errors import LabelError
 from mlkit.functional.settings import are_deterministic_algorithms_enabled
@@ -59,7 +60,7 @@ __device__ __forceinline__ void look(const T* x, i64 n, R& top, R& sum) {
     top = block_max(own);
     sum = block_sum(own == -INFINITY ? (R)0 : part * exp(own - top));
 }
-extern "C" __global__ void entropy(const T* x, const I* labels, T* out, i64 n, i64 ignored, i64* flag, i64 call) {
+extern "C" __global__ void entropy(const T* x, const I* labels, W* out, i64 n, i64 ignored, i64* flag, i64 call) {
     const i64 label = labels[blockIdx.x];
     if (label == ignored) { if (!threadIdx.x) put(out[blockIdx.x], (R)0); return; }
     if (label < 0 || label >= n) {
@@ -72,7 +73,7 @@ extern "C" __global__ void entropy(const T* x, const I* labels, T* out, i64 n, i
     if (!threadIdx.x) put(out[blockIdx.x], log(sum) - (get(x[label]) - top));
 }
 extern "C" __global__ void entropy_gradient(
-    const T* g, const T* x, const I* labels, T* out, i64 n, i64 ignored, i64 step
+    const W* g, const T* x, const I* labels, T* out, i64 n, i64 ignored, i64 step
 ) {
     const i64 label = labels[blockIdx.x];
     x += blockIdx.x * n; out += blockIdx.x * n;
@@ -282,6 +283,18 @@ extern "C" __global__ void dropout(
 }
 """
 
+_CAST = r"""
+extern "C" __global__ void cast(const Pack<T, V>* x, Pack<W, V>* y, i64 n) {
+    for (i64 i = blockIdx.x * (i64)blockDim.x + threadIdx.x; i < n; i += (i64)gridDim.x * blockDim.x) {
+        const Pack<T, V> p = x[i];
+        Pack<W, V> r;
+        #pragma unroll
+        for (int k = 0; k < V; k++) put(r.v[k], get(p.v[k]));
+        y[i] = r;
+    }
+}
+"""
+
 _INDEX = {"int64": "long long", "int32": "int", "int16": "short", "int8": "signed char", "uint8": "unsigned char"}
 
 
@@ -322,32 +335,34 @@ class Rows:
         run((out.size // n,), (source.threads(n),), (g, out, result, np.int64(n)))
         return result
 
-    def entropy(self, x, target, ignore_index: int):
+    def entropy(self, x, target, ignore_index: int, full: bool):
         if x.ndim != 2 or target.shape != x.shape[:1] or not x.size or not source.known(x):
             return None
         if target.dtype.name not in _INDEX:
             return None
         x, target, n = _rows(x, x.shape[1]), _labels(target), x.shape[1]
-        out = self.xp.empty(target.shape, x.dtype)
-        run = self._indexed("entropy", _ENTROPY, x.dtype.name, target.dtype.name)
+        out = self.xp.empty(target.shape, np.dtype(np.float32) if full else x.dtype)
+        run = self._indexed("entropy", _ENTROPY, x.dtype.name, target.dtype.name, W=out.dtype.name)
         call = self.flags.call("cross_entropy", LabelError)
         arguments = (x, target, out, np.int64(n), np.int64(ignore_index), self.flags.address, call)
         run((x.shape[0],), (source.threads(n),), arguments)
         return out
 
     def entropy_gradient(self, g, x, target, ignore_index: int):
-        if x.ndim != 2 or not x.size or not source.known(x) or target.dtype.name not in _INDEX or g.dtype != x.dtype:
+        if x.ndim != 2 or not x.size or not source.known(x) or target.dtype.name not in _INDEX or not source.known(g):
+            return None
+        if (g.dtype.itemsize == 8) != (x.dtype.itemsize == 8):
             return None
         x, target, n = _rows(x, x.shape[1]), _labels(target), x.shape[1]
         step = g.strides[0] // g.itemsize
         out = self.xp.empty(x.shape, x.dtype)
-        run = self._indexed("entropy_gradient", _ENTROPY, x.dtype.name, target.dtype.name)
+        run = self._indexed("entropy_gradient", _ENTROPY, x.dtype.name, target.dtype.name, W=g.dtype.name)
         arguments = (g, x, target, out, np.int64(n), np.int64(ignore_index), np.int64(step))
         run((x.shape[0],), (source.threads(n),), arguments)
         return out
 
-    def _indexed(self, name: str, text: str, dtype: str, index: str):
-        return source.kernel(self.xp, name, f"typedef {_INDEX[index]} I;\n{text}", T=dtype)
+    def _indexed(self, name: str, text: str, dtype: str, index: str, **more: str):
+        return source.kernel(self.xp, name, f"typedef {_INDEX[index]} I;\n{text}", T=dtype, **more)
 
     # --- norms ----------------------------------------------------------------------------------------------------------
 
@@ -393,8 +408,8 @@ class Rows:
             parts, share = self._shares(rows, n)
             sums = xp.empty((parts, 2, n), computed)
             run = source.kernel(xp, "norm_columns", _COLUMNS, T=x.dtype.name)
-            arguments = (g, x, means[0], means[1], sums, np.int64(rows), np.int64(n), np.int64(share))
-            run(((n + 31) // 32, parts), (32, 8), arguments)
+            taken = (g, x, means[0], means[1], sums, np.int64(rows), np.int64(n), np.int64(share))
+            run(((n + 31) // 32, parts), (32, 8), taken)
             both = xp.empty((2, *x.shape[x.ndim - dims :]), stored)
             self._add_parts(sums, both, parts, 2 * n)
             found += [both[i].copy() if needed else None for i, needed in enumerate(needs[1:])]
@@ -445,7 +460,11 @@ class Rows:
             return None
         if flat == sorted(flat, reverse=True):  # the outermost: sums down the columns
             out = xp.empty(shape, x.dtype)
-            parts, share = self._shares(count, n)
+            parts, share = (1, count) if x.size <= 1 << 20 and count <= 2048 else self._shares(count, n)
+            if parts == 1 and computed == x.dtype:  # one block to 32 columns: its sums are the result
+                run = source.kernel(xp, "columns", _COLUMNS, T=x.dtype.name)
+                run(((n + 31) // 32, 1), (32, 8), (x, out, np.int64(count), np.int64(n), np.int64(count)))
+                return out
             sums = xp.empty((parts, n), computed)
             run = source.kernel(xp, "columns", _COLUMNS, T=x.dtype.name)
             run(((n + 31) // 32, parts), (32, 8), (x, sums, np.int64(count), np.int64(n), np.int64(share)))
@@ -485,11 +504,11 @@ class Rows:
         if deterministic:
             order = xp.argsort(index, kind="stable").astype(np.int64, copy=False)
             run = self._indexed("add_rows_sorted", _EMBEDDING, g.dtype.name, index.dtype.name)
-            arguments = (g, order, index[order], out, np.int64(n), np.int64(index.size), np.int64(shape[0]), left_out)
+            taken: tuple = (g, order, index[order], out, np.int64(n), np.int64(index.size), np.int64(shape[0]), left_out)
         else:
             run = self._indexed("add_rows_at", _EMBEDDING, g.dtype.name, index.dtype.name)
-            arguments = (g, index, out, np.int64(n), np.int64(shape[0]), left_out)
-        run((index.size,), (source.threads(n),), arguments)
+            taken = (g, index, out, np.int64(n), np.int64(shape[0]), left_out)
+        run((index.size,), (source.threads(n),), taken)
         return out.astype(g.dtype, copy=False)
 
     # --- labels and indices -----------------------------------------------------------------------------------------------
@@ -525,6 +544,23 @@ class Rows:
         target, out = _labels(target), self.xp.empty((), dtype)
         run = self._indexed("counted", _CHECKS, dtype.name, target.dtype.name)
         run((1,), (source.threads(max(1, target.size)),), (target, out, np.int64(target.size), np.int64(ignore_index)))
+        return out
+
+    # --- other types ----------------------------------------------------------------------------------------------------
+
+    def cast(self, x, dtype):
+        """x in another of the kernels' types (not float64), in the same order of memory."""
+        dtype = np.dtype(dtype)
+        if not source.known(x) or dtype.name not in source.TYPES or not x.size or max(x.itemsize, dtype.itemsize) > 4:
+            return None
+        if x.dtype == dtype or not dense(x):
+            return None
+        xp = self.xp
+        out = source.empty_strided(xp, x.shape, tuple(s // x.itemsize * dtype.itemsize for s in x.strides), dtype)
+        wide = 8 if x.size % 8 == 0 and x.data.ptr % 32 == 0 else 1
+        n = x.size // wide
+        run = source.kernel(xp, "cast", f"#define V {wide}\n{_CAST}", T=x.dtype.name, W=dtype.name)
+        run((min(16384, (n + 255) // 256),), (256,), (x, out, np.int64(n)))
         return out
 
     # --- dropout ----------------------------------------------------------------------------------------------------------------
@@ -570,13 +606,13 @@ def install(reader, kernels: dict, gradients: dict, rows: Rows) -> None:
 
     plain_entropy = reader.softmax_cross_entropy
 
-    def entropy(x, target, *, ignore_index=-100):
-        out = rows.entropy(x, target, ignore_index)
-        return plain_entropy(x, target, ignore_index=ignore_index) if out is None else out
+    def entropy(x, target, *, ignore_index=-100, full=False):
+        out = rows.entropy(x, target, ignore_index, full)
+        return plain_entropy(x, target, ignore_index=ignore_index, full=full) if out is None else out
 
-    def entropy_gradient(rule, m, g, x, target, ignore_index):
+    def entropy_gradient(rule, m, g, x, target, ignore_index, full):
         out = rows.entropy_gradient(g, x, target, ignore_index)
-        return rule(m, g, x, target, ignore_index) if out is None else out
+        return rule(m, g, x, target, ignore_index, full) if out is None else out
 
     kernels["softmax_cross_entropy"] = entropy
     gradients["softmax_cross_entropy", "input"] = entropy_gradient
@@ -617,6 +653,22 @@ def install(reader, kernels: dict, gradients: dict, rows: Rows) -> None:
         return out
 
     reader.sum_, reader.mean_ = sum_, mean_
+
+    plain_astype, plain_real = reader.astype, reader.cast_real
+
+    def astype(x, dtype):
+        out = rows.cast(x, dtype)
+        return plain_astype(x, dtype) if out is None else out
+
+    def cast_like(x, like):
+        out = rows.cast(x, like.dtype)
+        return x.astype(like.dtype) if out is None else out
+
+    def cast_real(x, dtype):
+        out = rows.cast(x, dtype.numpy)
+        return plain_real(x, dtype) if out is None else out
+
+    reader.astype, reader.cast_like, reader.cast_real = astype, cast_like, cast_real
 
     plain_embedding, plain_gradient, plain_dropout = reader.embedding, reader.embedding_grad, reader.dropout
 
