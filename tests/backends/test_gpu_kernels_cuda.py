@@ -243,3 +243,26 @@ def test_the_gradient_scaler_skips_a_step_with_infinities():
         scaler.update()
         np.testing.assert_allclose(p.detach().cpu().numpy(), expected, rtol=1e-6)
     assert scaler.get_scale() == 2.0
+
+
+def test_an_in_place_result_is_taken_over_only_where_nobody_can_tell():
+    found = {}
+    for place in ("cpu", "cuda"):
+        x = mlkit.tensor(rng().normal(size=(4, 6)), device=place).requires_grad_()
+        plain = (x * 2).relu_()  # nobody else has the product
+        shared = x * 3
+        other = shared.detach()
+        shared.relu_()
+        viewed = x * 4
+        row = viewed[1]
+        viewed.relu_()
+        twice = (x * 5).relu_().mul_(2)
+        saved = x * 6
+        square = saved * saved
+        saved.relu_()
+        (plain.sum() + (shared * other).sum() + row.sum() + (twice * twice).sum() + viewed.exp().sum()).backward()
+        found[place] = [t.detach().cpu().numpy() for t in (plain, shared, other, row, viewed, twice, x.grad)]
+        with pytest.raises(MlkitError, match="modified by an inplace operation"):
+            square.sum().backward()
+    for a, b in zip(found["cuda"], found["cpu"], strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-10)

@@ -108,12 +108,12 @@ def _matrix(x):
 
 def _gemm(xp, a, b, out, beta: float = 0) -> None:
     """out = a @ b + beta * out for matrices; out has C order."""
-    cublas, name = bindings(), out.dtype.name
+    cublas, name = bindings(), source.name(out.dtype)
     (m, k), n = a.shape, b.shape[1]
     a, a_turned, a_line = _matrix(a)
     b, b_turned, b_line = _matrix(b)
     kind = _TYPE[name]
-    zero = (_ONE if beta else _ZERO)[name].ctypes.data
+    zero = (_ONE_AT if beta else _ZERO_AT)[name]
     cublas.gemm_ex(
         handle(xp), int(b_turned), int(a_turned), n, m, k, _ONE_AT[name], b.data.ptr, kind, b_line,
         a.data.ptr, kind, a_line, zero, out.data.ptr, kind, n, _compute(name), _DEFAULT_ALGORITHM,
@@ -153,7 +153,7 @@ def _spread(x, shape):
 
 
 def usable(a, b) -> bool:
-    return a.dtype == b.dtype and a.dtype.name in _TYPE and bindings() is not None
+    return a.dtype == b.dtype and source.name(a.dtype) in _TYPE and bindings() is not None
 
 
 def matmul(xp, a, b):
@@ -193,7 +193,7 @@ def matmul(xp, a, b):
         return out
     a, a_turned, a_line, a_step = _batched(a, batch, m * k)
     b, b_turned, b_line, b_step = _batched(b, batch, k * n)
-    name = out.dtype.name
+    name = source.name(out.dtype)
     kind = _TYPE[name]
     bindings().gemm_strided_batched_ex(
         handle(xp), int(b_turned), int(a_turned), n, m, k, _ONE_AT[name], b.data.ptr, kind, b_line, b_step,
@@ -223,14 +223,14 @@ extern "C" __global__ void add_packs(Pack<T, W>* out, const Pack<T, W>* bias, i6
 
 def add_rows(xp, out, bias) -> None:
     """Add ``bias`` (columns) to each row of ``out`` (..., columns), which has C order, in place."""
-    if out.dtype != bias.dtype or out.dtype.name not in source.TYPES or not bias.flags.c_contiguous:
+    if out.dtype != bias.dtype or source.name(out.dtype) not in source.TYPES or not bias.flags.c_contiguous:
         out += bias
         return
-    n, columns, name = out.size, bias.size, out.dtype.name
+    n, columns, name = out.size, bias.size, source.name(out.dtype)
     wide = 16 // out.itemsize
     if columns % wide == 0 and not (out.data.ptr | bias.data.ptr) % 16:
-        text = f"#define W {wide}\n" + _ADD_PACKS
-        run, n, columns = source.kernel(xp, "add_packs", text, T=name), n // wide, columns // wide
+        run = source.kernel(xp, "add_packs", _ADD_PACKS, f"#define W {wide}", T=name)
+        n, columns = n // wide, columns // wide
     else:
         run = source.kernel(xp, "add_rows", _ADD_ROWS, T=name)
     if n:

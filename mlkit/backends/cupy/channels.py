@@ -261,8 +261,9 @@ class Channels:
         self.xp = xp
 
     def _kernel(self, name: str, x, weight, wide: int):
-        text = f"#define V {wide}\n{_KERNELS}"
-        return source.kernel(self.xp, name, text, T=x.dtype.name, W=weight.dtype.name)
+        return source.kernel(
+            self.xp, name, _KERNELS, f"#define V {wide}", T=source.name(x.dtype), W=source.name(weight.dtype)
+        )
 
     def _partial(self, name: str, x, layout: Layout, weight, arrays: tuple):
         """(two sums per channel and part, how many parts)."""
@@ -375,7 +376,7 @@ class Channels:
 
     def _pool_kernel(self, name: str, x, largest: int):
         place = "int" if largest + 256 < 1 << 31 else "long long"
-        return source.kernel(self.xp, name, f"typedef {place} J;\n{_POOL}", T=x.dtype.name)
+        return source.kernel(self.xp, name, _POOL, f"typedef {place} J;", T=source.name(x.dtype))
 
     def max_pool(self, x, kernel, stride, padding, dilation, sizes):
         """(largest values, their flat places) of 2-d windows."""

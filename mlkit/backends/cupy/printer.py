@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 
+from mlkit.backends.cupy import source
 from mlkit.ops import REGISTRY
 from mlkit.ops.registry import Elementwise
 
@@ -513,7 +514,7 @@ def _dtypes(arguments) -> tuple | None:
             if not isinstance(x, (bool, int, float)):
                 return None
             found.append(None)
-        elif d.name not in _STORED or not hasattr(x, "data"):
+        elif source.name(d) not in _STORED or not hasattr(x, "data"):
             return None
         else:
             if d.kind != "b":

@@ -89,7 +89,7 @@ class Steps:
 
     def __init__(self, xp, weight, batch: int, size: int, wide: int) -> None:
         self.xp, self.weight, self.batch, self.size, self.wide = xp, _plain(weight), batch, size, wide
-        self.name = weight.dtype.name
+        self.name = source.name(weight.dtype)
         self.handle, self.gemm = blas.handle(xp), blas.bindings().gemm_ex
         self.kind, self.compute = blas._TYPE[self.name], blas._compute(self.name)
         self.one, self.zero = blas._ONE_AT[self.name], blas._ZERO_AT[self.name]

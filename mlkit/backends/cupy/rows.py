@@ -320,7 +320,7 @@ class Rows:
             return None
         n, x = x.shape[-1], _rows(x, x.shape[-1])
         out = self.xp.empty(x.shape, x.dtype)
-        run = source.kernel(self.xp, name, _SOFTMAX, T=x.dtype.name)
+        run = source.kernel(self.xp, name, _SOFTMAX, T=source.name(x.dtype))
         run((x.size // n,), (source.threads(n),), (x, out, np.int64(n)))
         return out
 
@@ -331,38 +331,48 @@ class Rows:
             return None
         n, g, out = out.shape[-1], _rows(g, out.shape[-1]), _rows(out, out.shape[-1])
         result = self.xp.empty(out.shape, out.dtype)
-        run = source.kernel(self.xp, f"{name}_gradient", _SOFTMAX, T=out.dtype.name)
+        run = source.kernel(self.xp, f"{name}_gradient", _SOFTMAX, T=source.name(out.dtype))
         run((out.size // n,), (source.threads(n),), (g, out, result, np.int64(n)))
         return result
 
     def entropy(self, x, target, ignore_index: int, full: bool):
         if x.ndim != 2 or target.shape != x.shape[:1] or not x.size or not source.known(x):
             return None
-        if target.dtype.name not in _INDEX:
+        if source.name(target.dtype) not in _INDEX:
             return None
         x, target, n = _rows(x, x.shape[1]), _labels(target), x.shape[1]
         out = self.xp.empty(target.shape, np.dtype(np.float32) if full else x.dtype)
-        run = self._indexed("entropy", _ENTROPY, x.dtype.name, target.dtype.name, W=out.dtype.name)
+        run = self._indexed(
+            "entropy", _ENTROPY, source.name(x.dtype), source.name(target.dtype), W=source.name(out.dtype)
+        )
         call = self.flags.call("cross_entropy", LabelError)
         arguments = (x, target, out, np.int64(n), np.int64(ignore_index), self.flags.address, call)
         run((x.shape[0],), (source.threads(n),), arguments)
         return out
 
     def entropy_gradient(self, g, x, target, ignore_index: int):
-        if x.ndim != 2 or not x.size or not source.known(x) or target.dtype.name not in _INDEX or not source.known(g):
+        if (
+            x.ndim != 2
+            or not x.size
+            or not source.known(x)
+            or source.name(target.dtype) not in _INDEX
+            or not source.known(g)
+        ):
             return None
         if (g.dtype.itemsize == 8) != (x.dtype.itemsize == 8):
             return None
         x, target, n = _rows(x, x.shape[1]), _labels(target), x.shape[1]
         step = g.strides[0] // g.itemsize
         out = self.xp.empty(x.shape, x.dtype)
-        run = self._indexed("entropy_gradient", _ENTROPY, x.dtype.name, target.dtype.name, W=g.dtype.name)
+        run = self._indexed(
+            "entropy_gradient", _ENTROPY, source.name(x.dtype), source.name(target.dtype), W=source.name(g.dtype)
+        )
         arguments = (g, x, target, out, np.int64(n), np.int64(ignore_index), np.int64(step))
         run((x.shape[0],), (source.threads(n),), arguments)
         return out
 
     def _indexed(self, name: str, text: str, dtype: str, index: str, **more: str):
-        return source.kernel(self.xp, name, f"typedef {_INDEX[index]} I;\n{text}", T=dtype, **more)
+        return source.kernel(self.xp, name, text, f"typedef {_INDEX[index]} I;", T=dtype, **more)
 
     # --- norms ----------------------------------------------------------------------------------------------------------
 
@@ -385,7 +395,7 @@ class Rows:
         weight, bias = (v if v is None else _rows(v, n) for v in (weight, bias))
         given = weight if weight is not None else bias
         out = self.xp.empty(x.shape, x.dtype)
-        run = source.kernel(self.xp, name, _NORMS, T=x.dtype.name, W=(x if given is None else given).dtype.name)
+        run = source.kernel(self.xp, name, _NORMS, T=source.name(x.dtype), W=(x if given is None else given).dtype.name)
         arguments = (x, _pointer(weight), _pointer(bias), out, np.int64(n), np.float64(eps))
         run((x.size // n,), (source.threads(n),), arguments)
         return out
@@ -400,14 +410,14 @@ class Rows:
         computed = np.dtype(np.float64 if x.dtype.itemsize == 8 else np.float32)
         means = xp.empty((2, rows), computed)
         out = xp.empty(x.shape, x.dtype) if needs[0] else None
-        run = source.kernel(xp, f"{name}_gradient", _NORMS, T=x.dtype.name, W=stored.name)
+        run = source.kernel(xp, f"{name}_gradient", _NORMS, T=source.name(x.dtype), W=stored.name)
         arguments = (g, x, _pointer(weight), _pointer(out), means[0], means[1], np.int64(n), np.float64(eps))
         run((rows,), (source.threads(n),), arguments)
         found = [out]
         if any(needs[1:]):
             parts, share = self._shares(rows, n)
             sums = xp.empty((parts, 2, n), computed)
-            run = source.kernel(xp, "norm_columns", _COLUMNS, T=x.dtype.name)
+            run = source.kernel(xp, "norm_columns", _COLUMNS, T=source.name(x.dtype))
             taken = (g, x, means[0], means[1], sums, np.int64(rows), np.int64(n), np.int64(share))
             run(((n + 31) // 32, parts), (32, 8), taken)
             both = xp.empty((2, *x.shape[x.ndim - dims :]), stored)
@@ -427,7 +437,7 @@ class Rows:
         return -(-rows // share), share
 
     def _add_parts(self, sums, out, parts: int, n: int) -> None:
-        run = source.kernel(self.xp, "add_parts", _COLUMNS, T=out.dtype.name)
+        run = source.kernel(self.xp, "add_parts", _COLUMNS, T=source.name(out.dtype))
         run(((n + 127) // 128,), (128,), (sums, out, np.int64(parts), np.int64(n)))
 
     def sum(self, x, dim, keepdim: bool):
@@ -454,7 +464,7 @@ class Rows:
         if n == 1:  # all: as rows, then their sums
             if x.size < 1 << 14:
                 out = xp.empty(shape, x.dtype)
-                run = source.kernel(xp, "row_sums", _COLUMNS, T=x.dtype.name)
+                run = source.kernel(xp, "row_sums", _COLUMNS, T=source.name(x.dtype))
                 run((1,), (source.threads(x.size),), (x, out, np.int64(x.size)))
                 return out
             return None
@@ -462,17 +472,17 @@ class Rows:
             out = xp.empty(shape, x.dtype)
             parts, share = (1, count) if x.size <= 1 << 20 and count <= 2048 else self._shares(count, n)
             if parts == 1 and computed == x.dtype:  # one block to 32 columns: its sums are the result
-                run = source.kernel(xp, "columns", _COLUMNS, T=x.dtype.name)
+                run = source.kernel(xp, "columns", _COLUMNS, T=source.name(x.dtype))
                 run(((n + 31) // 32, 1), (32, 8), (x, out, np.int64(count), np.int64(n), np.int64(count)))
                 return out
             sums = xp.empty((parts, n), computed)
-            run = source.kernel(xp, "columns", _COLUMNS, T=x.dtype.name)
+            run = source.kernel(xp, "columns", _COLUMNS, T=source.name(x.dtype))
             run(((n + 31) // 32, parts), (32, 8), (x, sums, np.int64(count), np.int64(n), np.int64(share)))
             self._add_parts(sums, out, parts, n)
             return out
         if flat == sorted(flat) and (n >= 64 or count <= 1 << 14):  # the innermost: a block to a row
             out = xp.empty(shape, x.dtype)
-            run = source.kernel(xp, "row_sums", _COLUMNS, T=x.dtype.name)
+            run = source.kernel(xp, "row_sums", _COLUMNS, T=source.name(x.dtype))
             run((n,), (source.threads(count),), (x, out, np.int64(count)))
             return out
         return None
@@ -480,7 +490,7 @@ class Rows:
     # --- embeddings ---------------------------------------------------------------------------------------------------------
 
     def embedding(self, index, weight):
-        if weight.ndim != 2 or index.dtype.name not in _INDEX or not source.known(weight) or not index.size:
+        if weight.ndim != 2 or source.name(index.dtype) not in _INDEX or not source.known(weight) or not index.size:
             return None
         if not weight.size:
             return None
@@ -488,13 +498,13 @@ class Rows:
         weight = _rows(weight, n)
         out = self.xp.empty((*index.shape, n), weight.dtype)
         call = self.flags.call("embedding", PlaceError)
-        run = self._indexed("take_rows", _EMBEDDING, weight.dtype.name, index.dtype.name)
+        run = self._indexed("take_rows", _EMBEDDING, source.name(weight.dtype), source.name(index.dtype))
         arguments = (weight, index, out, np.int64(n), np.int64(weight.shape[0]), self.flags.address, call)
         run((index.size,), (source.threads(n),), arguments)
         return out
 
     def embedding_gradient(self, g, index, shape, padding_idx, deterministic: bool):
-        if index.dtype.name not in _INDEX or not source.known(g) or not index.size or not g.size:
+        if source.name(index.dtype) not in _INDEX or not source.known(g) or not index.size or not g.size:
             return None
         xp, n = self.xp, shape[1]
         index, g = _labels(index).reshape(-1), _rows(g, n)
@@ -503,10 +513,19 @@ class Rows:
         left_out = np.int64(-1 if padding_idx is None else padding_idx % shape[0])
         if deterministic:
             order = xp.argsort(index, kind="stable").astype(np.int64, copy=False)
-            run = self._indexed("add_rows_sorted", _EMBEDDING, g.dtype.name, index.dtype.name)
-            taken: tuple = (g, order, index[order], out, np.int64(n), np.int64(index.size), np.int64(shape[0]), left_out)
+            run = self._indexed("add_rows_sorted", _EMBEDDING, source.name(g.dtype), source.name(index.dtype))
+            taken: tuple = (
+                g,
+                order,
+                index[order],
+                out,
+                np.int64(n),
+                np.int64(index.size),
+                np.int64(shape[0]),
+                left_out,
+            )
         else:
-            run = self._indexed("add_rows_at", _EMBEDDING, g.dtype.name, index.dtype.name)
+            run = self._indexed("add_rows_at", _EMBEDDING, source.name(g.dtype), source.name(index.dtype))
             taken = (g, index, out, np.int64(n), np.int64(shape[0]), left_out)
         run((index.size,), (source.threads(n),), taken)
         return out.astype(g.dtype, copy=False)
@@ -515,23 +534,23 @@ class Rows:
 
     def check(self, name: str, index, low: int, size: int, kind) -> bool:
         """Report an index outside low .. size - 1; False where the kernel does not read the index's type."""
-        if index.dtype.name not in _INDEX:
+        if source.name(index.dtype) not in _INDEX:
             return False
         if index.size:
             index = _labels(index)
-            run = self._indexed("check", _CHECKS, "float32", index.dtype.name)
+            run = self._indexed("check", _CHECKS, "float32", source.name(index.dtype))
             arguments = (index, np.int64(index.size), np.int64(low), np.int64(size), self.flags.address)
             run(((index.size + 255) // 256,), (256,), (*arguments, self.flags.call(name, kind)))
         return True
 
     def labels(self, target, classes: int, ignore_index: int):
         """Labels as int64 with ignored and wrong ones at 0; wrong ones are reported."""
-        if target.dtype.name not in _INDEX:
+        if source.name(target.dtype) not in _INDEX:
             return None
         out = self.xp.empty(target.shape, np.int64)
         if target.size:
             target = _labels(target)
-            run = self._indexed("labels", _CHECKS, "float32", target.dtype.name)
+            run = self._indexed("labels", _CHECKS, "float32", source.name(target.dtype))
             arguments = (target, out, np.int64(target.size), np.int64(classes), np.int64(ignore_index))
             call = self.flags.call("nll_loss", LabelError)
             run(((target.size + 255) // 256,), (256,), (*arguments, self.flags.address, call))
@@ -539,10 +558,10 @@ class Rows:
 
     def counted(self, target, ignore_index: int, dtype):
         """How many labels count, as a 0-d array of ``dtype``."""
-        if target.dtype.name not in _INDEX or dtype.name not in source.TYPES:
+        if source.name(target.dtype) not in _INDEX or dtype.name not in source.TYPES:
             return None
         target, out = _labels(target), self.xp.empty((), dtype)
-        run = self._indexed("counted", _CHECKS, dtype.name, target.dtype.name)
+        run = self._indexed("counted", _CHECKS, dtype.name, source.name(target.dtype))
         run((1,), (source.threads(max(1, target.size)),), (target, out, np.int64(target.size), np.int64(ignore_index)))
         return out
 
@@ -559,7 +578,7 @@ class Rows:
         out = source.empty_strided(xp, x.shape, tuple(s // x.itemsize * dtype.itemsize for s in x.strides), dtype)
         wide = 8 if x.size % 8 == 0 and x.data.ptr % 32 == 0 else 1
         n = x.size // wide
-        run = source.kernel(xp, "cast", f"#define V {wide}\n{_CAST}", T=x.dtype.name, W=dtype.name)
+        run = source.kernel(xp, "cast", _CAST, f"#define V {wide}", T=source.name(x.dtype), W=dtype.name)
         run((min(16384, (n + 255) // 256),), (256,), (x, out, np.int64(n)))
         return out
 
@@ -572,7 +591,7 @@ class Rows:
         out = self.xp.empty(x.shape, x.dtype)
         threshold = math.ceil(float(np.float32(p)) * (1 << 24))
         scale = float(np.asarray(1 / (1 - p), x.dtype))
-        run = source.kernel(self.xp, "dropout", _DROPOUT, T=x.dtype.name)
+        run = source.kernel(self.xp, "dropout", _DROPOUT, T=source.name(x.dtype))
         arguments = (x, out, np.int64(x.size), np.uint64(key[0]), np.uint64(key[1]), np.uint32(threshold))
         run((((x.size + 7) // 8 + 255) // 256,), (256,), (*arguments, np.float64(scale)))
         return out

@@ -70,10 +70,10 @@ template <typename R> __device__ R block_max(R x) {
 
 
 @functools.cache
-def kernel(xp, name: str, text: str, **types: str):
+def kernel(xp, name: str, text: str, define: str = "", **types: str):
     """The kernel ``name`` of a text, compiled once per choice of types: ``T="bfloat16"`` makes T that stored type.
 
-    R is the type that the first of them is computed in.
+    R is the type that the first of them is computed in; ``define`` is a line that comes before the text.
     """
     lines = [_HEAD]
     for i, (letter, dtype) in enumerate(types.items()):
@@ -81,12 +81,23 @@ def kernel(xp, name: str, text: str, **types: str):
         if i == 0:
             lines.append(f"typedef {computed} R;")
         lines.append(f"typedef {stored} {letter};")
-    return xp.RawKernel("\n".join([*lines, text]), name, options=("--std=c++17",))
+    return xp.RawKernel("\n".join([*lines, define, text]), name, options=("--std=c++17",))
+
+
+_NAMES: dict[np.dtype, str] = {}
+
+
+def name(dtype: np.dtype) -> str:
+    """``dtype.name``, which NumPy puts together anew each time."""
+    found = _NAMES.get(dtype)
+    if found is None:
+        found = _NAMES[dtype] = dtype.name
+    return found
 
 
 def known(*arrays) -> bool:
     """Whether all are of floating types that the kernels read."""
-    return all(x is None or x.dtype.name in TYPES for x in arrays)
+    return all(x is None or name(x.dtype) in TYPES for x in arrays)
 
 
 def threads(count: int) -> int:
