@@ -433,6 +433,7 @@ _LAZY = {
         for name in "nn optim autograd data train observe display plot io utils testing".split()
     },
     **{name: (f"mlkit.{name}", None) for name in "cuda backends widgets compiler array_api func".split()},
+    "compile": ("mlkit.compiler.compiled", "compile"),
     **{name: (f"mlkit.{name}", None) for name in "linalg fft special distributions".split()},
     **{
         name: ("mlkit.functional.linear_algebra", name)

@@ -1,4 +1,4 @@
-"""The `mlkit` command: demo, doctor, lab, dashboard, runs.
+"""The `mlkit` command: demo, doctor, warmup, lab, dashboard, runs.
 
 What a subcommand needs is imported by that subcommand, so that `mlkit --help` answers at once.
 """
@@ -99,6 +99,15 @@ def _parser() -> argparse.ArgumentParser:
     )
     doctor.add_argument("--json", action="store_true", help="the same as JSON")
     doctor.set_defaults(run=_doctor)
+
+    warmup = commands.add_parser(
+        "warmup",
+        help="compile the kernels for this machine ahead",
+        description="Compiles the CPU kernels (a minute or two) and keeps them, so that no first training step waits for "
+        "it; removes those of other versions. They are in the folder that $MLKIT_HOME names, else in this user's cache.",
+    )
+    warmup.add_argument("--keep-others", action="store_true", help="keep the kernels of other versions")
+    warmup.set_defaults(run=_warmup)
 
     lab = commands.add_parser(
         "lab",
@@ -233,6 +242,32 @@ def _doctor(options: argparse.Namespace) -> int:
     else:
         print(report.to_text(color=sys.stdout.isatty() and not os.environ.get("NO_COLOR")))
     return 0 if report.healthy else 1
+
+
+def _warmup(options: argparse.Namespace) -> int:
+    from mlkit.backends import numba
+
+    if not numba.usable():
+        from mlkit.doctor import pip_install
+
+        raise UsageError(
+            "Numba is not here or does not work (`mlkit doctor` says which), so there is nothing to compile: NumPy "
+            f"computes everything. Install it:\n  {pip_install('numba>=0.61')}"
+        )
+    import time
+
+    from tqdm import tqdm
+
+    from mlkit.backends.numba import compiling
+
+    begin = time.monotonic()
+    removed = 0 if options.keep_others else compiling.remove_other_versions()
+    compiled, total = compiling.warm(lambda kernels: tqdm(kernels, unit="kernel", disable=None))
+    if removed:
+        print(f"Removed the kernels of {removed} other version{'s' * (removed > 1)}.")
+    print(f"{total} kernels ready, {compiled} of them compiled now, in {time.monotonic() - begin:.0f} s.")
+    print(f"They are kept in {compiling.folder()}")
+    return 0
 
 
 # --- lab ------------------------------------------------------------------------------------------------------------

@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from mlkit.amp.lists import FULL, INSIDE, LOW, REFUSED, WIDEST
+from mlkit.amp.lists import FULL, INSIDE, LOW, LOW_ON, REFUSED, WIDEST
 from mlkit.core import backend as backends
 from mlkit.core.dispatch import Interpreter, apply, state
 from mlkit.core.dtype import bfloat16, dtype, float16, float32, float64
@@ -80,7 +80,7 @@ class Caster(Interpreter):
 
 def _rule(op, place: str) -> tuple[str | None, str]:
     for name in (*state.scopes, op.name):
-        if name in LOW:
+        if name in LOW or name in LOW_ON[place]:
             return "low", name
         if name in FULL[place]:
             return "full", name

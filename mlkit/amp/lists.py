@@ -8,11 +8,14 @@ from __future__ import annotations
 #: products: quick in the low precision, and accumulated in float32 anyway
 LOW = frozenset(
     """
-    matmul linear conv1d conv2d conv3d conv_transpose1d conv_transpose2d conv_transpose3d
+    matmul linear conv1d conv2d conv3d conv_transpose1d conv_transpose2d conv_transpose3d _transposed prelu
     addmm addmv addr addbmm baddbmm bmm mm mv chain_matmul multi_dot einsum vecdot scaled_dot_product_attention
-    rnn_cell lstm_cell gru_cell rnn_layer lstm_layer gru_layer rnn_sequence lstm_sequence gru_sequence
+    rnn_cell rnn_layer lstm_layer rnn_sequence lstm_sequence
     """.split()
 )
+
+#: low on one kind of device alone
+LOW_ON = {"cuda": frozenset(("lstm_cell", "gru_cell", "gru_layer", "gru_sequence")), "cpu": frozenset()}
 
 _LOSSES = """
     mse_loss l1_loss smooth_l1_loss huber_loss nll_loss nll_pick cross_entropy softmax_cross_entropy kl_div poisson_nll_loss ctc_loss
@@ -33,7 +36,7 @@ FULL = {
     "cpu": frozenset(
         _LOSSES
         + """
-    binary_cross_entropy prod quantile nanquantile cdist trace polar stft grid_sample view_as_complex
+    lstm_gates gru_gates gru_sequence binary_cross_entropy prod quantile nanquantile cdist trace polar stft grid_sample view_as_complex
     avg_pool3d max_pool3d adaptive_avg_pool3d adaptive_max_pool3d max_unpool2d max_unpool3d
     cholesky inverse solve slogdet det eigh eig svd qr lu_factor pinv matrix_exp geqrf ldl_factor
     """.split()

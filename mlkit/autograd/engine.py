@@ -146,15 +146,19 @@ def kept_output_tensor(kept, node: Node):
 def _runner(op, tensors: bool) -> Callable:
     """A function (m, g, node) -> gradients of the inputs, written out for this op's rules."""
     rules = op.rules
-    of_input, of_output = ("kept_tensor", "kept_output_tensor") if tensors else ("kept_array", "kept_output_array")
+    of_output = "kept_output_tensor" if tensors else "kept_output_array"
 
     def source(slot) -> str:
         kind = slot[0]
         if kind == "needs":
             return "needs"
         number = rules.slots.index(slot)
-        if kind == "input":
-            return f"{of_input}(saved[{number}], node)"
+        if kind == "input" and tensors:
+            return f"kept_tensor(saved[{number}], node)"
+        if kind == "input":  # the usual case written out: a plain tensor whose memory has no record of changes
+            k = f"k{number}"
+            plain = f"({k} := saved[{number}]).__class__ is plain and {k}._storage is None"
+            return f"({k}._array if {plain} else kept_array({k}, node))"
         if kind == "out":
             return f"{of_output}(saved[{number}], node)"
         if kind == "attribute":
@@ -167,6 +171,7 @@ def _runner(op, tensors: bool) -> Callable:
         "kept_tensor": kept_tensor,
         "kept_output_array": kept_output_array,
         "kept_output_tensor": kept_output_tensor,
+        "plain": value.tensor_class,
     }
     if rules.joint is not None:
         fn, plan = rules.joint
@@ -398,10 +403,10 @@ def run(
                     own = r.shape if not tensors else r._array.shape
                     if own != wanted:
                         r = unbroadcast(m, r, wanted)
-                if parent.__class__ is Leaf and not tensors and (r is g or any(r is x for x in results[:i])):
-                    r = r.copy() if r.__class__ is not MetaArray else r  # two leaves must not share one .grad
                 old = pending.get(parent)
                 if old is None:
+                    if parent.__class__ is Leaf and not tensors and (r is g or i and shared(r, results, i)):
+                        r = r.copy() if r.__class__ is not MetaArray else r  # two leaves must not share one .grad
                     pending[parent] = r
                     if in_place and op.name in _PIECES:
                         owned.add(parent)  # zeros with a piece filled in, made a moment ago
@@ -409,7 +414,7 @@ def run(
                     old += r
                 else:
                     pending[parent] = sum_of(m, old, r)
-                    if in_place and parent.__class__ is not Leaf:
+                    if in_place:
                         owned.add(parent)
     finally:
         state.grad, visiting.now = before, outer
@@ -421,6 +426,11 @@ def sum_of(m, old, r):
     if old.__class__ is np.ndarray or old.__class__ is not r.__class__ or m is ops or old.__class__ is MetaArray:
         return old + r
     return m.add(old, r) if old.dtype == r.dtype else old + r
+
+
+def shared(r, results, count: int) -> bool:
+    """Whether the gradient is the very array that an input before it gets."""
+    return r is results[0] if count == 1 else any(r is x for x in results[:count])
 
 
 def add_into(slots: list, number: int, g) -> None:

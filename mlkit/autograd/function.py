@@ -212,7 +212,7 @@ class FunctionCtx(Node):
             if tuple(x._array.shape) != shape:
                 try:
                     x = engine.unbroadcast(ops, x, shape)
-                except Exception:
+                except (RuntimeError, ValueError, IndexError):
                     raise GradientError(
                         f"Function {self.name()} returned an invalid gradient at index {i} - got "
                         f"{list(x._array.shape)} but expected shape compatible with {list(shape)}."

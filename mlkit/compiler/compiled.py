@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from mlkit.autograd import engine
-from mlkit.compiler import passes
+from mlkit.compiler import memory, passes
 from mlkit.compiler.graph import Graph
 from mlkit.compiler.guards import Guards, Watch
 from mlkit.compiler.program import Program
@@ -89,6 +89,7 @@ class Entry:
         self.weights: list[str] = []
         self.has_gradient: list[bool] = []
         self.recorded_nodes = 0
+        self.eager_peak = 0  # bytes alive at once when each recorded op makes a new array
         self.passes: list[tuple[str, int, int]] = []
         self.guards: Guards
         self.graph: Graph
@@ -155,7 +156,7 @@ class Entry:
                 leaves.append(tensors[what])
             else:
                 leaves.append(what)
-        return pytree.unflatten(leaves, self.structure)
+        return leaves[0] if self.structure is pytree.LEAF else pytree.unflatten(leaves, self.structure)
 
     def node(self, tensors: list[Value], found: tuple) -> Node:
         node = Node()
@@ -201,6 +202,7 @@ class Compiled:
         self.lock = threading.RLock()
         self.name = getattr(fn, "__name__", None) or type(fn).__name__
         self.recordings = 0
+        self.alive: list = []  # arguments that keys name by identity
         self.warned: set[str] = set()
         _all.add(self)
 
@@ -210,7 +212,10 @@ class Compiled:
         if (
             state.interpreters
             or _disabled.depth
-            or nn_module._any_global_hooks
+            or nn_module._before_all
+            or nn_module._after_all
+            or nn_module._before_all_backward
+            or nn_module._after_all_backward
             or (events.listeners and not _WATCHED.isdisjoint(events.listeners))
             or value.tensor_hooks.data
             or value.node_hooks.data
@@ -265,15 +270,18 @@ class Compiled:
             except Eager as stop:
                 out = stop.result  # type: ignore[attr-defined]
                 self.recordings -= 1
-                self._note(key, stop.reason)
+                self._note(key, stop.reason, pytree.flatten((args, kwargs))[0])
                 return out
+            self.alive += [
+                x for x in pytree.flatten((args, kwargs))[0] if not isinstance(x, Value) or isinstance(x, Parameter)
+            ]
             self.entries.setdefault(key, []).append(entry)
             return found
 
     def _why_again(self, key) -> str:
         return "another Python value or gradient state" if key in self.entries else "another shape, dtype or argument"
 
-    def _note(self, key, reason: Reason) -> None:
+    def _note(self, key, reason: Reason, arguments: list) -> None:
         if self.settings.fullgraph:
             raise CompileError(
                 f"{self.name} cannot be compiled whole: {reason.text}.",
@@ -281,12 +289,13 @@ class Compiled:
                 "Move that outside the compiled function, or leave fullgraph=True out: it then runs eagerly.",
             )
         self.eager[key] = reason
+        self.alive += [x for x in arguments if not isinstance(x, Value) or isinstance(x, Parameter)]
         where = f"\n  {reason.place}" if reason.place else ""
         self._warn(f"mlkit.compile: {self.name} runs eagerly: {reason.text}.{where}", str(reason))
 
     def _eagerly(self, key, reason: Reason, args: tuple, kwargs: dict):
         if key is not None:
-            self._note(key, reason)
+            self._note(key, reason, pytree.flatten((args, kwargs))[0])
         else:
             self._warn(f"mlkit.compile: {self.name} runs eagerly: {reason.text}.", reason.text)
         return self.fn(*args, **kwargs)
@@ -301,6 +310,7 @@ class Compiled:
         with self.lock:
             self.entries.clear()
             self.eager.clear()
+            self.alive.clear()
             self.warned.clear()
             self.recordings = 0
 
@@ -509,9 +519,19 @@ def build(entry: Entry, recorder: Recorder, tensors: list[Value], settings: Sett
     names = [order[id(t)] for t in tensors]
     entry.recorded_nodes = len(graph.nodes)
     captured, constants, fresh = recorder.captured, recorder.constants, recorder.fresh
-    whole = passes.run_all(graph, forward, backward, results, entry.grad_names, entry.weights, recorder, settings)
-    forward, backward = whole.forward, whole.backward
-    entry.passes = whole.log
+    facts = passes.Facts(
+        graph,
+        recorder.arrays,
+        {k: a for k, a in constants.items() if k not in fresh},
+        {*results, *entry.grad_names},
+        {recorder.root(k) for k in recorder.written},
+        recorder.foreign,
+    )
+    marks = {n.id for n in forward}
+    entry.eager_peak = memory.peak(memory.lifetimes(graph.nodes, facts), facts, len(graph.nodes))
+    nodes, entry.passes = passes.run_all([*forward, *backward], facts)
+    forward, backward = [n for n in nodes if n.id in marks], [n for n in nodes if n.id not in marks]
+    constants = {**constants, **facts.constants}
     made = {k for n in forward for k in n.outputs}
     saved: list[str] = []
     if entry.smooth:
@@ -527,13 +547,16 @@ def build(entry: Entry, recorder: Recorder, tensors: list[Value], settings: Sett
     entry.saved = [(position.get(k, -1), names.index(k) if k in names else None) for k in saved]
     old = list(recorder.old_grads)
     entry.old_grads = [recorder.old_grads[k] for k in old]
-    plan = passes.memory_plan(graph, forward, all_results, recorder, settings)
+    handed = {k for n in forward if n.op == "call" for k in n.inputs}
+    forward = fused(forward, facts, {*all_results, *handed}, settings, entry)
+    plan = memory.plan(forward, facts, {*all_results, *handed}) if settings.memory_plan else None
     entry.forward = Program(
         graph, forward, [*_unique_inputs(names), *old], all_results, captured, constants, fresh, plan
     )
     if entry.smooth:
         # what backward reads besides what forward saved: constants, parameters, copies of fresh ones are forward's
-        plan = passes.memory_plan(graph, backward, entry.grad_names, recorder, settings)
+        backward = fused(backward, facts, set(entry.grad_names), settings, entry)
+        plan = memory.plan(backward, facts, set(entry.grad_names)) if settings.memory_plan else None
         entry.backward = Program(
             graph, backward, [*saved, *entry.weights], entry.grad_names, captured, constants, {}, plan
         )
@@ -560,6 +583,18 @@ def build(entry: Entry, recorder: Recorder, tensors: list[Value], settings: Sett
             p._grad = wrap(found[place])
     entry.stale = False
     return entry.result(tensors, found)
+
+
+def fused(nodes: list, facts: passes.Facts, kept: set[str], settings: Settings, entry: Entry) -> list:
+    """The nodes with chains of elementwise ops as one node each, unless that is switched off."""
+    if not settings.fusion:
+        return nodes
+    from mlkit.compiler import fusion
+
+    before = len(nodes)
+    nodes = fusion.fuse(nodes, facts, kept, settings.numba)
+    entry.passes.append(("fusion", before, len(nodes)))
+    return nodes
 
 
 def _unique_inputs(names: list[str]) -> list[str]:
@@ -731,6 +766,18 @@ class OptimizedModule(Module):
 
     def __delattr__(self, name: str) -> None:
         delattr(self._inner, name)
+
+    def __getitem__(self, key):
+        return self._inner[key]  # type: ignore[index]
+
+    def __len__(self) -> int:
+        return len(self._inner)  # type: ignore[arg-type]
+
+    def __iter__(self):
+        return iter(self._inner)  # type: ignore[call-overload]
+
+    def __bool__(self) -> bool:
+        return True
 
     def __deepcopy__(self, memo):
         return OptimizedModule(copy.deepcopy(self._inner, memo), self._settings)

@@ -60,6 +60,7 @@ class GraphNode:
     effect: bool = False  # happens even when nobody uses its outputs, and stays in its place
     kernel: Any = field(default=None, repr=False)  # what computes it, for nodes that are no registered op
     picks: list | None = None  # of a kernel that returns a tuple: which of its results are the outputs
+    writes: Any = field(default=None, repr=False)  # of a made node: a function (operands..., out)
     changes: list[str] = field(default_factory=list)  # values an effect changes in place, besides a write's first
 
 

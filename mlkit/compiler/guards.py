@@ -8,6 +8,7 @@ afterwards was changed by the function, which a replay would not repeat. Before 
 from __future__ import annotations
 
 import builtins
+import functools
 import random
 import sys
 import time
@@ -38,6 +39,19 @@ _OUTSIDE = {
 _LIMIT = 200  # how many entries of a list or attributes of an object are compared
 
 
+#: what changes by itself and stays live (tensors, optimizers), is watched in its own way (modules), or is code
+_LOOKED_AT_ELSEWHERE = (
+    Value,
+    Module,
+    Optimizer,
+    LRScheduler,
+    type,
+    types.ModuleType,
+    types.FunctionType,
+    types.BuiltinFunctionType,
+)
+
+
 def seen(x) -> Any:
     """A number or text as itself (with its type); anything else by identity."""
     return (x.__class__, x) if isinstance(x, _PLAIN) else (x.__class__, id(x))
@@ -47,12 +61,8 @@ def contents(x) -> Any:
     """What of an object a function may depend on: itself, and one level of what is inside."""
     if isinstance(x, _PLAIN):
         return seen(x)
-    if isinstance(
-        x, (Value, type, types.ModuleType, types.FunctionType, types.BuiltinFunctionType, Optimizer, LRScheduler)
-    ):
+    if isinstance(x, _LOOKED_AT_ELSEWHERE):
         return id(x)
-    if isinstance(x, Module):
-        return id(x), module_state(x)
     if isinstance(x, (list, tuple, set, frozenset)):
         inside = tuple(seen(i) for i in x) if len(x) <= _LIMIT and not isinstance(x, (set, frozenset)) else ()
         return id(x), len(x), inside
@@ -77,6 +87,16 @@ def module_state(m: Module) -> Any:
     return own, [len(parts[h]) for h in _HOOKS]
 
 
+def held(x) -> list:
+    """What ``contents`` tells by identity: kept alive, so that no new object gets the same."""
+    if isinstance(x, (list, tuple, set, frozenset)):
+        return [x, *x]
+    if isinstance(x, dict):
+        return [x, *x.values()]
+    inside = getattr(x, "__dict__", None)
+    return [x, *inside.values()] if isinstance(inside, dict) and not isinstance(x, (type, Value)) else [x]
+
+
 class Watch:
     """Sees the Python functions that run while a function is recorded."""
 
@@ -84,25 +104,25 @@ class Watch:
         self.stop = stop
         self.codes: set = set()
         self.checks: dict[tuple, tuple[Callable, Any]] = {}  # what is looked at -> (how to look, what was seen)
+        self.alive: list = []
         self.modules: dict[int, Module] = {}
         self.module_states: dict[int, Any] = {}
         target = fn.forward if isinstance(fn, Module) else fn
         while isinstance(target, types.MethodType):
             if not isinstance(target.__self__, Module):
-                owner = target.__self__
-                self._add(("self", id(owner)), lambda owner=owner: contents(owner), "an attribute")
+                self._add(("self", id(target.__self__)), functools.partial(_itself, target.__self__))
             target = target.__func__
-        for name, cell in zip(
-            getattr(getattr(target, "__code__", None), "co_freevars", ()),
-            target.__closure__ or () if hasattr(target, "__closure__") else (),
-        ):
-            self._add(("cell", name), lambda cell=cell: _cell(cell), name)
+        names = getattr(getattr(target, "__code__", None), "co_freevars", ())
+        for name, cell in zip(names, getattr(target, "__closure__", None) or (), strict=False):
+            self._add(("cell", name), functools.partial(_in_cell, cell))
 
-    def _add(self, key: tuple, look: Callable, name: str) -> None:
+    def _add(self, key: tuple, look: Callable) -> None:
         if key not in self.checks:
-            self.checks[key] = (look, look())
-            if len(key) > 2 and isinstance(key[2], Module):
-                self._module(key[2])
+            x = look()
+            self.alive += held(x)
+            self.checks[key] = (look, contents(x))
+            if isinstance(x, Module):
+                self._module(x)
 
     def _module(self, m: Module) -> None:
         if id(m) not in self.modules:
@@ -133,24 +153,26 @@ class Watch:
             if isinstance(owner, Module):
                 self._module(owner)
             elif users and code.co_varnames[0] == "self" and not isinstance(owner, (Value, Optimizer)):
-                self._add(("self", id(owner)), lambda: contents(owner), "self")
+                self._add(("self", id(owner)), functools.partial(_itself, owner))
         if not users or code in self.codes:
             return
         self.codes.add(code)
+        if "param_groups" in code.co_names or "get_last_lr" in code.co_names:
+            self.stop("an optimizer's settings are read or set in the function: do that outside, where they stay live")
         space = frame.f_globals
         for name in code.co_names:
             if name in space:
                 x = space[name]
                 if isinstance(x, (types.ModuleType, type)):
                     continue
-                self._add(("global", id(space), name), lambda space=space, name=name: contents(space.get(name)), name)
+                self._add(("global", id(space), name), functools.partial(space.get, name))
 
     # --- afterwards -----------------------------------------------------------------------------------------------------------
 
     def changed(self) -> str | None:
         """What the function itself changed, in words."""
         for key, (look, was) in self.checks.items():
-            if look() != was:
+            if contents(look()) != was:
                 return (
                     f"the function changes {key[-1]!r}"
                     if key[0] != "self"
@@ -166,12 +188,18 @@ class Watch:
         return None
 
     def guards(self) -> Guards:
-        return Guards(list(self.checks.values()), list(self.modules.values()), list(self.module_states.values()))
+        return Guards(
+            list(self.checks.values()), list(self.modules.values()), list(self.module_states.values()), self.alive
+        )
 
 
-def _cell(cell):
+def _itself(x):
+    return x
+
+
+def _in_cell(cell):
     try:
-        return contents(cell.cell_contents)
+        return cell.cell_contents
     except ValueError:  # not filled yet
         return None
 
@@ -184,13 +212,13 @@ def _numpy_state():
 class Guards:
     """The same looked at again, before each replay."""
 
-    def __init__(self, checks: list, watched: list[Module], states: list):
-        self.checks, self.modules, self.states = checks, watched, states
+    def __init__(self, checks: list, watched: list[Module], states: list, alive: list):
+        self.checks, self.modules, self.states, self.alive = checks, watched, states, alive
         self.count = modules.changes[0]
 
     def holds(self) -> bool:
         for look, was in self.checks:
-            if look() != was:
+            if contents(look()) != was:
                 return False
         if self.count != modules.changes[0]:
             for m, was in zip(self.modules, self.states, strict=True):

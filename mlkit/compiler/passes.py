@@ -1,13 +1,49 @@
-"""What is done to a recorded graph before it becomes a program. Each pass takes nodes and gives nodes."""
+"""What is done to a recorded graph before it becomes a program. Each pass takes nodes and gives nodes.
+
+``facts`` (a ``Facts``) says what the nodes alone do not: which values are constants, which memory is changed in place.
+"""
 
 from __future__ import annotations
 
-from mlkit.compiler.graph import GraphNode
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from mlkit.compiler.graph import Graph, GraphNode, Ref
+from mlkit.ops import REGISTRY
 
 
-def dead_code(nodes: list[GraphNode], results: list[str]) -> list[GraphNode]:
+@dataclass
+class Facts:
+    """What a pass may know of the values.
+
+    ``arrays``: id -> the array it was while recording; ``constants``: id -> array, the same in each call; ``results``:
+    ids that leave the program; ``written``: ids of memory (roots) that is changed in place.
+    """
+
+    graph: Graph
+    arrays: dict
+    constants: dict[str, np.ndarray]
+    results: set[str] = field(default_factory=set)
+    written: set[str] = field(default_factory=set)
+    foreign: set[str] = field(default_factory=set)  # constants whose memory somebody else may change
+
+    def root(self, key: str) -> str:
+        """The value whose memory this one shows."""
+        values = self.graph.values
+        while values[key].base is not None and values[key].base != key:
+            key = values[key].base  # type: ignore[assignment]
+        return key
+
+    def safe(self, key: str) -> bool:
+        """Whether its memory stays as it is."""
+        return self.root(key) not in self.written
+
+
+def dead_code(nodes: list[GraphNode], facts: Facts) -> list[GraphNode]:
     """Leave out what nobody uses: nodes without effect none of whose outputs is needed later or at the end."""
-    needed = set(results)
+    needed = set(facts.results)
     kept = []
     for n in reversed(nodes):
         if n.effect or needed.intersection(n.outputs):
@@ -16,34 +52,117 @@ def dead_code(nodes: list[GraphNode], results: list[str]) -> list[GraphNode]:
     return kept[::-1]
 
 
-class Passed:
-    """What the passes made of a recording, and a line of numbers for each."""
+def renamed(n: GraphNode, names: dict[str, str]) -> GraphNode:
+    """The node reading other values where ``names`` has one."""
+    if not any(k in names for k in n.inputs):
+        return n
 
-    def __init__(self, forward: list[GraphNode], backward: list[GraphNode]):
-        self.forward, self.backward = forward, backward
-        self.log: list[tuple[str, int, int]] = []
+    def new(a):
+        return Ref(names.get(a, a)) if isinstance(a, Ref) else a
 
-
-def run_all(graph, forward, backward, results, grads, weights, recorder, settings) -> Passed:
-    made = Passed(forward, backward)
-    joint = [*forward, *backward]
-    split = len(forward)
-    marks = {n.id for n in forward[:split]}
-
-    def step(name, fn):
-        nonlocal joint
-        before = len(joint)
-        joint = fn(joint)
-        made.log.append((name, before, len(joint)))
-
-    wanted = [*results, *grads]
-    step("dead code", lambda nodes: dead_code(nodes, wanted))
-    made.forward = [n for n in joint if n.id in marks]
-    made.backward = [n for n in joint if n.id not in marks]
+    made = GraphNode(**vars(n))
+    made.arguments = [new(a) for a in n.arguments]
+    made.attributes = {k: new(a) for k, a in n.attributes.items()}
+    made.inputs = [names.get(k, k) for k in n.inputs]
     return made
 
 
-def memory_plan(graph, nodes, results, recorder, settings):
-    from mlkit.compiler.memory import Plan
+def _leaves_as_it_is(n: GraphNode, facts: Facts) -> bool:
+    """Whether the node gives its first input unchanged."""
+    if n.kernel is not None or not n.arguments or not isinstance(n.arguments[0], Ref) or len(n.outputs) != 1:
+        return False
+    values = facts.graph.values
+    a, b = values[n.arguments[0]], values[n.outputs[0]]
+    if (a.shape, a.dtype) != (b.shape, b.dtype):
+        return False
+    if n.op in ("cast", "expand", "reshape"):
+        return True
+    if n.op == "conj":
+        return not a.dtype.startswith("complex")
+    if n.op in ("mul", "div") and a.dtype.startswith("float"):
+        other = n.arguments[1]
+        if isinstance(other, Ref):
+            array = facts.constants.get(other)
+            return array is not None and other not in facts.foreign and facts.safe(other) and bool(np.all(array == 1))
+        return isinstance(other, (int, float)) and other == 1
+    return n.op == "permute" and list(n.attributes["dims"]) == sorted(n.attributes["dims"])
 
-    return Plan()
+
+def simplify(nodes: list[GraphNode], facts: Facts) -> list[GraphNode]:
+    """Leave out what changes nothing: a cast to the own dtype, times one, a reshape to the own shape."""
+    names: dict[str, str] = {}
+    kept = []
+    for n in nodes:
+        n = renamed(n, names)
+        if _leaves_as_it_is(n, facts) and n.outputs[0] not in facts.results:
+            source = str(n.arguments[0])
+            if facts.safe(source) and facts.safe(n.outputs[0]):
+                names[n.outputs[0]] = source
+                continue
+        if n.op == "mul" and n.kernel is None and n.outputs[0] not in facts.results and len(n.arguments) == 2:
+            # one times x, as the first gradient is
+            turned = GraphNode(**vars(n))
+            turned.arguments = n.arguments[::-1]
+            if _leaves_as_it_is(turned, facts) and facts.safe(turned.arguments[0]) and facts.safe(n.outputs[0]):
+                names[n.outputs[0]] = str(turned.arguments[0])
+                continue
+        kept.append(n)
+    return kept
+
+
+def common_subexpressions(nodes: list[GraphNode], facts: Facts) -> list[GraphNode]:
+    """Compute once what is computed twice from the same values."""
+    names: dict[str, str] = {}
+    known: dict[str, GraphNode] = {}
+    kept = []
+    for n in nodes:
+        n = renamed(n, names)
+        pure = not n.effect and n.kernel is None and all(facts.safe(k) for k in (*n.inputs, *n.outputs))
+        if pure:
+            key = repr((n.op, [(type(a).__name__, a) for a in n.arguments], sorted(n.attributes.items())))
+            first = known.setdefault(key, n)
+            if first is not n and not facts.results.intersection(n.outputs):
+                names.update(zip(n.outputs, first.outputs, strict=True))
+                continue
+        kept.append(n)
+    return kept
+
+
+def constant_folding(nodes: list[GraphNode], facts: Facts) -> list[GraphNode]:
+    """Keep what follows from constants alone as a constant: masks, positions, the gradient to start with."""
+    kept = []
+    for n in nodes:
+        op = REGISTRY.get(n.op)
+        if (
+            op is not None
+            and not n.effect
+            and not op.random
+            and n.inputs
+            and all(k in facts.constants and k not in facts.foreign and facts.safe(k) for k in n.inputs)
+            and all(facts.safe(k) and k not in facts.results for k in n.outputs)
+        ):
+            for k in n.outputs:
+                facts.constants[k] = facts.arrays[k]
+        else:
+            kept.append(n)
+    return kept
+
+
+#: the passes before fusion, in order, with the words explain() uses
+PASSES: list[tuple[str, Callable]] = [
+    ("dead code", dead_code),
+    ("constant folding", constant_folding),
+    ("no-ops", simplify),
+    ("common subexpressions", common_subexpressions),
+    ("dead code again", dead_code),
+]
+
+
+def run_all(nodes: list[GraphNode], facts: Facts) -> tuple[list[GraphNode], list[tuple[str, int, int]]]:
+    """The nodes after all passes, and for each pass how many there were before and after it."""
+    log = []
+    for name, run in PASSES:
+        before = len(nodes)
+        nodes = run(nodes, facts)
+        log.append((name, before, len(nodes)))
+    return nodes, log

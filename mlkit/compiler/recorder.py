@@ -12,6 +12,7 @@ import contextlib
 import gc
 import linecache
 import os
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -58,6 +59,7 @@ class RecordedArray(LevelArray):
     """What a tensor holds while it is recorded: shape and dtype openly, the numbers only at the price of the recording."""
 
     __slots__ = ("id",)
+    plain = True
 
     def __init__(self, level: Recorder, array: np.ndarray, id: str):
         self.level, self.inner, self.id = level, wrap(array), id
@@ -182,6 +184,7 @@ class Recorder(Level):
         self.captured: dict[str, Value] = {}
         self.constants: dict[str, np.ndarray] = {}
         self.fresh: dict[str, np.ndarray] = {}
+        self.foreign: set[str] = set()  # constants in memory that somebody outside holds too
         self.written: set[str] = set()  # memory (root ids) that is changed
         self.old_grads: dict[str, Value] = {}
         self.started_with: dict[int, tuple[Value, bool]] = {}  # leaf -> whether it had a gradient that mattered
@@ -299,8 +302,12 @@ class Recorder(Level):
             key = self.add(array, "parameter" if isinstance(t._node, Leaf) else "buffer")
             self.captured[key] = t
         else:
+            own = root_of(array)
+            held = sys.getrefcount(own) > (4 if own is array else 3)  # the tensor, the names here, the question
             key = self.add(array, "constant")
             self.constants[key] = array
+            if held:
+                self.foreign.add(key)
         return key
 
     def root(self, key: str) -> str:
@@ -659,7 +666,7 @@ def gradients(recorder: Recorder, outputs: list[Value], weights: list[Value], st
             if node not in stops:
                 stack.extend(p for p in node.inputs if p is not None)
     order = sorted(seen, key=lambda n: n.seq, reverse=True)
-    useful = engine.leads_to(list(order), stops)
+    useful = engine.leads_to(order, stops)
     pending: dict = {}
     for t, g in zip(outputs, weights, strict=True):
         old = pending.get(t._node)

@@ -621,6 +621,37 @@ def _product(op: Op, kernel: Callable) -> Callable | None:
     return entry
 
 
+def _affine(op: Op, kernel: Callable) -> Callable:
+    """The callable of linear: plain arrays of one floating type whose shapes fit go straight to the kernel."""
+
+    def entry(input, weight, bias=None):
+        if _busy or input.__class__ not in tensor_types or weight.__class__ not in tensor_types:
+            return apply(op, (input, weight, bias), _EMPTY)
+        x, w = input._array, weight._array
+        if x.__class__ is not _ndarray or w.__class__ is not _ndarray or not (x.dtype is _F32 or x.dtype is _F64):
+            return apply(op, (input, weight, bias), _EMPTY)
+        if w.dtype is not x.dtype or w.ndim != 2 or not x.ndim or x.shape[-1] != w.shape[1]:
+            return apply(op, (input, weight, bias), _EMPTY)
+        b = None
+        if bias is not None:
+            if bias.__class__ not in tensor_types:
+                return apply(op, (input, weight, bias), _EMPTY)
+            b = bias._array
+            if b.__class__ is not _ndarray or b.dtype is not x.dtype or b.shape != w.shape[:1]:
+                return apply(op, (input, weight, bias), _EMPTY)
+        y = kernel(x, w, b)
+        if state.grad and (
+            input._node is not None or weight._node is not None or b is not None and bias._node is not None
+        ):
+            return record(op, [input, weight, bias], [x, w, b], _EMPTY, y)
+        out = _new(value.tensor_class)
+        out._array = y
+        out._node = None
+        return out
+
+    return entry
+
+
 # --- one callable per op ------------------------------------------------------------------------------------------------------
 
 
@@ -655,7 +686,10 @@ def make_entry(op: Op) -> Callable:
         elif len(op.inputs) == 2 and op.promotion != "after_first":
             entry = _binary(op, kernel)
     elif op.name == "matmul":
-        entry = _product(op, library.kernel(op))
+        # two floating matrices need none of what the kernel decides
+        entry = _product(op, library.m.matmul_ if op.name not in library.kernels else library.kernel(op))
+    elif op.name == "linear":
+        entry = _affine(op, library.kernel(op))
     if entry is None:
         entry = _full_entry(op)
     entry.__name__ = entry.__qualname__ = op.name
@@ -736,6 +770,9 @@ class TensorReader:
     def mT(self, x):  # noqa: N802 - PyTorch's name
         n = x._array.ndim
         return self.permute(x, dims=(*range(n - 2), n - 1, n - 2))
+
+    def mH(self, x):  # noqa: N802 - PyTorch's name
+        return self.conj(self.mT(x))
 
     def contiguous(self, x):
         array = x._array

@@ -97,7 +97,7 @@ def take_over(target: Value, source: Value) -> bool:
     storage = target._storage
     if node is None or not state.grad or target._node is None or target._view_of or source._view_of:
         return False
-    if storage is not None and (storage.views or storage.aliased) or into.base is not None or array.base is not None:
+    if storage is not None and (storage.views or storage.given) or into.base is not None or array.base is not None:
         return False
     if array.__class__ is not into.__class__ or (array.dtype, array.shape, array.strides) != (
         into.dtype,

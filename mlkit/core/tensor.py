@@ -280,6 +280,8 @@ class Tensor(Value):
 
     def data_ptr(self) -> int:
         """The address of the first element."""
+        if state.recorder is not None:
+            state.recorder.read()
         array = self._array
         return array.ctypes.data if isinstance(array, np.ndarray) else int(array.data.ptr)
 
@@ -388,8 +390,7 @@ class Tensor(Value):
     def detach(self):
         """The same memory, cut off from the graph."""
         out = wrap(self._array)
-        out._storage = storage = value.storage_of(self)
-        storage.aliased = True
+        out._storage = value.storage_of(self)
         return out
 
     def detach_(self):
@@ -400,15 +401,12 @@ class Tensor(Value):
     @property
     def data(self):
         """The same memory without history; changes through it are not tracked."""
-        value.storage_of(self).aliased = True
         out = wrap(self._array)
-        value.storage_of(out).aliased = True
         return out
 
     @data.setter
     def data(self, new) -> None:
         self._array = new._array
-        value.storage_of(self).aliased = True
 
     def retain_grad(self) -> None:
         """Have backward() fill ``.grad`` of this non-leaf tensor too."""
@@ -465,11 +463,12 @@ class Tensor(Value):
             )
         if self.is_meta:
             raise DeviceError("A meta tensor has no data.", f"shape: {tuple(self._array.shape)}")
+        if state.recorder is not None:
+            state.recorder.read()
         if not isinstance(self._array, np.ndarray) and not force:
             raise DeviceError(
                 f"can't convert {self.device} device type tensor to numpy.", hint="Use tensor.cpu() to copy it first."
             )
-        value.storage_of(self).aliased = True
         return creation.to_numpy_array(self)
 
     def __array__(self, dtype=None, copy=None) -> np.ndarray:
@@ -485,7 +484,6 @@ class Tensor(Value):
 
     def __dlpack__(self, *, stream=None, max_version=None, dl_device=None, copy=None):
         """A DLPack capsule of this tensor's memory, made by its array library."""
-        value.storage_of(self).aliased = True
         wishes = {"stream": stream, "max_version": max_version, "dl_device": dl_device, "copy": copy}
         return interop.dlpack_of(self, wishes)
 

@@ -50,6 +50,8 @@ class LevelArray:
     """
 
     __slots__ = ("dtype", "inner", "level", "shape")
+    #: it stands for just the array that is there, and ops of any kind may run on it: not a batch, not a tangent
+    plain = False
     level: Any
     inner: Value
     shape: tuple[int, ...]
@@ -92,13 +94,18 @@ class LevelArray:
         raise NotImplementedError
 
 
+def is_plain(array) -> bool:
+    """Whether a tensor's array is one with numbers, of no transform: what an op with a rule for arrays alone can take."""
+    return array.plain if isinstance(array, LevelArray) else array.__class__ is not MetaArray
+
+
 class Storage:
     """What tensors that share memory have in common: when it was last changed, and who looks at it.
 
     Made on first need (a view, an in-place change, an output kept for backward), so most tensors have none.
     """
 
-    __slots__ = ("aliased", "base", "mutated", "version", "views", "where")
+    __slots__ = ("base", "given", "mutated", "version", "views", "where")
 
     def __init__(self):
         self.mutated = 0  # tick of the last in-place change
@@ -106,7 +113,7 @@ class Storage:
         self.version = 0  # how many there were
         self.base: weakref.ref | None = None  # the tensor whose views these are
         self.views: list[weakref.ref] = []
-        self.aliased = False  # something that is no recorded view has the memory too: a detached tensor, a NumPy array
+        self.given = False  # the memory came from outside, a NumPy array say: its layout is not ours to change
 
 
 class Node:

@@ -32,7 +32,7 @@ class DataLoader:
         sampler: Gives the order instead (indices); excludes `shuffle`.
         batch_sampler: Gives lists of indices, whole batches; excludes the four options above.
         num_workers: Worker processes that load ahead; 0 loads in this process. Each process has its copy of the
-            dataset.
+            dataset, whose large arrays they share.
         collate_fn: Makes a batch of a list of samples; `default_collate` by default.
         pin_memory: Put batches into page-locked memory, from which a GPU copies faster; without a GPU they stay as
             they are, and a warning says so.

@@ -20,11 +20,18 @@ __all__ = ["before_work", "main_stays_out", "pack"]
 #: Called (pickled by reference, without arguments) in each worker before anything of the user's is loaded there.
 before_work: list[Callable[[], None]] = []
 
+LARGE = 1 << 20
+"""Bytes; a dataset's arrays from this size on are in memory that all its workers share."""
+
 _lock = threading.RLock()
 
 
-def pack(payload: tuple[Any, ...]) -> tuple[bytes, bool]:
+def pack(payload: tuple[Any, ...], large: list[pickle.PickleBuffer] | None = None) -> tuple[bytes, bool]:
     """The payload as bytes, and whether they can be read without the main module.
+
+    Args:
+        payload: What to send.
+        large: Gets the memory of large arrays, which is then not in the bytes.
 
     Raises:
         DataError: It cannot be sent; the message says what in it, and what to do.
@@ -33,11 +40,29 @@ def pack(payload: tuple[Any, ...]) -> tuple[bytes, bool]:
         import cloudpickle
     except ImportError:
         cloudpickle = None
+    found: list[pickle.PickleBuffer] = []
+
+    def keep(buffer: pickle.PickleBuffer) -> bool:
+        """Whether it stays in the bytes."""
+        try:
+            if large is None or buffer.raw().nbytes < LARGE:
+                return True
+        except BufferError:  # it does not lie in one piece
+            return True
+        found.append(buffer)
+        return False
+
     try:
         if cloudpickle is not None:
             with contextlib.suppress(Exception):  # else in the ordinary way, or to say what does not work
-                return pickle.dumps((list(before_work), cloudpickle.dumps(payload))), True
-        rest = pickle.dumps(payload, protocol=pickle.HIGHEST_PROTOCOL)
+                rest = cloudpickle.dumps(payload, protocol=5, buffer_callback=keep)
+                if large is not None:
+                    large += found
+                return pickle.dumps((list(before_work), rest)), True
+        found.clear()
+        rest = pickle.dumps(payload, protocol=5, buffer_callback=keep)
+        if large is not None:
+            large += found
         return pickle.dumps((list(before_work), rest)), False
     except Exception as error:
         hint = "Open files, locks and connections in __getitem__ and not in __init__. Or use num_workers=0."

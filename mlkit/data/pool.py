@@ -14,7 +14,7 @@ from typing import Any
 
 from mlkit.core.errors import DataError, MlkitError
 from mlkit.data import parcel
-from mlkit.data.transport import Channel
+from mlkit.data.transport import Channel, Shared, supported
 from mlkit.data.worker import Failure, shortened, work
 
 __all__ = ["WorkerDied", "WorkerPool", "WorkerTimeout"]
@@ -39,7 +39,7 @@ class WorkerTimeout(DataError, RuntimeError):
 
 
 class WorkerPool:
-    """Worker processes with one copy of a dataset each.
+    """Worker processes with one copy of a dataset each; its large arrays are shared between them.
 
     Args:
         payload: (dataset, collate_fn, batch size, drop_last, worker_init_fn), sent to each worker.
@@ -57,26 +57,36 @@ class WorkerPool:
         self._doing: list[dict[Any, Any]] = [{} for _ in range(count)]  # key: indices that each worker was asked for
         # Workers are ended when the pool is forgotten, and at the latest with the interpreter.
         self._close = weakref.finalize(self, _end, os.getpid(), self._processes, self._channels)
-        data, by_value = parcel.pack(payload)
+        large: list[Any] | None = [] if supported() else None
+        data, by_value = parcel.pack(payload, large)
         start: Any = context if hasattr(context, "Process") else multiprocessing.get_context(context or _start_method())
         if start.get_start_method() == "forkserver":
             _warm_up()
+        shared: Shared | None = None
         try:
+            shared = Shared(large) if large else None
+            sizes = shared.sizes if shared is not None else []
             for worker in range(count):
                 ours, theirs = start.Pipe()
                 process = start.Process(
-                    target=work, args=(theirs, data, worker, count), name=f"mlkit-data-{worker}", daemon=True
+                    target=work, args=(theirs, data, sizes, worker, count), name=f"mlkit-data-{worker}", daemon=True
                 )
                 self._channels.append(Channel(ours))
                 with parcel.main_stays_out(by_value):
                     process.start()
                 self._processes.append(process)
                 theirs.close()
+                if shared is not None:
+                    with contextlib.suppress(OSError):  # it has ended already, which is told below
+                        self._channels[worker].send_descriptor(shared.segment.descriptor)
             for worker in range(count):
                 self._receive([worker])  # "ready", or why not
         except BaseException:
             self.close()
             raise
+        finally:
+            if shared is not None:
+                shared.close()
 
     def __len__(self) -> int:
         return len(self._processes)
@@ -226,7 +236,7 @@ def _warm_up() -> None:
     # It looks for modules in its own sys.path, which before Python 3.13 is not ours: it must be this very library.
     kept = os.environ.get("PYTHONPATH")
     os.environ["PYTHONPATH"] = os.pathsep.join(path or os.getcwd() for path in sys.path if isinstance(path, str))
-    forkserver.set_forkserver_preload(["mlkit.data.worker"])
+    forkserver.set_forkserver_preload(["mlkit.data.worker", "mlkit.data.transforms", "PIL.Image"])
     try:
         with parcel.main_stays_out(True):
             forkserver.ensure_running()

@@ -23,7 +23,7 @@ import numpy as np
 from mlkit.core.errors import DataError
 from mlkit.data import arrays
 
-__all__ = ["Channel", "close_inherited", "empty", "supported"]
+__all__ = ["Channel", "Shared", "close_inherited", "empty", "supported"]
 
 LARGE = 1 << 14
 """Bytes; a smaller array is cheaper to copy through the pipe than to map."""
@@ -32,8 +32,7 @@ MOST = 64
 OPEN = 256
 """Batches' files this process holds open; beyond, arrays are copied out, so that `list(loader)` needs no descriptors."""
 
-_open = 0
-_lock = threading.Lock()
+_open: list[weakref.ref[np.ndarray]] = []  # no callbacks: Ctrl-C during one would be swallowed
 _channels: weakref.WeakSet[Channel] = weakref.WeakSet()
 
 
@@ -45,9 +44,9 @@ def supported() -> bool:
 class Segment:
     """One memory file of a worker, mapped for writing."""
 
-    def __init__(self, size: int) -> None:
+    def __init__(self, size: int, what: str = "a batch") -> None:
         self.size = size
-        self.descriptor = _memory_file(size)
+        self.descriptor = _memory_file(size, what)
         self.map = mmap.mmap(self.descriptor, size)
         self.bytes = np.frombuffer(self.map, np.uint8)
         self.address = self.bytes.__array_interface__["data"][0]
@@ -98,6 +97,40 @@ def close_inherited() -> None:
         channel.close()
 
 
+class Shared:
+    """The large arrays of a dataset in one memory file, which every worker maps: one copy for all of them.
+
+    A worker that writes into them gets copies of its own of the pages it changes.
+
+    Args:
+        buffers: The arrays' memory, as pickle gives it.
+    """
+
+    def __init__(self, buffers: list[pickle.PickleBuffer]) -> None:
+        raw = [buffer.raw() for buffer in buffers]
+        self.sizes = [one.nbytes for one in raw]
+        self.segment = Segment(sum(-(-size // 64) * 64 for size in self.sizes), "a dataset")
+        at = 0
+        for one, size in zip(raw, self.sizes):
+            self.segment.bytes[at : at + size] = np.frombuffer(one, np.uint8)
+            at += -(-size // 64) * 64
+
+    def close(self) -> None:
+        """Workers that have it keep it."""
+        os.close(self.segment.descriptor)
+
+    @staticmethod
+    def parts(descriptor: int, sizes: list[int]) -> list[memoryview]:
+        """The arrays' memory again, in a worker."""
+        mapped = mmap.mmap(descriptor, sum(-(-size // 64) * 64 for size in sizes), access=mmap.ACCESS_COPY)
+        os.close(descriptor)
+        whole, found, at = memoryview(mapped), [], 0
+        for size in sizes:
+            found.append(whole[at : at + size])
+            at += -(-size // 64) * 64
+        return found
+
+
 class Channel:
     """One end of the pipe between the loader and a worker, for messages with batches in them."""
 
@@ -112,6 +145,19 @@ class Channel:
         self.connection.close()
         if self._socket is not None:
             self._socket.close()
+
+    def send_descriptor(self, descriptor: int) -> None:
+        """Give the other end a file of ours."""
+        assert self._socket is not None
+        socket.send_fds(self._socket, [b"x"], [descriptor])
+
+    def receive_descriptor(self) -> int:
+        """What `send_descriptor` has sent."""
+        assert self._socket is not None
+        _, descriptors, _, _ = socket.recv_fds(self._socket, 1, 1)
+        if not descriptors:
+            raise EOFError
+        return descriptors[0]
 
     def collect(self) -> None:
         """From here to `send`, this thread's batches are made in shared memory."""
@@ -221,27 +267,19 @@ def _unpack(content: Any, buffers: list[np.ndarray]) -> Any:
 
 def _map(descriptor: int, size: int) -> np.ndarray:
     """The bytes of a memory file: shared, or a copy where this process holds many open already."""
-    global _open
     mapped = mmap.mmap(descriptor, size)
     buffer = np.frombuffer(mapped, np.uint8)
-    if _open >= OPEN:
+    _open[:] = [one for one in _open if one() is not None]
+    if len(_open) >= OPEN:
         return buffer.copy()
-    with _lock:
-        _open += 1
-    weakref.finalize(buffer, _freed).atexit = False
+    _open.append(weakref.ref(buffer))
     return buffer
 
 
-def _freed() -> None:
-    global _open
-    with _lock:
-        _open -= 1
-
-
-def _memory_file(size: int) -> int:
+def _memory_file(size: int, what: str) -> int:
     free = available_memory()
     if free is not None and size > free:  # the system would rather end a process than refuse memory
-        raise _no_room(size, f"{free / 1e6:,.0f} MB of memory are free")
+        raise _no_room(what, size, f"{free / 1e6:,.0f} MB of memory are free")
     if hasattr(os, "memfd_create"):
         descriptor = os.memfd_create("mlkit-batch", os.MFD_CLOEXEC)
     else:
@@ -254,15 +292,17 @@ def _memory_file(size: int) -> int:
             os.ftruncate(descriptor, size)
     except OSError as error:
         os.close(descriptor)
-        raise _no_room(size, error.strerror) from error
+        raise _no_room(what, size, error.strerror) from error
     return descriptor
 
 
-def _no_room(size: int, why: str | None) -> DataError:
+def _no_room(what: str, size: int, why: str | None) -> DataError:
     return DataError(
-        f"DataLoader: there is no room for a batch of {size / 1e6:,.0f} MB in shared memory.",
+        f"DataLoader: there is no room for {what} of {size / 1e6:,.0f} MB in shared memory.",
         details=why,
-        hint="Use smaller batches, fewer workers or a smaller prefetch_factor.",
+        hint="Use smaller batches, fewer workers or a smaller prefetch_factor."
+        if what == "a batch"
+        else "Use num_workers=0, or keep the data in files (ArrayFiles).",
     )
 
 

@@ -18,7 +18,7 @@ from typing import Any
 
 from mlkit.data import arrays
 from mlkit.data.fetch import Fetcher
-from mlkit.data.transport import Channel, close_inherited
+from mlkit.data.transport import Channel, Shared, close_inherited
 
 __all__ = ["WorkerInfo", "get_worker_info", "work"]
 
@@ -69,13 +69,14 @@ class WorkerTraceback(Exception):
     """The traceback inside the worker process, as text."""
 
 
-def work(connection: Connection, payload: bytes, worker: int, count: int) -> None:
+def work(connection: Connection, payload: bytes, sizes: list[int], worker: int, count: int) -> None:
     """The main function of a worker process.
 
     Args:
         connection: To the loader.
         payload: Pickled (functions to call first, pickled work); the work is
             (dataset, collate_fn, batch size, drop_last, worker_init_fn).
+        sizes: Of its large arrays in bytes; where there are some, their memory comes through the connection.
         worker: Number of this worker, from 0.
         count: How many workers there are.
     """
@@ -85,10 +86,12 @@ def work(connection: Connection, payload: bytes, worker: int, count: int) -> Non
     close_inherited()
     channel = Channel(connection)
     try:
+        large = Shared.parts(channel.receive_descriptor(), sizes) if sizes else []
         before, rest = pickle.loads(payload)  # noqa: S301 (from our parent)
         for call in before:
             call()
-        dataset, collate, batch_size, drop_last, init = pickle.loads(rest)  # noqa: S301 (from our parent)
+        content = pickle.loads(rest, buffers=large)  # noqa: S301 (from our parent)
+        dataset, collate, batch_size, drop_last, init = content
     except BaseException as error:
         channel.send("failed", None, Failure(error, f"{name}, while it was started"))
         return

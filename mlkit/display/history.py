@@ -12,7 +12,10 @@ from mlkit.display import svg
 from mlkit.display.markup import card, escape, number, plural, scroll, table
 
 # What is better, by the last part of a series' name; anything else is called good when small.
-_HIGHER = ("accuracy", "precision", "recall", "f1", "auc", "score", "top5", "top_5", "iou", "r2")
+_HIGHER = (
+    "accuracy", "precision", "recall", "f1", "fbeta", "dice", "iou", "auc", "average_precision", "score", "r2", "top_5",
+    "top2", "top3", "top5", "top10",
+)  # fmt: skip
 _PARTS = ("train", "valid", "test")
 
 
@@ -43,7 +46,7 @@ def higher_is_better(name: str) -> bool:
     >>> higher_is_better("valid/accuracy"), higher_is_better("train/loss")
     (True, False)
     """
-    return name.rpartition("/")[2].lower() in _HIGHER
+    return name.rpartition("/")[2].partition("[")[0].lower() in _HIGHER  # "f1[3]" is the F1 of class 3
 
 
 def best_of(name: str, steps: np.ndarray, values: np.ndarray) -> tuple[float, float]:

@@ -16,7 +16,7 @@ def html(curve: Any) -> str:
     highest = 1.5 * float(np.max(curve.smoothed[: max(1, int(np.argmin(curve.smoothed)) + 1)]))
     shown = curve.smoothed <= highest  # where it explodes, the rest would be a flat line
     drawn = [svg.Series("smoothed loss", powers[shown], curve.smoothed[shown])]
-    chart = svg.lines(drawn, title="loss over log10(learning rate)", width=460, height=220)
+    chart = svg.lines(drawn, title="loss", xlabel="log10 of the learning rate", width=460, height=220)
     found = curve.suggestion
     words = "no suggestion: the loss never falls" if found is None else f"suggestion {number(found)}"
     head = f'<p class="head"><b>{escape(type(curve).__name__)}</b> {escape(words)}</p>'

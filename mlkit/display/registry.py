@@ -121,6 +121,7 @@ def _register_own() -> None:
         "mlkit.observe.source.Source": "history:run_html",
         "mlkit.observe.runs.RunTable": "runs:html",
         "mlkit.compiler.graph.Graph": "graph:html",
+        "mlkit.compiler.explain.Explanation": "compiled:html",
         "mlkit.core.errors.MlkitError": "error:html",
     }.items():
         register(kind, html=f"mlkit.display.{where}")

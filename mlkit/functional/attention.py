@@ -275,6 +275,8 @@ def multi_head_attention_forward(
             key_padding_mask = ops.constant_pad(key_padding_mask, widths=((0, 0), (0, more)))
         padded = ops.reshape(key_padding_mask, shape=(batch, 1, 1, source + more))
         mask = padded if mask is None else ops.add(mask, padded)
+    if mask is not None and mask._array.dtype != q._array.dtype:
+        mask = ops.cast_like(mask, q)  # under autocast the projections are in the low precision
     p = dropout_p if training else 0.0
     seen = None
     if need_weights:

@@ -129,7 +129,8 @@ def find_misfit(name: str, arguments: Arguments, args: tuple, kwargs: dict) -> A
             if parameter == "indices" and isinstance(x, (list, tuple)):
                 continue
             number = isinstance(x, (int, float, complex, np.generic)) and not isinstance(x, np.ndarray)
-            if not is_tensor(x) and not (number and parameter in NUMBERS_TOO and parameter != arguments.first):
+            fits = parameter in NUMBERS_TOO or name == "lerp" and parameter == "weight"
+            if not is_tensor(x) and not (number and fits and parameter != arguments.first):
                 return _wrong(name, parameter, kind, x)
         elif kind == "int" and isinstance(x, str) and parameter.startswith("dim") and named(args):
             continue  # an axis by its name

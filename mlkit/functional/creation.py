@@ -197,7 +197,7 @@ def from_numpy(array: np.ndarray):
     dtypes.from_numpy_dtype(array.dtype)
     found = wrap(np.asarray(array))  # a matrix, a memmap or a recarray as the plain array it is
     if not array.flags.c_contiguous:
-        storage_of(found).aliased = True  # its layout is the array's own, never ours to change
+        storage_of(found).given = True
     return found
 
 

@@ -102,6 +102,8 @@ def embedding_bag(
     """
     if mode not in ("sum", "mean", "max"):
         raise ValueRangeError("mode has to be one of sum or mean or max")
+    if mode == "max" and scale_grad_by_freq:
+        raise ValueRangeError("max mode does not support scaling the gradient by the frequency")
     shape = tuple(input._array.shape)
     if per_sample_weights is not None:
         if tuple(per_sample_weights._array.shape) != shape:

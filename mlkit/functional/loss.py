@@ -8,9 +8,9 @@ import warnings
 from mlkit.core import backend as backends
 from mlkit.core import config, frames
 from mlkit.core import dtype as dtypes
-from mlkit.core.dispatch import check_numbers, composite, ops
+from mlkit.core.dispatch import check_numbers, composite, ops, state
 from mlkit.core.errors import ArgumentError, BatchError, DtypeError, ShapeError, ValueRangeError
-from mlkit.core.value import LevelArray, MetaArray, Value, wrap
+from mlkit.core.value import LevelArray, MetaArray, Value, is_plain, wrap
 from mlkit.functional.arguments import check_floating, check_same_dtype
 from mlkit.functional.distance import normalize, pairwise_distance
 
@@ -121,6 +121,12 @@ def nll_loss(
             f"nll_loss: expected integer class labels, got {dtypes.from_numpy_dtype(target._array.dtype)}.",
             hint="Use target.long().",
         )
+    scores, labels = tuple(input._array.shape), tuple(target._array.shape)
+    if len(scores) > 1 and labels and isinstance(scores[0], int) and scores[0] != labels[0]:
+        raise BatchError(
+            f"Expected input batch_size ({scores[0]}) to match target batch_size ({labels[0]}).",
+            f"input:  (batch, class, ...): {scores}\ntarget: (batch, ...): {labels}",
+        )
     check_floating("nll_loss", input)
     check_same_dtype("nll_loss", input, weight=weight)
     picked = ops.nll_pick(input, target, ignore_index=ignore_index)
@@ -192,6 +198,8 @@ def cross_entropy(
         raise BatchError(f"label_smoothing must be between 0.0 and 1.0. Got: {label_smoothing}.")
     if weight is None and label_smoothing == 0 and _rows_with_labels(input._array, target._array):
         losses = ops.softmax_cross_entropy(input, target, ignore_index=ignore_index)
+        if reduction == "mean" and state.recorder is not None:  # another call may have other labels
+            return ops.div(ops.sum(losses), ops.cast_like(ops.sum(ops.ne(target, ignore_index)), losses))
         count = backends.for_array(target._array).functions.get("counted")
         if reduction == "mean" and count is not None:  # on the device, without asking it
             counted = count(target._array, ignore_index, losses._array.dtype)
@@ -229,8 +237,8 @@ def _rows_with_labels(input, target) -> bool:
         len(input.shape) == 2
         and tuple(target.shape) == tuple(input.shape[:1])
         and input.dtype.kind in "fV"
-        and not isinstance(input, (LevelArray, MetaArray))
-        and not isinstance(target, (LevelArray, MetaArray))
+        and is_plain(input)
+        and is_plain(target)
     )
 
 
@@ -286,6 +294,11 @@ def binary_cross_entropy(input, target, weight=None, size_average=None, reduce=N
         )
     check_same_dtype("binary_cross_entropy", input, target=target)
     check_numbers(input, _check_probabilities)
+    if target._array.dtype.kind not in "fcV":
+        raise DtypeError(
+            f"binary_cross_entropy: expected a floating target, got {dtypes.from_numpy_dtype(target._array.dtype)}.",
+            hint="Use target.float().",
+        )
     loss = ops.neg(ops.add(ops.mul(target, _log(input)), ops.mul(ops.sub(1, target), _log(ops.sub(1, input)))))
     if weight is not None:
         loss = ops.mul(loss, weight)

@@ -8,7 +8,7 @@ from mlkit.core import backend as backends
 from mlkit.core import dtype as dtypes
 from mlkit.core.dispatch import composite, ops
 from mlkit.core.errors import ShapeError, ValueRangeError
-from mlkit.core.value import LevelArray, MetaArray, mark_mutated
+from mlkit.core.value import LevelArray, MetaArray, is_plain, mark_mutated
 from mlkit.functional.arguments import check_floating, check_same_dtype
 
 
@@ -169,6 +169,7 @@ def _checked_shape(name, input, normalized_shape) -> tuple:
 
 def layer_norm(input, normalized_shape, weight=None, bias=None, eps: float = 1e-05):
     """Normalisation over the last dims, whose sizes are ``normalized_shape`` (Ba et al. 2016, arXiv:1607.06450)."""
+    check_floating("layer_norm", input)
     shape = _checked_shape("layer_norm", input, normalized_shape)
     check_same_dtype("layer_norm", input, weight=weight, bias=bias)
     for label, t in (("weight", weight), ("bias", bias)):
@@ -192,7 +193,7 @@ def rms_norm(input, normalized_shape, weight=None, eps: float | None = None):
     if eps is None:
         eps = dtypes.finfo(dtypes.from_numpy_dtype(input._array.dtype)).eps
     same = weight is None or weight._array.dtype == input._array.dtype
-    if same and input._array.dtype.kind == "f" and not isinstance(input._array, (LevelArray, MetaArray)):
+    if same and input._array.dtype.kind == "f" and is_plain(input._array):
         return ops.rms_norm(input, weight, dims=len(shape), eps=eps)
     over = tuple(range(-len(shape), 0))
     squares = ops.mean(ops.square(input), dim=over, keepdim=True)

@@ -90,6 +90,8 @@ def _reinterpreted(input, d):
 
 def view_possible(array, shape) -> bool:
     """Whether an array can take a shape without moving data."""
+    if isinstance(array, LevelArray) and array.plain:
+        array = array.inner._array
     xp = backends.for_array(array).m.xp
     return bool(xp.may_share_memory(array, array.reshape(shape)))
 
@@ -103,8 +105,17 @@ def usual_layout(tensor) -> bool:
     """
     root = root_of(tensor)
     array, storage = root._array, root._storage
-    if array.__class__ is LevelArray or array.ndim < 3:
+    if array.ndim < 3 or (storage is not None and storage.given):
         return False
+    if isinstance(array, LevelArray):
+        viewed = storage is not None and any(r() is not None for r in storage.views)
+        if not array.plain or not np.moveaxis(array.inner._array, 1, -1).flags.c_contiguous:
+            return False
+        if viewed:
+            array.settle()  # its views would have to move too: from here on the function runs eagerly
+            return usual_layout(tensor)
+        root._array = ops.clone(wrap(array))._array  # a function that is being recorded: the copy is a step of it
+        return True
     xp = backends.for_array(array).m.xp
     if not xp.moveaxis(array, 1, -1).flags.c_contiguous:
         return False

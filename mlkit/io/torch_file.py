@@ -340,8 +340,8 @@ def _damage_named(where: str) -> Iterator[None]:
     try:
         yield
     except (zipfile.BadZipFile, struct.error, EOFError, KeyError, NotImplementedError, OSError, ValueError) as error:
-        if isinstance(error, (CheckpointError, MissingFeature, ValueRangeError)):
-            raise
+        if isinstance(error, (CheckpointError, MissingFeature, ValueRangeError, PermissionError, IsADirectoryError)):
+            raise  # says itself what is wrong, and the file may be whole
         raise CheckpointError(
             f"{where} is damaged or cut short: expected a whole zip archive written by torch.save or mlkit.save.",
             f"{type(error).__name__}: {error}",

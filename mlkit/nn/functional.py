@@ -165,3 +165,9 @@ __all__ = sorted(name for name in globals() if not name.startswith("_"))
 from mlkit.functional.checked import check_all as _check_all
 
 _check_all(globals(), __all__, "mlkit.nn.functional")
+
+
+def __getattr__(name: str):
+    from mlkit.core.absent import missing_name
+
+    raise missing_name("nn.functional", name) or AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from mlkit.core import value
-from mlkit.core.errors import ShapeError
+from mlkit.core.errors import GradientError, ShapeError
 from mlkit.core.tensor import Tensor
 from mlkit.core.value import Leaf
 from mlkit.functional.creation import empty
@@ -22,6 +22,11 @@ class Parameter(Tensor):
     def __new__(cls, data=None, requires_grad: bool = True):
         self = object.__new__(cls)
         self._array = (empty(0) if data is None else data)._array
+        if requires_grad and self._array.dtype.kind not in "fcV":
+            raise GradientError(
+                f"Only Tensors of floating point and complex dtype can require gradients, got {self.dtype}.",
+                hint="Parameter(x.float()), Parameter(x, requires_grad=False), or register_buffer for what is not learned.",
+            )
         self._node = Leaf(self) if requires_grad else None
         return self
 

@@ -66,7 +66,7 @@ class matmul(Op):
 
     def vjp_input(m, g, other, input_shape):
         if len(input_shape) == 2 == len(other.shape):
-            return m.matmul(g, m.conj(m.mT(other)))
+            return m.matmul(g, m.mH(other))
         if len(input_shape) == 1 and len(other.shape) == 1:
             return g * m.conj(other)
         if len(other.shape) == 1:
@@ -78,7 +78,7 @@ class matmul(Op):
 
     def vjp_other(m, g, input, other_shape):
         if len(other_shape) == 2 == len(input.shape):
-            return m.matmul(m.conj(m.mT(input)), g)
+            return m.matmul(m.mH(input), g)
         if len(input.shape) == 1 and len(other_shape) == 1:
             return g * m.conj(input)
         if len(input.shape) == 1:

@@ -115,39 +115,57 @@ def apply_state(trainer: Trainer, state: dict[str, Any]) -> None:
 
 
 def snapshot_random(*loaders: Any) -> dict[str, Any]:
-    """Where all streams of random numbers are: mlkit's, NumPy's, Python's, and the loaders' own generators."""
+    """Where all that draws an order is: the streams of random numbers of mlkit, NumPy and Python, the loaders' own
+    generators, and samplers (or streams) with a state of their own."""
     name, keys, position, has_gauss, gauss = np.random.get_state()
     version, internal, gauss_next = random.getstate()
     return {
         "mlkit": default_generator.get_pair(),
         "own": [generator.get_pair() for generator in _generators(loaders)],
+        "samplers": [one.state_dict() for one in _with_state(loaders)],
         "numpy": (name, np.asarray(keys), position, has_gauss, gauss),
         "python": (version, np.array(internal, np.uint64), gauss_next),
     }
 
 
-def restore_random(state: dict[str, Any], *loaders: Any) -> None:
-    """Put all streams of random numbers where they were."""
+def restore_random(state: dict[str, Any], *loaders: Any, samplers: bool = True) -> None:
+    """Put all of that where it was; ``samplers=False`` leaves samplers, in the middle of their order, alone."""
     default_generator.set_pair(*state["mlkit"])
     for generator, pair in zip(_generators(loaders), state["own"]):
         generator.set_pair(*pair)
+    if samplers:
+        for one, its in zip(_with_state(loaders), state["samplers"]):
+            one.load_state_dict(its)
     np.random.set_state(tuple(state["numpy"]))
     version, internal, gauss_next = state["python"]
     random.setstate((version, tuple(int(word) for word in internal), gauss_next))
 
 
-def _generators(loaders: tuple[Any, ...]) -> list[Any]:
-    """The generators of the loaders, their samplers and their datasets, each once."""
+def _sources(loaders: tuple[Any, ...]) -> list[Any]:
+    """The loaders, their samplers and their datasets, each once."""
     found: list[Any] = []
     for loader in loaders:
         batch_sampler = getattr(loader, "batch_sampler", None)
         owners = (loader, getattr(loader, "sampler", None), batch_sampler, getattr(batch_sampler, "sampler", None),
                   getattr(loader, "dataset", None))  # fmt: skip
-        for owner in owners:
-            own = getattr(owner, "generator", None)
-            if hasattr(own, "get_pair") and own is not default_generator and all(own is not one for one in found):
-                found.append(own)
+        found += [one for one in owners if one is not None and all(one is not other for other in found)]
     return found
+
+
+def _generators(loaders: tuple[Any, ...]) -> list[Any]:
+    found: list[Any] = []
+    for owner in _sources(loaders):
+        own = getattr(owner, "generator", None)
+        if hasattr(own, "get_pair") and own is not default_generator and all(own is not one for one in found):
+            found.append(own)
+    return found
+
+
+def _with_state(loaders: tuple[Any, ...]) -> list[Any]:
+    """Samplers and datasets that say themselves how far they are; the loaders' own state is their order's beginning
+    and a number of batches, which the trainer keeps anyway."""
+    return [one for one in _sources(loaders)
+            if one not in loaders and hasattr(one, "state_dict") and hasattr(one, "load_state_dict")]  # fmt: skip
 
 
 def _history_state(recorder: Recorder) -> dict[str, Any]:

@@ -390,7 +390,7 @@ class Trainer(Keeping):
             now = snapshot_random(*self.loaders)
             restore_random(self.epoch_random, *self.loaders)  # so that the same order is drawn
             batches = _iterate(loader, seen)
-            restore_random(now, *self.loaders)
+            restore_random(now, *self.loaders, samplers=False)
         else:
             self.epoch_random = snapshot_random(*self.loaders)
             self.epoch_sums.reset()

@@ -249,6 +249,28 @@ def test_prehooks_of_leaves_and_places_of_in_place_changes():
     assert x.grad.tolist() == [0.0, 2.0]
 
 
+@pytest.mark.parametrize("shape", [(), (3,), (2, 2)])
+def test_a_tensor_used_many_times_gets_the_sum(shape):
+    x = mlkit.ones(shape, requires_grad=True)
+    y = x * 1
+    (y * 1 + y * 2 + y * 3 + y * 4).sum().backward()
+    assert (x.grad == 10).all()
+    x.grad = None
+    (x * 1 + x * 2 + x * 3 + x * 4).sum().backward(retain_graph=True)
+    assert (x.grad == 10).all()
+
+
+def test_one_gradient_array_for_two_leaves_is_not_shared():
+    a, b = mlkit.ones(3, requires_grad=True), mlkit.ones(3, requires_grad=True)
+    (a + b).sum().backward()
+    a.grad.mul_(5)
+    assert (b.grad == 1).all()
+    kept = mlkit.ones(3, requires_grad=True)
+    g = mlkit.ones(3)
+    (kept * 1 + kept * 1 + kept * 1).backward(g)
+    assert (g == 1).all() and (kept.grad == 3).all()
+
+
 def test_what_a_gradient_does_not_read_may_change_in_place():
     x = mlkit.randn(4, 3, 2, 2, requires_grad=True)
     layer = mlkit.nn.BatchNorm2d(3)

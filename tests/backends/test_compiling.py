@@ -231,3 +231,38 @@ mlkit.config.numba = False
 np.testing.assert_allclose(out, net(x).detach().numpy(), atol=1e-4)
 """
     )
+
+
+@needs_numba
+def test_warmup_compiles_keeps_and_says_where(tmp_path):
+    """With the two quickest families in place of all, which take a minute or two."""
+    text = """
+import sys
+from mlkit.backends.numba import compiling
+from mlkit.backends.numba import pooling_kernels, dropout_kernels
+compiling.all_kernels = lambda: list(compiling.ALL)
+from mlkit.cli import main
+sys.exit(main(["warmup"]))
+"""
+    (tmp_path / "kernels" / "old").mkdir(parents=True)
+    first = run(text, MLKIT_HOME=str(tmp_path)).stdout
+    count = int(first.split(" kernels ready, ")[0].split()[-1])
+    assert count >= 5 and f"{count} of them compiled now" in first
+    assert "Removed the kernels of 1 other version." in first and str(tmp_path) in first
+    second = run(text, MLKIT_HOME=str(tmp_path)).stdout
+    assert f"{count} kernels ready, 0 of them compiled now" in second
+    kept = {p: p.stat().st_mtime_ns for p in files(tmp_path)}
+    run(WORK, MLKIT_HOME=str(tmp_path))
+    after = {p: p.stat().st_mtime_ns for p in files(tmp_path) if "pooling" in p.name}
+    assert after == {p: t for p, t in kept.items() if "pooling" in p.name}  # compiled ahead is what is called
+
+
+def test_warmup_without_numba_says_how_to_get_it():
+    text = WITHOUT.format(error='ModuleNotFoundError("No module named " + name, name=name)')
+    done = subprocess.run(
+        [sys.executable, "-c", text + "from mlkit.cli import main; sys.exit(main(['warmup']))"],
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    assert done.returncode == 2 and "pip install" in done.stderr

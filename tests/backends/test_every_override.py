@@ -116,3 +116,15 @@ def test_each_was_really_used(used):
     never = [n for n in numba.OVERRIDES if not used.get(n)]
     never += [f"{n} gradient" for n, _ in numba.GRADIENTS if not used.get(f"{n} gradient")]
     assert not never, never
+
+
+def test_calls_have_the_types_that_warmup_compiles():
+    """Else the first step would compile after all. (Those that the tests above have called.)"""
+    from mlkit.backends.numba import compiling
+
+    others = {
+        f"{kernel.__module__}.{kernel.__name__}": extra
+        for kernel in compiling.all_kernels()
+        if (extra := [s for s in kernel.signatures if s not in compiling.warm_types(kernel)])
+    }
+    assert not others, others

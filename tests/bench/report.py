@@ -111,7 +111,7 @@ def write(document: dict, stem: Path) -> list[str]:
     axes.set_yticks(range(len(rows)), [f"{r['workload']}, {r['threads']} thread(s)" for r in rows])
     axes.invert_yaxis()
     axes.set_xlabel("time / PyTorch eager (lower is better; black: the goal of eager mode)")
-    axes.legend(loc="lower right", frameon=False)
+    figure.legend(loc="outside lower right", frameon=False, ncols=2)
     axes.set_title(f"{document['cpu']}, {document['date']}, {document['clock']} clock", fontsize=9)
     figure.savefig(f"{stem}.png", dpi=110)
     return [*written, f"{stem}.png"]

@@ -36,7 +36,7 @@ def test_forward_is_bit_equal(op, sample):
     g = compiled_of(f, options={"fusion": False})
     with warnings.catch_warnings():
         warnings.simplefilter("error")  # nothing may fall back to eager
-        for seed in (0, 1, 2):
+        for seed in (0, 1):
             arrays, _ = arrays_for(op, sample, seed)
             found = g(*[mlkit.from_numpy(a.copy()) for a in arrays])
             same(numbers(found), numbers(f(*[mlkit.from_numpy(a.copy()) for a in arrays])))

@@ -42,3 +42,12 @@ def test_bit_equal_without_fusion(name):
         np.testing.assert_array_equal(a, b)
     # schedule: gradients of a layer that no optimizer clears add up, so its second step differs from the first
     assert steps[0]._compiled.recordings == (2 if name == "schedule" else 1)
+
+
+@pytest.mark.parametrize("name", TRAININGS)
+def test_fused_and_planned_to_rounding(name, monkeypatch):
+    """Loops round like NumPy but for functions such as exp; sums may take another order: a few units of the last place."""
+    monkeypatch.setattr("mlkit.compiler.fusion.SMALLEST", 32)  # so that these small nets have loops
+    found, wanted = train(name, compiled_of), train(name, lambda step: step)
+    for a, b in zip(found[0] + found[1], wanted[0] + wanted[1], strict=True):
+        np.testing.assert_allclose(a, b, rtol=2e-5, atol=2e-6)

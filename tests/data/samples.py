@@ -99,6 +99,17 @@ class Big(Squares):
         return np.full((1 << 20,), index, np.uint8), {"small": np.arange(3) + index, "name": str(index)}
 
 
+class WritesIntoItself(Squares):
+    def __init__(self, pixels):
+        super().__init__(4)
+        self.pixels = pixels
+
+    def __getitem__(self, index):
+        self.pixels[7] += 1
+        own = "/memfd:mlkit-batch" in open("/proc/self/maps").read() or get_worker_info() is None
+        return np.array([self.pixels[7], own])
+
+
 class Crashing(Squares):
     def __getitem__(self, index):
         if index == 3:

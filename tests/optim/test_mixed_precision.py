@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import threading
 
 import numpy as np
@@ -10,6 +11,7 @@ import pytest
 import mlkit
 from mlkit import nn, optim
 from mlkit.nn import functional as F
+from tests.oracle import autocast_layers, programs_layers
 
 
 def test_it_belongs_to_the_thread():
@@ -242,3 +244,18 @@ def test_rules_follow_the_outermost_listed_composite():
         assert _rule(REGISTRY["mul"], "cuda")[0] == "refused" and _rule(REGISTRY["mul"], "cpu")[0] == "full"
     finally:
         state.scopes.pop()
+
+
+#: dtypes that depend on which of PyTorch's CPU kernels a case ends in, and a layer that fails there
+NOT_AS_THERE = {
+    "LSTM_projection": "PyTorch leaves the cell in float32 where there are projections",
+    "LSTM_packed": "PyTorch leaves the final states in float32 for packed sequences",
+    "AdaptiveLogSoftmaxWithLoss": "fails in PyTorch: index_copy_ of two dtypes",
+}
+
+
+@pytest.mark.parametrize("name", [n for n in programs_layers.LAYERS if n not in NOT_AS_THERE])
+def test_dtypes_of_every_layer(name):
+    """Under autocast("cpu"): the dtypes of outputs and of all gradients are PyTorch's."""
+    kept = json.loads(autocast_layers.KEPT.read_text())
+    assert autocast_layers.dtypes_of(name, mlkit) == kept[name]

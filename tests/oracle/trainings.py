@@ -20,6 +20,8 @@ TRAININGS = {
     "mlp": (200, 64),
     "cnn": (100, 32),
     "lstm": (100, 32),
+    "nn_lstm": (100, 32),
+    "nn_gru": (100, 32),
     "gpt": (150, 16),
     "gpt_shakespeare": (300, 16),
 }
@@ -103,6 +105,25 @@ def make_lstm(nn, F, T, vocabulary):  # noqa: N803
     return Characters()
 
 
+def _recurrent(kind):
+    def make(nn, F, T, vocabulary):  # noqa: N803
+        class Characters(nn.Module):
+            """Two layers of the library's own LSTM or GRU."""
+
+            def __init__(self, hidden=32):
+                super().__init__()
+                self.embedding = nn.Embedding(vocabulary, 24)
+                self.rnn = getattr(nn, kind)(24, hidden, num_layers=2, batch_first=True)
+                self.out = nn.Linear(hidden, vocabulary)
+
+            def forward(self, tokens):
+                return self.out(self.rnn(self.embedding(tokens))[0])
+
+        return Characters()
+
+    return make
+
+
 def make_gpt(nn, F, T, vocabulary, context=32, width=64, heads=4, layers=2):  # noqa: N803
     class Block(nn.Module):
         """Causal attention and a small network, each after a LayerNorm and beside an identity."""
@@ -137,7 +158,15 @@ def make_gpt(nn, F, T, vocabulary, context=32, width=64, heads=4, layers=2):  # 
     return GPT()
 
 
-MAKE = {"mlp": make_mlp, "cnn": make_cnn, "lstm": make_lstm, "gpt": make_gpt, "gpt_shakespeare": make_gpt}
+MAKE = {
+    "mlp": make_mlp,
+    "cnn": make_cnn,
+    "lstm": make_lstm,
+    "nn_lstm": _recurrent("LSTM"),
+    "nn_gru": _recurrent("GRU"),
+    "gpt": make_gpt,
+    "gpt_shakespeare": make_gpt,
+}
 
 
 def optimizer_and_schedule(name: str, model, optim, steps: int):
@@ -152,6 +181,12 @@ def optimizer_and_schedule(name: str, model, optim, steps: int):
     if name == "lstm":
         opt = optim.RMSprop(model.parameters(), lr=3e-3)
         return opt, schedules.ExponentialLR(opt, 0.99)
+    if name == "nn_lstm":
+        opt = optim.Adam(model.parameters(), lr=1e-2)
+        return opt, schedules.StepLR(opt, 20, 0.7)
+    if name == "nn_gru":
+        opt = optim.NAdam(model.parameters(), lr=1e-2)
+        return opt, schedules.CosineAnnealingWarmRestarts(opt, 20, 2)
     opt = optim.AdamW(model.parameters(), lr=3e-3, weight_decay=0.1)
     warm_up, then = schedules.LinearLR(opt, 0.1, total_iters=20), schedules.CosineAnnealingLR(opt, steps)
     return opt, schedules.SequentialLR(opt, [warm_up, then], [20])
@@ -186,7 +221,7 @@ def train(name: str, library) -> np.ndarray:
     steps, size = TRAININGS[name]
     rng = np.random.default_rng(zlib.crc32(name.encode()))
     nn, F = library.nn, library.nn.functional  # noqa: N806
-    vocabulary = int(text_of(name).max()) + 1 if name.startswith(("lstm", "gpt")) else 10
+    vocabulary = int(text_of(name).max()) + 1 if name not in ("mlp", "cnn") else 10
     model = MAKE[name](nn, F, library, vocabulary)
     fill(model, rng, library)
     opt, schedule = optimizer_and_schedule(name, model, library.optim, steps)

@@ -46,3 +46,11 @@ def test_an_error_of_a_function_handed_in_stays_itself():
 def test_names_of_axes_are_words_for_dims():
     x = mlkit.ones(2, 3).rename("N", "C")
     assert mlkit.softmax(x, "C").names == ("N", "C")
+
+
+@pytest.mark.parametrize("home, name", [(mlkit, "FloatStorage"), (mlkit, "quantize_per_tensor"), (mlkit, "lobpcg"),
+                                        (mlkit.nn.functional, "scaled_mm"), (mlkit.ones(1), "to_sparse")])  # fmt: skip
+def test_what_is_not_here_says_so(home, name):
+    with pytest.raises(NotImplementedError, match="(?s)not in mlkit.*not supported now"):
+        getattr(home, name)
+    assert not hasattr(home, name)

@@ -21,12 +21,17 @@ SAMPLES = 192
 
 
 class Points(Dataset):
-    """Points of the plane, made anew from their number, for worker processes."""
+    """Points of the plane, made anew from their number, for worker processes; moved a little at random."""
+
+    def __init__(self, noise=0.0):
+        self.noise = noise
 
     def __getitem__(self, index):
-        random = np.random.default_rng(index)
-        x = random.standard_normal(2).astype(np.float32)
-        return x, int(x[0] > 0) + 2 * int(x[1] > 0)
+        x = np.random.default_rng(index).standard_normal(2).astype(np.float32)
+        label = int(x[0] > 0) + 2 * int(x[1] > 0)
+        if self.noise:
+            x = x + self.noise * mlkit.randn(2).numpy() + np.float32(self.noise * random.random())
+        return x, label
 
     def __len__(self):
         return SAMPLES
@@ -64,7 +69,7 @@ def build(folder, mode):
     mlkit.manual_seed(3)
     np.random.seed(4)
     random.seed(5)
-    model = network(400 if mode == "writing" else 16)
+    model = network(200 if mode == "writing" else 16)
     optimizer = mlkit.optim.AdamW(model.parameters(), lr=0.02)
     schedules = mlkit.optim.lr_scheduler
     options = {"optimizer": optimizer, "metrics": ["accuracy", "f1"], "callbacks": [Drifting()], "checkpoint_every": 3}
@@ -81,18 +86,18 @@ def build(folder, mode):
             "keep": 2,
         }
     elif mode == "writing":
-        options |= {"checkpoint_every": 1, "ema": 0.9}
+        options |= {"checkpoint_every": 2, "ema": 0.9}
     elif mode == "workers":
         options |= {"scheduler": "onecycle", "checkpoint_every": 2}
     trainer = Trainer(model, checkpoint_dir=folder, run_dir=False, progress=False, **options)
     if mode == "workers":
-        train = DataLoader(Points(), batch_size=16, shuffle=True, num_workers=2, persistent_workers=True)
+        train = DataLoader(Points(0.1), batch_size=16, shuffle=True, num_workers=2, persistent_workers=True)
     else:
         pairs = [Points()[index] for index in range(SAMPLES)]
         data = TensorDataset(np.stack([x for x, _ in pairs]), np.array([y for _, y in pairs]))
         train = DataLoader(data, batch_size=16, shuffle=True)
     valid = DataLoader(train.dataset, batch_size=64, shuffle=True)  # draws random numbers, too
-    return trainer, train, valid, {"plain": 15, "all": 20, "writing": 4, "workers": 12}[mode]
+    return trainer, train, valid, {"plain": 15, "all": 20, "writing": 3, "workers": 8}[mode]
 
 
 def train(folder, mode):
@@ -145,7 +150,7 @@ def main():
         child = begin(current, mode)
         status = None
         if mode == "writing" and killed < kills:
-            skip = moments.randrange(1, 6)  # not always the first that is written
+            skip = moments.randrange(1, 4)  # not always the first that is written
             while status is None and skip:
                 status = ended(child, 0)
                 if writes(current):

@@ -219,3 +219,39 @@ def test_a_really_full_disk(tmp_path):
 def test_no_place_to_save_to():
     with pytest.raises(CheckpointError, match="no folder to save"):
         trainer().save_checkpoint()
+
+
+class Turning(mlkit.data.Sampler):
+    """An order that depends on how often it was asked for before, and says so in its state."""
+
+    def __init__(self, count):
+        self.count, self.turns = count, 0
+
+    def __iter__(self):
+        self.turns += 1
+        return iter([(7 * self.turns + 3 * index) % self.count for index in range(self.count)])
+
+    def __len__(self):
+        return self.count
+
+    def state_dict(self):
+        return {"turns": self.turns}
+
+    def load_state_dict(self, state):
+        self.turns = state["turns"]
+
+
+@pytest.mark.parametrize("at", [5, 8, 13])
+def test_a_sampler_with_a_state_is_taken_up(tmp_path, at):
+    def batches():
+        return DataLoader(points(), 32, sampler=Turning(256))
+
+    mlkit.manual_seed(3)
+    whole = full_trainer()
+    whole.fit(batches(), epochs=3)
+    mlkit.manual_seed(3)
+    full_trainer(callbacks=[StopAt(at, tmp_path / "c")]).fit(batches(), epochs=3)
+    resumed = full_trainer(callbacks=[StopAt(-1, None)])
+    resumed.fit(batches(), epochs=3, resume=tmp_path / "c")
+    assert equal(weights(resumed.model), weights(whole.model))
+    assert resumed.history["train/loss"] == whole.history["train/loss"]

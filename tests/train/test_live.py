@@ -308,3 +308,13 @@ def test_the_next_thread_knows_nothing_of_it():
     assert "no loop to log to" in failed[0]
     iterator.close()
     assert live._run.step == 0 and list(live.history) == []
+
+
+def test_each_running_of_a_cell_is_a_run_of_its_own(tmp_path):
+    pytest.importorskip("IPython")
+    result = subprocess.run(
+        [sys.executable, os.path.join(os.path.dirname(__file__), "live_cells.py"), str(tmp_path)],
+        capture_output=True, text=True, timeout=120, check=False,
+    )  # fmt: skip
+    said = sorted(line for line in result.stdout.splitlines() if line.startswith(("finished", "stopped", "running")))
+    assert said == ["finished 8 False", "finished 8 False", "stopped 4 True"], result.stdout + result.stderr

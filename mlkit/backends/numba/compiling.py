@@ -7,7 +7,9 @@ home finds a folder of its own, and a damaged or unwritable cache only means to 
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
+import importlib
 import os
 import platform
 import shutil
@@ -19,7 +21,7 @@ from pathlib import Path
 
 import llvmlite
 import numba
-from numba.core import event
+from numba.core import event, sigutils
 from numba.core.caching import CompileResultCacheImpl, FunctionCache, _CacheLocator
 
 from mlkit.backends import numba as registry
@@ -147,6 +149,32 @@ def kernel(*signatures: str, **options) -> Callable:
     return decorate
 
 
+def all_kernels() -> list:
+    """Every kernel there is, their modules imported."""
+    for path in sorted(HERE.glob("*_kernels.py")):
+        importlib.import_module(f"{registry.__name__}.{path.stem}")
+    return list(ALL)
+
+
+def warm_types(kernel) -> list[tuple]:
+    """The types of arguments that a kernel is compiled for ahead, as calls have them."""
+    return [tuple(sigutils.normalize_signature(signature)[0]) for signature in kernel.warm]
+
+
+def warm(shown: Callable = iter) -> tuple[int, int]:
+    """Compile what is not yet on disk for this version; returns how many were compiled and how many there are.
+
+    ``shown`` wraps the iteration over kernels (a progress bar)."""
+    kernels = all_kernels()
+    compiled = 0
+    with progress.silent():
+        for each in shown(kernels):
+            for types in warm_types(each):
+                each.compile(types)
+            compiled += sum(each.stats.cache_misses.values())
+    return compiled, len(kernels)
+
+
 def helper(function: Callable):
     """A function that kernels call: compiled into each of them, never alone."""
     return numba.njit(nogil=True, error_model="numpy")(function)
@@ -189,6 +217,15 @@ class Progress(event.Listener):
         self.mine.depth -= 1
         if self.mine.depth == 0:
             self.mine.timer.cancel()
+
+    @contextlib.contextmanager
+    def silent(self):
+        """No line inside: something else shows how far it is."""
+        before, self.shown = self.shown, True
+        try:
+            yield
+        finally:
+            self.shown = before
 
     def show(self) -> None:
         with self.lock:

@@ -12,7 +12,7 @@ import threading
 
 import numpy as np
 
-from mlkit.backends.numba import kernels, override, pool
+from mlkit.backends.numba import gradient, kernels, override, pool
 from mlkit.backends.numba.scratch import address, floats, zeros
 from mlkit.core import config
 
@@ -20,6 +20,11 @@ LANES = 16
 STRIP = 128 << 10  # bytes of input worked on at once
 NARROW = 8  # output lines shorter than this go through gathered patches
 PIXELS = 256  # steps of a weight gradient's product before its results go back to memory
+
+
+def panel() -> int:
+    """How many columns the kernels' panels have on this CPU."""
+    return kernels("mlkit.backends.numba.conv").PANEL
 
 
 def up(n: int) -> int:
@@ -127,8 +132,10 @@ def fits(x, weight, groups) -> bool:
     return x.ndim == 4 and weight.ndim == 4 and groups == 1 and x.shape[1] == weight.shape[1]
 
 
-@override("conv2d", minimum=256)
+@override("conv2d", minimum=1024)
 def conv2d(k, input, weight, bias=None, *, stride, padding, dilation, groups):
+    if groups > 1:
+        return depthwise(k, input, weight, bias, stride, padding, dilation, groups)
     if not single(input, weight, bias) or not fits(input, weight, groups):
         return NotImplemented
     kernel, outs = weight.shape[2:], weight.shape[0]
@@ -147,8 +154,10 @@ def conv2d(k, input, weight, bias=None, *, stride, padding, dilation, groups):
     return channels_first(out, outs)
 
 
-@override("conv2d_input_grad", minimum=256)
+@override("conv2d_input_grad", minimum=1024)
 def conv2d_input_grad(k, g_, weight, *, shape, stride, padding, dilation, groups):
+    if groups > 1:
+        return depthwise_input_grad(k, g_, weight, shape, stride, padding, dilation, groups)
     if not single(g_, weight) or g_.ndim != 4 or weight.ndim != 4 or groups != 1 or g_.shape[1] != weight.shape[0]:
         return NotImplemented
     if any(s > 1 and d > 1 for s, d in zip(stride, dilation, strict=True)):
@@ -196,8 +205,10 @@ def phases(size: int, kernel: int, stride: int, dilation: int, padding: int) -> 
     return found
 
 
-@override("conv2d_weight_grad", minimum=256)
+@override("conv2d_weight_grad", minimum=1024)
 def conv2d_weight_grad(k, input, g_, *, shape, stride, padding, dilation, groups):
+    if groups > 1:
+        return depthwise_weight_grad(k, input, g_, shape, stride, padding, dilation, groups)
     if not single(input, g_) or input.ndim != 4 or g_.ndim != 4 or groups != 1:
         return NotImplemented
     x, g = last_channels(k, input), last_channels(k, g_)
@@ -236,15 +247,47 @@ def tiles_of(sizes, batch) -> int:
     return batch * -(-sizes[0] // 4) * -(-sizes[1] // 4)
 
 
+def few_tiles(tiles: int, channels: int, outs: int) -> bool:
+    """Whether the weights in the other basis are more than the second cache holds, and more than the tiles are."""
+    return channels * outs > 1 << 14 and tiles * (channels + outs) < 2 * channels * outs
+
+
+def tile_planes(kernel, common: tuple, tiles: int, channels: int) -> np.ndarray:
+    """All tiles in the other basis, by a kernel that fills a range of them."""
+    planes = floats(PLANES * (tiles * channels + LANES))
+
+    def work(a, b):
+        patch = floats(PLANES * LANES)
+        kernel(*common, tiles, address(patch), address(planes), a, b)
+
+    pool.split(work, tiles, max(1, (1 << 14) // channels))
+    return planes
+
+
 def winograd_forward(x, weight, bias, before, sizes, out):
     """out (N, *sizes, O) = x (N, H, W, C) with weight (O, C, 3, 3), any view of it."""
     k = kernels("mlkit.backends.numba.winograd")
     batch, high, wide, channels = x.shape
     outs = weight.shape[0]
+    tiles_h, tiles_w = -(-sizes[0] // 4), -(-sizes[1] // 4)
+    total = batch * tiles_h * tiles_w
+    if total <= 64 and few_tiles(total, channels, outs):
+        given = (address(x), high, wide, channels, *before, tiles_h, tiles_w)
+        planes, start, zero = tile_planes(k.input_planes, given, total, channels), spread(outs, bias), zeros(32)
+
+        def panels(a, b):
+            patch, turned = floats(PLANES * LANES), floats(PLANES * (channels * 32 + LANES))
+            results = floats(PLANES * (total * 32 + LANES))
+            k.forward_panels(
+                address(planes), total, channels, address(weight), *weight.strides, address(start), outs, address(out),
+                *sizes, address(zero), address(patch), address(turned), address(results), a, b,
+            )  # fmt: skip
+
+        pool.split(panels, -(-outs // panel()))
+        return
     turned, patch = floats(PLANES * channels * outs), floats(9 * 32)
     k.weights(address(weight), *weight.strides, channels, outs, address(patch), address(turned))
     start, zero = spread(outs, bias), zeros(32)
-    total = tiles_of(sizes, batch)
     tiles = max(12, min(96, SPACE // (PLANES * 4 * (channels + outs)) // 12 * 12))
 
     def work(a, b):
@@ -263,6 +306,21 @@ def winograd_weight_grad(x, g, shape, before, sizes):
     outs, channels = shape[:2]
     batch, high, wide, _ = x.shape
     all_tiles = tiles_of(sizes, batch)
+    if few_tiles(all_tiles, channels, outs):
+        given = (address(x), high, wide, channels, *before, -(-sizes[0] // 4), -(-sizes[1] // 4))
+        planes = tile_planes(k.input_planes, given, all_tiles, channels)
+        grads = tile_planes(k.output_grad_planes, (address(g), *sizes, outs), all_tiles, outs)
+        out = np.empty(shape, np.float32)
+
+        def panels(a, b):
+            patch, total = floats(9 * LANES), floats(PLANES * (k.CHANNELS * 32 + LANES))
+            k.weight_grad_panels(
+                address(planes), address(grads), all_tiles, channels, outs, address(patch), address(total),
+                address(out), a, b,
+            )  # fmt: skip
+
+        pool.split(panels, -(-outs // panel()))
+        return out
     # results of channels * outs are read and written once a group: with many channels, larger groups
     tiles = max(12, SPACE // (PLANES * 4 * (channels + outs)), min(256, channels * outs // (channels + outs)))
     tiles = min(tiles, all_tiles)
@@ -324,3 +382,156 @@ def summed(work, units: int, size: int, grain: int) -> np.ndarray:
     for other in others:
         first += other
     return first
+
+
+# --- one filter per channel -----------------------------------------------------------------------------------------------
+
+
+def one_each(weight_shape, channels: int, groups: int) -> bool:
+    return len(weight_shape) == 4 and groups == channels == weight_shape[0] and weight_shape[1] == 1
+
+
+def at_least_sixteen(x: np.ndarray) -> np.ndarray:
+    """(..., C) with channels of zeros behind its own where they are fewer than a vector."""
+    if x.shape[-1] >= LANES:
+        return x
+    wide = np.zeros((*x.shape[:-1], LANES), x.dtype)
+    wide[..., : x.shape[-1]] = x
+    return wide
+
+
+def filters(weight: np.ndarray) -> np.ndarray:
+    """(C, 1, KH, KW), any view, as (KH, KW, C)."""
+    return at_least_sixteen(np.ascontiguousarray(weight[:, 0].transpose(1, 2, 0)))
+
+
+def run_depthwise(x, turned, bias, stride, dilation, before, sizes, out, at, strides):
+    """As run_forward, with filters (KH, KW, C)."""
+    k = kernels("mlkit.backends.numba.depthwise")
+    batch, high, wide, channels = x.shape
+    kernel = turned.shape[:2]
+    lines, copied, size = forward_plan(high, wide, channels, kernel, stride, dilation, before, sizes)
+    start = spread(channels, bias)
+    common = (address(x), high, wide, channels, address(turned), address(start), *kernel, *stride, *dilation, *before)
+    common += (address(out) + at * 4, *sizes, *strides, lines, int(copied))
+    strips = batch * -(-sizes[0] // lines)
+
+    def work(a, b):
+        space = floats(size)
+        k.forward(*common, address(space), a, b)
+
+    pool.split(work, strips, max(1, (1 << 18) // (lines * sizes[1] * channels)))
+
+
+def depthwise(k, input, weight, bias, stride, padding, dilation, groups):
+    if not single(input, weight, bias) or input.ndim != 4 or not one_each(weight.shape, input.shape[1], groups):
+        return NotImplemented
+    sizes = output_sizes(input.shape[2:], weight.shape[2:], stride, padding, dilation)
+    if min(sizes) < 1 or bias is not None and bias.shape != weight.shape[:1]:
+        return NotImplemented
+    x, turned = at_least_sixteen(last_channels(k, input)), filters(weight)
+    channels = x.shape[3]
+    out = np.empty((x.shape[0], *sizes, channels), np.float32)
+    strides = (sizes[0] * sizes[1] * channels, sizes[1] * channels, channels)
+    run_depthwise(x, turned, bias, stride, dilation, (padding[0][0], padding[1][0]), sizes, out, 0, strides)
+    return channels_first(out, input.shape[1])
+
+
+def depthwise_input_grad(k, g_, weight, shape, stride, padding, dilation, groups):
+    if not single(g_, weight) or g_.ndim != 4 or not one_each(weight.shape, g_.shape[1], groups):
+        return NotImplemented
+    if any(s > 1 and d > 1 for s, d in zip(stride, dilation, strict=True)):
+        return NotImplemented
+    g = at_least_sixteen(last_channels(k, g_))
+    batch, channels, high, wide = shape
+    columns = g.shape[3]
+    covered = all(a >= s for a, s in zip(weight.shape[2:], stride, strict=True))
+    out = (np.empty if covered else np.zeros)((batch, high, wide, columns), np.float32)
+    for y, taps_y, first_y, before_y in phases(high, weight.shape[2], stride[0], dilation[0], padding[0][0]):
+        for x, taps_x, first_x, before_x in phases(wide, weight.shape[3], stride[1], dilation[1], padding[1][0]):
+            at = (first_y * wide + first_x) * columns
+            strides = (high * wide * columns, stride[0] * wide * columns, stride[1] * columns)
+            turned = filters(weight[:, :, taps_y, taps_x])
+            run_depthwise(g, turned, None, (1, 1), dilation, (before_y, before_x), (y, x), out, at, strides)
+    return channels_first(out, channels)
+
+
+def depthwise_weight_grad(k, input, g_, shape, stride, padding, dilation, groups):
+    if not single(input, g_) or input.ndim != 4 or g_.ndim != 4 or not one_each(shape, input.shape[1], groups):
+        return NotImplemented
+    x, g = at_least_sixteen(last_channels(k, input)), at_least_sixteen(last_channels(k, g_))
+    k = kernels("mlkit.backends.numba.depthwise")
+    batch, high, wide, channels = x.shape
+    kernel, sizes, before = tuple(shape[2:]), g.shape[1:3], (padding[0][0], padding[1][0])
+    lines, copied, size = forward_plan(high, wide, channels, kernel, stride, dilation, before, sizes)
+    blocks = -(-channels // LANES)
+    common = (address(x), high, wide, channels, address(g), *kernel, *stride, *dilation, *before, *sizes, lines)
+
+    def work(total, a, b):
+        space = floats(size)
+        k.weight_grad(*common, int(copied), address(space), address(total), a, b)
+
+    strips = batch * -(-sizes[0] // lines)
+    grain = max(1, (1 << 18) // (lines * sizes[1] * channels))
+    total = summed(work, strips, kernel[0] * kernel[1] * blocks * LANES, grain).reshape(-1, blocks * LANES)
+    if channels % LANES:  # the last block holds the last sixteen channels
+        start = (blocks - 1) * LANES
+        total = np.concatenate([total[:, :start], total[:, start + LANES - channels % LANES :]], axis=1)
+    return np.ascontiguousarray(total[:, : shape[0]].T).reshape(shape)
+
+
+# --- one dim: images of one line ------------------------------------------------------------------------------------------
+
+
+def line(x: np.ndarray) -> np.ndarray:
+    return x[:, :, None, :]
+
+
+def _one_dim(how: dict) -> dict:
+    """Attributes for two dims."""
+    return {
+        "stride": (1, *how["stride"]),
+        "padding": ((0, 0), *how["padding"]),
+        "dilation": (1, *how["dilation"]),
+        "groups": how["groups"],
+    }
+
+
+def flat(out):
+    return out if out is NotImplemented else out[:, :, 0, :]
+
+
+@override("conv1d", minimum=1024)
+def conv1d(k, input, weight, bias=None, **how):
+    if input.ndim != 3 or weight.ndim != 3:
+        return NotImplemented
+    return flat(conv2d(k, line(input), line(weight), bias, **_one_dim(how)))
+
+
+@override("conv1d_input_grad", minimum=1024)
+def conv1d_input_grad(k, g_, weight, *, shape, **how):
+    if g_.ndim != 3 or weight.ndim != 3:
+        return NotImplemented
+    wide = (*shape[:2], 1, shape[2])
+    return flat(conv2d_input_grad(k, line(g_), line(weight), shape=wide, **_one_dim(how)))
+
+
+@override("conv1d_weight_grad", minimum=1024)
+def conv1d_weight_grad(k, input, g_, *, shape, **how):
+    if input.ndim != 3 or g_.ndim != 3:
+        return NotImplemented
+    out = conv2d_weight_grad(k, line(input), line(g_), shape=(*shape[:2], 1, shape[2]), **_one_dim(how))
+    return out if out is NotImplemented else out.reshape(shape)
+
+
+# --- the bias's gradient ---------------------------------------------------------------------------------------------------
+
+
+@gradient("conv2d", "bias", minimum=4096)
+def conv2d_bias_gradient(k, g):
+    if g.ndim != 4 or not single(g):
+        return NotImplemented
+    rows = g.transpose(0, 2, 3, 1)
+    if rows.flags.c_contiguous:
+        return rows.reshape(-1, g.shape[1]).sum(0)
+    return g.reshape(*g.shape[:2], -1).sum(2).sum(0) if g.flags.c_contiguous else NotImplemented

@@ -8,7 +8,7 @@ import math
 import numpy as np
 
 from mlkit.backends.numba import gradient, override, pool
-from mlkit.backends.numba.conv import LANES, single, spread, summed
+from mlkit.backends.numba.conv import LANES, panel, single, spread, summed
 from mlkit.backends.numba.scratch import address, floats, zeros
 
 ROWS = 32  # fewer do not pay for turning the weights
@@ -20,12 +20,6 @@ GRAIN = 1 << 21  # products that make a thread worth waking
 def matrix(x: np.ndarray) -> np.ndarray:
     """(*, n) as rows in memory."""
     return np.ascontiguousarray(x.reshape(math.prod(x.shape[:-1]), x.shape[-1]))
-
-
-def panel() -> int:
-    from mlkit.backends.numba.simd import PANEL
-
-    return PANEL
 
 
 def suits(x, weight_shape) -> bool:

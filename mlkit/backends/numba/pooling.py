@@ -5,20 +5,11 @@ from __future__ import annotations
 import numpy as np
 
 from mlkit.backends.numba import gradient, kernels, override, pool
-from mlkit.backends.numba.conv import LANES, channels_first, last_channels, single
+from mlkit.backends.numba.conv import at_least_sixteen, channels_first, last_channels, single
 from mlkit.backends.numba.scratch import address
 from mlkit.ops.pool import check_pool
 
 GRAIN = 1 << 16  # results that make a thread worth waking
-
-
-def at_least_sixteen(x: np.ndarray) -> np.ndarray:
-    """(N, H, W, C) with channels of zeros behind its own where they are fewer than a vector."""
-    if x.shape[-1] >= LANES:
-        return x
-    wide = np.zeros((*x.shape[:-1], LANES), x.dtype)
-    wide[..., : x.shape[-1]] = x
-    return wide
 
 
 def lasting(k, x):

@@ -12,6 +12,8 @@ from mlkit.backends.numba.compiling import helper, kernel
 from mlkit.backends.numba.products import columns_times, rows_times
 from mlkit.backends.numba.simd import BYTES, LANES, PANEL, copy_bytes, emitted, peek, poke, zero_bytes
 
+CHANNELS = 64  # of a block of the weights' gradient
+
 # --- the changes of basis, along one line; of vectors or numbers alike -----------------------------------------------------
 
 
@@ -106,22 +108,67 @@ def inputs(x, high, wide, pixel, top, left, tiles_h, tiles_w, first, count, plan
             change_input(patch, 6 * BYTES, BYTES, target, 6 * plane, plane)
 
 
+@helper
+def panel_weights(weight, by_out, by_in, by_row, by_column, channels, width, patch, target, plane):
+    """Weights of one panel of outputs in the other basis: 36 planes of (channels, width)."""
+    for c in range(channels):
+        source = weight + c * by_in
+        for i in range(3):
+            for j in range(3):
+                for o in range(width):
+                    there = patch + ((i * 3 + j) * PANEL + o) * 4
+                    poke(there, peek(source + o * by_out + i * by_row + j * by_column))
+        for o in range(0, width, LANES):
+            there = target + (c * width + o) * 4
+            change_weight(patch + o * 4, 3 * PANEL * 4, PANEL * 4, there, 6 * plane, plane)
+
+
 @kernel()
 def weights(weight, by_out, by_in, by_row, by_column, channels, outs, patch, target):
     """Weights with those strides in bytes -> 36 planes, each in panels (channels, columns of the panel)."""
     plane = channels * outs * 4
     for p in range(0, outs, PANEL):
         width = min(PANEL, outs - p)
-        for c in range(channels):
-            source = weight + p * by_out + c * by_in
-            for i in range(3):
-                for j in range(3):
-                    for o in range(width):
-                        there = patch + ((i * 3 + j) * PANEL + o) * 4
-                        poke(there, peek(source + o * by_out + i * by_row + j * by_column))
-            for o in range(0, width, LANES):
-                there = target + (p * channels + c * width + o) * 4
-                change_weight(patch + o * 4, 3 * PANEL * 4, PANEL * 4, there, 6 * plane, plane)
+        panel_weights(weight + p * by_out, by_out, by_in, by_row, by_column, channels, width, patch, target + p * channels * 4, plane)  # fmt: skip
+
+
+@helper
+def outputs(results, row, width, plane, bias, out, out_h, out_w, wanted, tiles_h, tiles_w, start, count, patch):
+    """``count`` tiles of results in the other basis, rows of ``width`` bytes -> pixels of ``wanted`` bytes."""
+    for t in range(count):
+        place = start + t
+        image, y, z = place // (tiles_h * tiles_w), place // tiles_w % tiles_h * 4, place % tiles_w * 4
+        target = out + ((image * out_h + y) * out_w + z) * wanted
+        inside = y + 4 <= out_h and z + 4 <= out_w
+        for c in range(0, width, BYTES):
+            source = results + t * row + c
+            if inside:
+                change_output(source, plane, bias + c, target + c, out_w * wanted, wanted)
+                continue
+            change_output(source, plane, bias + c, patch, 4 * BYTES, BYTES)
+            for i in range(min(4, out_h - y)):
+                for j in range(min(4, out_w - z)):
+                    copy_bytes(patch + (i * 4 + j) * BYTES, target + c + (i * out_w + j) * wanted, BYTES)
+
+
+@helper
+def output_grads(g, out_h, out_w, wanted, tiles_h, tiles_w, start, count, planes, plane, patch):
+    """The gradients of ``count`` tiles of results in the other basis: 36 planes of (tiles, outputs)."""
+    for t in range(count):
+        place = start + t
+        image, y, z = place // (tiles_h * tiles_w), place // tiles_w % tiles_h * 4, place % tiles_w * 4
+        source = g + ((image * out_h + y) * out_w + z) * wanted
+        inside = y + 4 <= out_h and z + 4 <= out_w
+        for c in range(0, wanted, BYTES):
+            target = planes + t * wanted + c
+            if inside:
+                change_output_grad(source + c, out_w * wanted, wanted, target, 6 * plane, plane)
+                continue
+            zero_bytes(patch, 16 * BYTES)
+            for i in range(min(4, out_h - y)):
+                for j in range(min(4, out_w - z)):
+                    copy_bytes(source + c + (i * out_w + j) * wanted, patch + (i * 4 + j) * BYTES, BYTES)
+            change_output_grad(patch, 4 * BYTES, BYTES, target, 6 * plane, plane)
 
 
 @kernel()
@@ -142,20 +189,9 @@ def forward(
             for p in range(0, outs, PANEL):
                 b = turned + (k * outs + p) * pixel
                 rows_times(count, min(PANEL, outs - p), planes + k * plane, pixel, channels, 1, 0, 1, 0, b, min(PANEL, outs - p) * 4, zero, 0, results + k * plane_out + p * 4, wanted)  # fmt: skip
-        for t in range(count):
-            place = start + t
-            image, y, z = place // (tiles_h * tiles_w), place // tiles_w % tiles_h * 4, place % tiles_w * 4
-            target = out + ((image * out_h + y) * out_w + z) * wanted
-            inside = y + 4 <= out_h and z + 4 <= out_w
-            for c in range(0, wanted, BYTES):
-                source = results + t * wanted + c
-                if inside:
-                    change_output(source, plane_out, bias + c, target + c, out_w * wanted, wanted)
-                    continue
-                change_output(source, plane_out, bias + c, patch, 4 * BYTES, BYTES)
-                for i in range(min(4, out_h - y)):
-                    for j in range(min(4, out_w - z)):
-                        copy_bytes(patch + (i * 4 + j) * BYTES, target + c + (i * out_w + j) * wanted, BYTES)
+        outputs(
+            results, wanted, wanted, plane_out, bias, out, out_h, out_w, wanted, tiles_h, tiles_w, start, count, patch
+        )
 
 
 @kernel()
@@ -171,21 +207,7 @@ def weight_grad(
         start = group * tiles
         count = min(tiles, all_tiles - start)
         inputs(x, high, wide, pixel, top, left, tiles_h, tiles_w, start, count, planes, plane, patch)
-        for t in range(count):
-            place = start + t
-            image, y, z = place // (tiles_h * tiles_w), place // tiles_w % tiles_h * 4, place % tiles_w * 4
-            source = g + ((image * out_h + y) * out_w + z) * wanted
-            inside = y + 4 <= out_h and z + 4 <= out_w
-            for c in range(0, wanted, BYTES):
-                target = grads + t * wanted + c
-                if inside:
-                    change_output_grad(source + c, out_w * wanted, wanted, target, 6 * plane_out, plane_out)
-                    continue
-                zero_bytes(patch, 16 * BYTES)
-                for i in range(min(4, out_h - y)):
-                    for j in range(min(4, out_w - z)):
-                        copy_bytes(source + c + (i * out_w + j) * wanted, patch + (i * 4 + j) * BYTES, BYTES)
-                change_output_grad(patch, 4 * BYTES, BYTES, target, 6 * plane_out, plane_out)
+        output_grads(g, out_h, out_w, wanted, tiles_h, tiles_w, start, count, grads, plane_out, patch)
         for k in range(36):
             columns_times(channels, outs, planes + k * plane, pixel, count, 1, 0, 1, 0, grads + k * plane_out, wanted, total + k * channels * wanted, wanted)  # fmt: skip
 
@@ -200,3 +222,66 @@ def weight_grad_back(total, channels, outs, patch, weight):
             for o in range(LANES):
                 for i in range(9):
                     poke(weight + (((p + o) * channels + c) * 9 + i) * 4, peek(patch + i * BYTES + o * 4))
+
+
+# --- few tiles and many channels: the weights are the larger part, so they are worked on a panel at a time ---------------------
+
+
+@kernel()
+def input_planes(x, high, wide, channels, top, left, tiles_h, tiles_w, all_tiles, patch, planes, first, last):
+    """Tiles ``first`` .. ``last`` of all in the other basis, for ``forward_panels`` and ``weight_grad_panels``."""
+    pixel = channels * 4
+    plane = all_tiles * pixel + BYTES
+    inputs(x, high, wide, pixel, top, left, tiles_h, tiles_w, first, last - first, planes + first * pixel, plane, patch)
+
+
+@kernel()
+def output_grad_planes(g, out_h, out_w, outs, all_tiles, patch, planes, first, last):
+    """The same for the gradients of the results."""
+    wanted = outs * 4
+    plane, tiles_h, tiles_w = all_tiles * wanted + BYTES, (out_h + 3) // 4, (out_w + 3) // 4
+    output_grads(g, out_h, out_w, wanted, tiles_h, tiles_w, first, last - first, planes + first * wanted, plane, patch)
+
+
+@kernel()
+def forward_panels(
+    planes, all_tiles, channels, weight, by_out, by_in, by_row, by_column, bias, outs, out, out_h, out_w,
+    zero, patch, turned, results, first, last,
+):  # fmt: skip
+    """Panels ``first`` .. ``last`` of outputs, for all tiles at once."""
+    pixel = channels * 4
+    plane = all_tiles * pixel + BYTES
+    for panel in range(first, last):
+        p = panel * PANEL
+        width = min(PANEL, outs - p)
+        plane_turned, plane_out = channels * width * 4 + BYTES, all_tiles * width * 4 + BYTES
+        panel_weights(
+            weight + p * by_out, by_out, by_in, by_row, by_column, channels, width, patch, turned, plane_turned
+        )
+        for k in range(36):
+            rows_times(all_tiles, width, planes + k * plane, pixel, channels, 1, 0, 1, 0, turned + k * plane_turned, width * 4, zero, 0, results + k * plane_out, width * 4)  # fmt: skip
+        outputs(results, width * 4, width * 4, plane_out, bias + p * 4, out + p * 4, out_h, out_w, outs * 4, (out_h + 3) // 4, (out_w + 3) // 4, 0, all_tiles, patch)  # fmt: skip
+
+
+@kernel()
+def weight_grad_panels(planes, grads, all_tiles, channels, outs, patch, total, weight, first, last):
+    """Panels ``first`` .. ``last`` of outputs of the weights' gradient (outs, channels, 3, 3), a block of channels at a
+    time, so that a block in the other basis never leaves the cache."""
+    pixel, wanted = channels * 4, outs * 4
+    plane_in, plane_out = all_tiles * pixel + BYTES, all_tiles * wanted + BYTES
+    for panel in range(first, last):
+        p = panel * PANEL
+        width = min(PANEL, outs - p)
+        plane = CHANNELS * width * 4 + BYTES
+        for c0 in range(0, channels, CHANNELS):
+            some = min(CHANNELS, channels - c0)
+            for k in range(36):
+                zero_bytes(total + k * plane, some * width * 4)
+                columns_times(some, width, planes + k * plane_in + c0 * 4, pixel, all_tiles, 1, 0, 1, 0, grads + k * plane_out + p * 4, wanted, total + k * plane, width * 4)  # fmt: skip
+            for o in range(0, width, LANES):
+                for c in range(some):
+                    change_weight_grad(total + (c * width + o) * 4, 6 * plane, plane, patch, 3 * BYTES, BYTES)
+                    for lane in range(LANES):
+                        there = weight + ((p + o + lane) * channels + c0 + c) * 36
+                        for i in range(9):
+                            poke(there + i * 4, peek(patch + i * BYTES + lane * 4))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 
 import numpy as np
@@ -122,6 +123,20 @@ class NumpyReader(Reader):
         n = int(np.prod(shape))
         words = self.random_words_(n, key) % np.uint64(high - low)
         return (words.astype(np.int64) + low).reshape(shape)
+
+    def matmul(self, a, b):
+        # the way of wide types, which most products are; the others go by the op's forward
+        if a.__class__ is np.ndarray and a.itemsize > 2:
+            return self.matmul_(a, b)
+        return self._low_product(a, b)
+
+    @functools.cached_property
+    def _low_product(self):
+        return in_single_precision(self.matmul_)
+
+    def mH(self, x):  # noqa: N802 - PyTorch's name
+        x = x.T if x.ndim == 2 else x.swapaxes(-1, -2)
+        return np.conj(x) if x.dtype.kind == "c" else x
 
     def matmul_(self, a, b):
         work = a.size * b.shape[-1]

@@ -92,6 +92,9 @@ class Reader:
     def squeeze(self, x, dim):
         return self.xp.squeeze(x, axis=dim)
 
+    def mH(self, x):  # noqa: N802 - PyTorch's name
+        return self.conj(self.mT(x))
+
     def mT(self, x):  # noqa: N802 - PyTorch's name
         return x.swapaxes(-1, -2)
 

@@ -173,6 +173,8 @@ def pad_sequence(sequences, batch_first: bool = False, padding_value: float = 0.
     if padding_side not in ("left", "right"):
         raise ShapeError(f"expected padding_side to be one of left or right, got {padding_side}.")
     rows = list(sequences)
+    if not rows:
+        raise ShapeError("pad_sequence: received an empty list of sequences.")
     longest = max(len(row) for row in rows)
     padded = []
     for row in rows:

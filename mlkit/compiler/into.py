@@ -1,0 +1,138 @@
+"""Ops that write their result into a given array: what a memory plan can work with."""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+from collections.abc import Callable
+
+import numpy as np
+
+from mlkit.compiler.graph import GraphNode, Ref
+from mlkit.compiler.passes import Facts
+from mlkit.core import backend as backends
+from mlkit.ops import REGISTRY
+
+#: ops whose forward is one ufunc under another name
+_UFUNCS = {"sub": np.subtract}
+
+
+def writer(n: GraphNode, facts: Facts) -> Callable | None:
+    """A function (operands..., out) that computes the node into ``out``, to the same bits; None where there is none."""
+    if n.effect:
+        return None
+    if n.writes is not None:
+        return n.writes
+    if n.kernel is not None:
+        return None
+    op = REGISTRY.get(n.op)
+    if op is None:
+        return None
+    array = facts.arrays[n.outputs[0]]
+    if array.dtype.kind not in "fbiu" or array.ndim == 0 or array.itemsize == 2 and array.dtype.kind == "f":
+        return None
+    operands = [facts.arrays[a] for a in n.arguments if isinstance(a, Ref)]
+    if any(a.dtype.kind not in "fbiu" or a.itemsize == 2 and a.dtype.kind == "f" for a in operands):
+        return None
+    if n.op in backends.load("numpy").kernels and not (operands and operands[0].size < smallest_override(n.op)):
+        return None  # the backend has a kernel of its own for it
+    found = getattr(np, op.ufunc) if op.ufunc else _UFUNCS.get(n.op)
+    if found is not None:
+        if len(n.arguments) != found.nin:
+            return None
+        if found in (np.maximum, np.minimum):  # they want out by name
+            return lambda x, y, out: found(x, y, out=out)
+        return found
+    make = _MAKERS.get(n.op)
+    return make(n, operands, array) if make is not None else None
+
+
+def smallest_override(name: str) -> int:
+    """From how many elements on the Numba backend's kernel is taken for an op; 0 when that is not known."""
+    if importlib.util.find_spec("mlkit.backends.numba") is None:
+        return 0
+    known = getattr(importlib.import_module("mlkit.backends.numba"), "OVERRIDES", {}).get(name)
+    return getattr(known, "minimum", 0)
+
+
+def _matmul(n, operands, array):
+    a, b = operands
+    if a.dtype != array.dtype or b.dtype != array.dtype or array.dtype.kind != "f":
+        return None
+    if 1 << 18 < a.size * b.shape[-1] < 1 << 23:  # where the backend chooses how many threads BLAS takes
+        return None
+    if a.ndim == b.ndim == 2 and array.flags.c_contiguous:
+        return np.dot
+    return lambda x, y, out: np.matmul(x, y, out=out)
+
+
+def _linear(n, operands, array):
+    x, weight = operands[:2]
+    if weight.ndim != 2 or x.ndim != 2:
+        return None
+    product = _matmul(n, [x, weight.T], array)
+    if product is None:
+        return None
+    if n.arguments[2:3] in ([], [None]):
+        return (
+            (lambda x, w, _, out: product(x, w.T, out))
+            if len(n.arguments) == 3
+            else lambda x, w, out: product(x, w.T, out)
+        )
+
+    def run(x, w, bias, out):
+        product(x, w.T, out)
+        np.add(out, bias, out)
+
+    return run
+
+
+def _sum(n, operands, array):
+    (x,) = operands
+    dim, keepdim = n.attributes["dim"], n.attributes["keepdim"]
+    if x.dtype != array.dtype or x.dtype.kind != "f":
+        return None
+    reduce, dtype = np.add.reduce, x.dtype
+    return lambda x, out: reduce(x, dim, dtype, out, keepdim)
+
+
+def _relu(n, operands, array):
+    return lambda x, out: np.maximum(x, 0, out=out)
+
+
+def _relu_grad(n, operands, array):
+    if any(a.dtype != array.dtype for a in operands):
+        return None
+    return lambda g, y, out: np.multiply(g, y > 0, out)
+
+
+def _square(n, operands, array):
+    return lambda x, out: np.multiply(x, x, out)
+
+
+def _clone(n, operands, array):
+    return lambda x, out: np.copyto(out, x)
+
+
+def _where(n, operands, array):
+    condition = operands[0]
+    if condition.dtype != bool or len(operands) != 3 or any(a.dtype != array.dtype for a in operands[1:]):
+        return None
+
+    def run(condition, a, b, out):
+        np.copyto(out, b)
+        np.copyto(out, a, where=condition)
+
+    return run
+
+
+_MAKERS: dict[str, Callable] = {
+    "matmul": _matmul,
+    "linear": _linear,
+    "sum": _sum,
+    "relu": _relu,
+    "relu_grad": _relu_grad,
+    "square": _square,
+    "clone": _clone,
+    "where": _where,
+}

@@ -1,0 +1,1 @@
+"""What PyTorch has and no other room of mlkit needs; one file per path of PyTorch."""

@@ -1,0 +1,3 @@
+"""``torch.backends``: switches of PyTorch's kernels."""
+
+__all__: list[str] = []

@@ -1,0 +1,3 @@
+"""``torch.utils``: a table of contents."""
+
+__all__: list[str] = []

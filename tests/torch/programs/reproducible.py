@@ -1,0 +1,32 @@
+"""Numbers that do not depend on a library's random generator: NumPy draws them all."""
+
+import numpy as np
+import torch
+
+
+def normal(*shape, seed=0):
+    return torch.from_numpy(np.random.default_rng(seed).standard_normal(shape).astype(np.float32))
+
+
+def uniform(*shape, seed=0):
+    return torch.from_numpy(np.random.default_rng(seed).random(shape, dtype=np.float32))
+
+
+def integers(high, *shape, seed=0):
+    return torch.from_numpy(np.random.default_rng(seed).integers(0, high, shape))
+
+
+def fill(model, seed=0):
+    """Weights of the size that the usual initialisations give, the same everywhere."""
+    draw = np.random.default_rng(seed)
+    with torch.no_grad():
+        for name, parameter in model.named_parameters():
+            values = draw.standard_normal(tuple(parameter.shape)).astype(np.float32)
+            if parameter.dim() > 1:
+                values /= np.sqrt(parameter.numel() / parameter.shape[0])
+            elif "weight" in name:
+                values = 1 + 0.1 * values
+            else:
+                values *= 0.1
+            parameter.copy_(torch.from_numpy(values))
+    return model
