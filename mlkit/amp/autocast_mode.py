@@ -60,6 +60,10 @@ class Caster(Interpreter):
         if rule is None:
             return apply(op, tensors, attributes)
         before = next((t.dtype for t in operands if _eligible(t)), None)
+        if op.name == "softmax_cross_entropy" and rule == "full" and operands[0].dtype in (float16, bfloat16):
+            return apply(op, tuple(operands), {**attributes, "full": True})  # the same numbers, without a wide copy
+        if rule == "inside" and place == "cuda" and op.name == "batch_norm_train":
+            return apply(op, tensors, attributes)  # its kernels sum low-precision values in float32 as they are
         target = _here.dtype[place] if rule == "low" else float32
         if rule == "widest":
             found = {t.dtype for t in operands if _eligible(t)}

@@ -104,6 +104,11 @@ class GradScaler:
         inverse = 1.0 / scale.item()
         overflow: Any = False
         looked = False
+        given = [p._grad for group in optimizer.param_groups for p in group["params"] if p._grad is not None]
+        found = backends.together(given, "unscale_all", given, inverse)
+        if found is not None:
+            state["overflow"], state["stage"] = bool(found), UNSCALED
+            return
         for group in optimizer.param_groups:
             for p in group["params"]:
                 if p._grad is None:

@@ -413,12 +413,19 @@ def run(
                 elif parent in owned and addable(old, r):
                     old += r
                 else:
-                    pending[parent] = old + r
+                    pending[parent] = sum_of(m, old, r)
                     if in_place:
                         owned.add(parent)
     finally:
         state.grad, visiting.now = before, outer
     return found
+
+
+def sum_of(m, old, r):
+    """Two gradients of one tensor together: by the backend's own addition, which keeps the order of memory."""
+    if old.__class__ is np.ndarray or old.__class__ is not r.__class__ or m is ops or old.__class__ is MetaArray:
+        return old + r
+    return m.add(old, r) if old.dtype == r.dtype else old + r
 
 
 def shared(r, results, count: int) -> bool:

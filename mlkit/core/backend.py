@@ -89,3 +89,14 @@ def for_array(array) -> Backend:
 
 def is_meta(array) -> bool:
     return array.__class__ is MetaArray
+
+
+def together(tensors: list, name: str, *arguments):
+    """What the tensors' backend does to many at once; None where it does not, or not all are its own arrays."""
+    if not tensors or any(isinstance(t._array, (MetaArray, LevelArray)) for t in tensors):
+        return None
+    library = for_array(tensors[0]._array)
+    run = library.functions.get(name)
+    if run is None or any(t._array.__class__ not in library.array_types for t in tensors):
+        return None
+    return run(*arguments)

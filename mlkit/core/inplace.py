@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+
 import numpy as np
 
 from mlkit.core import backend as backends
@@ -10,9 +12,12 @@ from mlkit.core import value
 from mlkit.core.dispatch import make_node, ops, state
 from mlkit.core.errors import DeviceError, DtypeError, GradientError, ShapeError
 from mlkit.core.size import broadcast_shapes
-from mlkit.core.value import Leaf, LevelArray, MetaArray, Value, mark_mutated, wrap
+from mlkit.core.value import Leaf, LevelArray, MetaArray, Storage, Value, mark_mutated, tick, wrap
 from mlkit.ops import REGISTRY
 from mlkit.ops.shape import follow
+
+#: arrays whose numbers an in-place op always copies, since whoever has one may look at it (NumPy shares everything)
+COPIED: tuple[type, ...] = (np.ndarray,)
 
 
 def check_leaf(target: Value) -> None:
@@ -58,6 +63,11 @@ def assign(target: Value, source: Value, name: str = "copy_") -> Value:
             write_level(target, source, name)
         elif state.recorder is not None:
             state.recorder.write(target, source, name)
+        elif into.__class__ not in COPIED and take_over(target, source):
+            mark_mutated(target)
+            source._node.seq = tick()  # made after the change: what it keeps is the new value
+            rewrite_history(target, source)
+            return target
         else:
             write_array(into, array)
     mark_mutated(target)
@@ -75,6 +85,40 @@ def write_level(target: Value, source: Value, name: str) -> None:
             return
     settled = [t._array.settle() if isinstance(t._array, LevelArray) else t for t in (target, source)]
     assign(settled[0], settled[1], name)  # the level has ended
+
+
+def take_over(target: Value, source: Value) -> bool:
+    """Let target have source's array instead of a copy of its numbers: for results of ops whose memory nobody shares.
+
+    Only where nothing can tell: target is a whole tensor of the graph, and neither array has another owner than its
+    tensor (a view, a detached tensor, something kept for backward) except the nodes that made them, which keep theirs.
+    """
+    into, array, node = target._array, source._array, source._node
+    storage = target._storage
+    if node is None or not state.grad or target._node is None or target._view_of or source._view_of:
+        return False
+    if storage is not None and (storage.views or storage.given) or into.base is not None or array.base is not None:
+        return False
+    if array.__class__ is not into.__class__ or (array.dtype, array.shape, array.strides) != (
+        into.dtype,
+        into.shape,
+        into.strides,
+    ):
+        return False
+    kept = sum(isinstance(k, tuple) and len(k) > 0 and k[0] is array for k in node.saved or ())
+    if node.inputs is None or kept > 1 or node.op.outputs != 1:
+        return False
+    # each is held by its tensor, by two functions that run, and by the question
+    before = sum(
+        isinstance(k, tuple) and len(k) > 0 and k[0] is into for k in getattr(target._node, "saved", None) or ()
+    )
+    if sys.getrefcount(into) > 4 + before or sys.getrefcount(array) > 4 + kept:
+        return False
+    target._array = array
+    fresh = source._storage or Storage()
+    fresh.version = 0 if storage is None else storage.version
+    target._storage = fresh
+    return True
 
 
 def write_array(into, array) -> None:

@@ -5,11 +5,12 @@ from __future__ import annotations
 import math
 import warnings
 
+from mlkit.core import backend as backends
 from mlkit.core import config, frames
 from mlkit.core import dtype as dtypes
 from mlkit.core.dispatch import check_numbers, composite, ops, state
 from mlkit.core.errors import ArgumentError, BatchError, DtypeError, ShapeError, ValueRangeError
-from mlkit.core.value import LevelArray, MetaArray, Value, is_plain
+from mlkit.core.value import LevelArray, MetaArray, Value, is_plain, wrap
 from mlkit.functional.arguments import check_floating, check_same_dtype
 from mlkit.functional.distance import normalize, pairwise_distance
 
@@ -154,7 +155,8 @@ def nll_loss(
         return ops.div(ops.sum(loss), ops.sum(scale)) if reduction == "mean" else reduced(loss, reduction)
     if reduction == "mean" and target._array.__class__ is not MetaArray:
         counted = ops.sum(ops.ne(target, ignore_index))
-        if isinstance(target._array, LevelArray) or int(counted._array) != target._array.size:
+        unknown = isinstance(target._array, LevelArray) or backends.for_array(target._array).name != "numpy"
+        if unknown or int(counted._array) != target._array.size:
             return ops.div(ops.neg(ops.sum(picked)), ops.cast_like(counted, picked))
     return reduced(ops.neg(picked), reduction)
 
@@ -207,6 +209,11 @@ def cross_entropy(
         losses = ops.softmax_cross_entropy(input, target, ignore_index=ignore_index)
         if reduction == "mean" and state.recorder is not None:  # another call may have other labels
             return ops.div(ops.sum(losses), ops.cast_like(ops.sum(ops.ne(target, ignore_index)), losses))
+        count = backends.for_array(target._array).functions.get("counted")
+        if reduction == "mean" and count is not None:  # on the device, without asking it
+            counted = count(target._array, ignore_index, losses._array.dtype)
+            if counted is not None:
+                return ops.div(ops.sum(losses), wrap(counted))
         if reduction == "mean" and (target._array == ignore_index).any():
             return ops.div(ops.sum(losses), float((target._array != ignore_index).sum()))
         return reduced(losses, reduction)

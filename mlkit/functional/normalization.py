@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 
+from mlkit.core import backend as backends
 from mlkit.core import dtype as dtypes
 from mlkit.core.dispatch import composite, ops
 from mlkit.core.errors import ShapeError, ValueRangeError
@@ -70,9 +71,26 @@ def batch_norm(
         _more_than_one(shape)
     out, mean, var, _ = ops.batch_norm_train(input, weight, bias, eps=eps)
     n = input._array.size // max(shape[1], 1)
-    _move(running_mean, mean, momentum)
-    _move(running_var, var, momentum, n / (n - 1) if n > 1 else 1.0)
+    wider = n / (n - 1) if n > 1 else 1.0
+    if not _moved(running_mean, running_var, mean, var, momentum, wider):
+        _move(running_mean, mean, momentum)
+        _move(running_var, var, momentum, wider)
     return out
+
+
+def _moved(running_mean, running_var, mean, var, momentum: float, wider: float) -> bool:
+    """Whether a backend has moved both statistics at once."""
+    if running_mean is None or running_var is None:
+        return False
+    arrays = [t._array for t in (running_mean, running_var, mean, var)]
+    if any(isinstance(x, (LevelArray, MetaArray)) for x in arrays):
+        return False
+    move = backends.for_array(arrays[0]).functions.get("move_statistics")
+    if move is None or not move(*arrays, momentum, wider):
+        return False
+    mark_mutated(running_mean)
+    mark_mutated(running_var)
+    return True
 
 
 @composite

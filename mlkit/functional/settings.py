@@ -44,7 +44,11 @@ def set_num_interop_threads(int: int) -> None:  # noqa: A002 - PyTorch's name
 
 
 def use_deterministic_algorithms(mode: bool, *, warn_only: bool = False) -> None:
-    """Accepted for PyTorch's sake: everything here is deterministic for a seed."""
+    """On the CPU everything is deterministic for a seed anyway; on a GPU this lets embeddings sum their gradients in order.
+
+    Other sums into places that repeat (``index_add``, ``scatter_add``) stay as the GPU takes them; cuDNN has its own
+    switch, ``mlkit.backends.cudnn.deterministic``.
+    """
     _state["deterministic"], _state["warn_only"] = bool(mode), bool(warn_only)
 
 

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import numpy as np
+
 import mlkit.core.dtype as dtypes
+from mlkit.core.dispatch import state
 from mlkit.core.errors import ShapeError, ValueRangeError
+from mlkit.core.value import LevelArray, MetaArray, mark_mutated
 from mlkit.functional import normalization
 from mlkit.functional.creation import ones, tensor, zeros
 from mlkit.nn import init
@@ -81,6 +85,16 @@ class _NormBase(Module):
         )
 
 
+def _count(batches) -> None:
+    """One more batch, in place."""
+    plain = isinstance(batches._array, (np.ndarray, LevelArray, MetaArray))
+    if plain or state.recorder is not None:
+        batches.add_(1)
+        return
+    batches._array += 1  # on a GPU: one launch
+    mark_mutated(batches)
+
+
 class _BatchNorm(_NormBase):
     def __init__(
         self,
@@ -101,7 +115,7 @@ class _BatchNorm(_NormBase):
         use_batch = self.training or self.running_mean is None
         momentum = 0.0 if self.momentum is None else self.momentum
         if self.training and self.track_running_stats and not input.is_meta:
-            self.num_batches_tracked.add_(1)
+            _count(self.num_batches_tracked)
             if self.momentum is None:  # a plain average over all batches
                 momentum = 1.0 / float(self.num_batches_tracked)
         update = self.training and self.track_running_stats

@@ -45,7 +45,7 @@ class attention(Op):
         scores = m.matmul_(query * np.asarray(scale, query.dtype)[()], m.mT(key))
         if is_causal:
             scores = xp.where(
-                causal(m, query.shape[-2], key.shape[-2], query), scores, np.asarray(-np.inf, scores.dtype)
+                causal(m, query.shape[-2], key.shape[-2], query), scores, xp.asarray(-np.inf, dtype=scores.dtype)
             )
         top = xp.max(scores, axis=-1, keepdims=True)
         weights = xp.exp(scores - top)

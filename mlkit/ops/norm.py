@@ -1,5 +1,7 @@
 """Normalisation: values brought to mean 0 and variance 1 over some dims, then scaled and shifted."""
 
+import numpy as np
+
 from mlkit.core.errors import BatchError, ShapeError, ValueRangeError
 from mlkit.core.value import MetaArray
 from mlkit.ops.registry import Op, Sample, op
@@ -238,21 +240,26 @@ class nll_place(Op):
 class softmax_cross_entropy(Op):
     """Minus the logarithm of softmax(input) at each row's label: input (N, C), target (N) -> (N).
 
-    0 where target is ignore_index.
+    0 where target is ignore_index. With ``full`` low-precision input is computed with, and the result given, in float32.
     """
 
     promotion = None
 
-    def infer(input, target, *, ignore_index):
-        return nll_pick.infer(input, target, ignore_index=ignore_index)
+    def infer(input, target, *, ignore_index, full):
+        found = nll_pick.infer(input, target, ignore_index=ignore_index)
+        return MetaArray(found.shape, np.dtype(np.float32)) if full else found
 
-    def forward(m, input, target, *, ignore_index=-100):
+    def forward(m, input, target, *, ignore_index=-100, full=False):
+        if full:
+            input = m.astype(input, np.float32)
         return -m.nll_pick(m.log_softmax(input, dim=1), target, ignore_index=ignore_index)
 
-    def vjp_input(m, g, input, target, ignore_index):
+    def vjp_input(m, g, input, target, ignore_index, full):
+        wide = m.cast_like(input, g) if full else input
         counted = g * m.cast_like(m.ne(target, ignore_index), g)
         place = m.nll_place(g, target, shape=tuple(input.shape), ignore_index=ignore_index)
-        return m.softmax(input, dim=1) * m.unsqueeze(counted, 1) - place
+        found = m.softmax(wide, dim=1) * m.unsqueeze(counted, 1) - place
+        return m.cast_like(found, input) if full else found
 
 
 @op(

@@ -237,8 +237,10 @@ class Optimizer:
     def _update_together(self, group: dict, params: list) -> list:
         """One pass over all parameters by a backend that has this very ``update`` rule; returns those left to do."""
         rule = type(self).update
-        together = backends.load("numpy").functions.get(f"{rule.__module__}.{rule.__qualname__}")
-        return params if together is None or not params else together(self, group, params)
+        if not params or params[0]._array.__class__ is MetaArray:
+            return params
+        together = backends.for_array(params[0]._array).functions.get(f"{rule.__module__}.{rule.__qualname__}")
+        return params if together is None else together(self, group, params)
 
     def _state_of(self, group: dict, p: Value) -> dict:
         """The parameter's state, begun now if this is its first step, with its step counted."""

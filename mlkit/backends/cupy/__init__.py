@@ -6,11 +6,23 @@ import importlib.util
 
 import numpy as np
 
-from mlkit.backends.cupy import atomic, memory, philox, printer
-from mlkit.backends.portable.reader import Reader
+from mlkit.backends.cupy import (
+    atomic,
+    blas,
+    channels,
+    cudnn,
+    flags,
+    memory,
+    optimizers,
+    philox,
+    printer,
+    recurrent,
+    rows,
+)
+from mlkit.backends.portable.reader import PlaceError, Reader
 from mlkit.core.backend import Backend
 from mlkit.core.device import device
-from mlkit.core.errors import DeviceError
+from mlkit.core.errors import DeviceError, DimensionError
 
 INSTALL = 'pip install "mlkit[cuda13]"   (CUDA 13 drivers; mlkit[cuda12] for CUDA 12)'
 
@@ -27,6 +39,47 @@ class CupyReader(Reader):
         from cupyx.scipy import special
 
         return special.erfc(x.astype(np.float32) if x.dtype.itemsize < 4 else x).astype(x.dtype, copy=False)
+
+    # products: through cuBLAS where it has them
+
+    def matmul_(self, a, b):
+        out = blas.matmul(self.xp, a, b)
+        if out is not None:
+            return out
+        if a.dtype.name == "bfloat16" == b.dtype.name:  # CuPy's own product does not know it
+            return self.xp.matmul(a.astype(np.float32), b.astype(np.float32)).astype(a.dtype)
+        return self.xp.matmul(a, b)
+
+    def linear_(self, x, weight, bias):
+        out = blas.linear(self.xp, x, weight, bias)
+        return super().linear_(x, weight, bias) if out is None else out
+
+    # convolutions: through cuDNN where it has them
+
+    def conv_(self, x, weight, bias, stride, padding, dilation, groups):
+        out = cudnn.convolution(self.xp, x, weight, bias, stride, padding, dilation)
+        return super().conv_(x, weight, bias, stride, padding, dilation, groups) if out is None else out
+
+    def conv_input_grad_(self, g, weight, shape, stride, padding, dilation, groups):
+        out = cudnn.input_gradient(self.xp, g, weight, shape, stride, padding, dilation)
+        return super().conv_input_grad_(g, weight, shape, stride, padding, dilation, groups) if out is None else out
+
+    def conv_weight_grad_(self, x, g, shape, stride, padding, dilation, groups):
+        out = cudnn.weight_gradient(self.xp, x, g, shape, stride, padding, dilation)
+        return super().conv_weight_grad_(x, g, shape, stride, padding, dilation, groups) if out is None else out
+
+    # labels and indices are looked at on the GPU; bad ones are reported when it is waited for
+
+    def check_index(self, name, index, size):
+        kind = DimensionError if name in ("index_select", "index_add") else PlaceError
+        if not self.rows.check(name, index, 0, size, kind):
+            super().check_index(name, index, size)
+
+    def _labels(self, target, classes, ignore_index):
+        labels = self.rows.labels(target, classes, ignore_index)
+        if labels is None:
+            return super()._labels(target, classes, ignore_index)
+        return labels, target != ignore_index
 
     # the random stream, word for word the one of the NumPy backend
 
@@ -144,10 +197,26 @@ def make_backend() -> Backend:
     gradients: dict = {}
     reader = CupyReader(cupy, kernels)
     printer.install(reader, kernels, gradients)
+    found = flags.Flags(cupy)
+    reader.rows = rows.Rows(cupy, found)
+    rows.install(reader, kernels, gradients, reader.rows)
+    functions = {**optimizers.Together(cupy).functions(), "counted": reader.rows.counted}
+    channels.install(reader, kernels, gradients, functions)
+    cudnn.install(reader, kernels, gradients)
+    recurrent.install(reader, kernels, gradients)
 
     def asarray(array, index=None):
         with cupy.cuda.Device(cupy.cuda.Device().id if index is None else index):
             return cupy.asarray(array)
+
+    def to_numpy(array):
+        out = cupy.asnumpy(array)
+        found.check()
+        return out
+
+    def synchronize():
+        cupy.cuda.Device().synchronize()
+        found.check()
 
     memory.install(cupy)
     return Backend(
@@ -157,10 +226,11 @@ def make_backend() -> Backend:
         m=reader,
         available=available,
         asarray=asarray,
-        to_numpy=cupy.asnumpy,
+        to_numpy=to_numpy,
         device_of=lambda array: device("cuda", array.device.id),
-        synchronize=lambda: cupy.cuda.Device().synchronize(),
+        synchronize=synchronize,
         memory=memory.figures,
         kernels=kernels,
         gradients=gradients,
+        functions=functions,
     )

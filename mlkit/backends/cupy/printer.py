@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 
+from mlkit.backends.cupy import source
 from mlkit.ops import REGISTRY
 from mlkit.ops.registry import Elementwise
 
@@ -326,6 +327,8 @@ class Kernel:
         result = rule(Printer(lines), *terms)
         if not isinstance(result, Term):
             result = Term(real(result), "f", lines)
+        if any(result is t and out_dtype == d for t, d in zip(terms, dtypes, strict=True)):
+            raise Unprintable("nothing to compute")  # the rule hands an argument on, which costs nothing
         if (out_dtype.kind == "b") != (result.kind == "b"):
             raise Unprintable("a result of another kind")
         self.arrays = [i for i, d in enumerate(dtypes) if d is not None]
@@ -511,7 +514,7 @@ def _dtypes(arguments) -> tuple | None:
             if not isinstance(x, (bool, int, float)):
                 return None
             found.append(None)
-        elif d.name not in _STORED or not hasattr(x, "data"):
+        elif source.name(d) not in _STORED or not hasattr(x, "data"):
             return None
         else:
             if d.kind != "b":
@@ -580,7 +583,7 @@ def gradient(printed: Printed, op_name: str, input_name: str | None) -> Callable
 def install(reader, kernels: dict[str, Callable], gradients: dict) -> Printed:
     """Put printed kernels in front of the reader's elementwise functions and gradient rules."""
     printed = Printed(reader.xp)
-    skip = {"cast", "clone", "to_device", "where", "contiguous", "copy"}
+    skip = {"conj", "cast", "clone", "to_device", "where", "contiguous", "copy"}
     for name, op in list(REGISTRY.items()):
         if not isinstance(op, Elementwise) or op.view or op.outputs != 1 or op.random or name in skip or op.variadic:
             continue

@@ -59,7 +59,7 @@ def _labels(target: np.ndarray) -> np.ndarray:
 
 
 @override("softmax_cross_entropy", minimum=MINIMUM)
-def softmax_cross_entropy(kernels, input, target, *, ignore_index):
+def softmax_cross_entropy(kernels, input, target, *, ignore_index, full=False):
     rows = _rows(input, 1) if input.ndim == 2 and target.shape == input.shape[:1] else None
     if rows is None:
         return NotImplemented
@@ -69,7 +69,7 @@ def softmax_cross_entropy(kernels, input, target, *, ignore_index):
 
 
 @gradient("softmax_cross_entropy", "input", minimum=1)
-def softmax_cross_entropy_gradient(kernels, g, input, target, ignore_index):
+def softmax_cross_entropy_gradient(kernels, g, input, target, ignore_index, full=False):
     rows = _rows(input, 1) if input.ndim == 2 else None
     if rows is None or g.dtype is not FLOAT32 or input.size < MINIMUM:
         return NotImplemented

@@ -8,7 +8,7 @@ from mlkit.core import backend as backends
 from mlkit.core import dtype as dtypes
 from mlkit.core.dispatch import ops
 from mlkit.core.errors import GradientError
-from mlkit.core.value import Value
+from mlkit.core.value import Value, wrap
 from mlkit.functional.creation import tensor
 from mlkit.functional.distance import length
 
@@ -24,9 +24,9 @@ def get_total_norm(tensors, norm_type: float = 2.0, error_if_nonfinite: bool = F
     if not given:
         return tensor(0.0)
     if norm_type == 2.0 and all(t._node is None for t in given):
-        found = backends.load("numpy").functions["total_norm"](given)
+        found = backends.together(given, "total_norm", given)
         if found is not None:
-            total = tensor(found, dtype=dtypes.float32)
+            total = tensor(found, dtype=dtypes.float32) if isinstance(found, float) else wrap(found)
             return _checked(total, norm_type) if error_if_nonfinite else total
     norms = [length(ops.reshape(t.detach(), shape=(-1,)), float(norm_type), 0) for t in given]
     total = length(ops.cat([ops.reshape(n, shape=(1,)) for n in norms], dim=0), float(norm_type), 0)
@@ -47,9 +47,10 @@ def clip_grads_with_norm_(parameters, max_norm: float, total_norm, foreach=None)
     """Scale gradients, whose norm is total_norm, to at most max_norm."""
     share = ops.clamp(ops.div(float(max_norm), ops.add(total_norm, 1e-6)), max=1.0)
     gradients = _gradients(parameters)
-    plain = all(g._node is None for g in gradients) and isinstance(share._array, np.ndarray)
-    if plain and backends.load("numpy").functions["scale_all"](gradients, float(share._array)):
-        return
+    if all(g._node is None for g in gradients):
+        factor = float(share._array) if isinstance(share._array, np.ndarray) else share._array
+        if backends.together(gradients, "scale_all", gradients, factor):
+            return
     for g in gradients:
         g.detach().mul_(share)
 

@@ -1,0 +1,437 @@
+"""Batch normalisation and 2-d max pooling, in both layouts of images, without reordering them.
+
+float16 and bfloat16 images go with float32 weights and statistics, as autocast gives them: sums are taken in float32.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from mlkit.backends.cupy import source
+
+# A block looks at V neighbouring channels per thread (blockDim.x of them) and walks down its share of the rows, for
+# channels last; or at the planes of one channel. Either writes two partial sums per channel: parts[part][which][channel].
+_KERNELS = r"""
+template <typename A> __device__ __forceinline__ void fold(A& a, A& b, A* room) {  // over threadIdx.y; result in y = 0
+    const int place = threadIdx.y * blockDim.x + threadIdx.x, all = blockDim.x * blockDim.y;
+    room[place] = a; room[all + place] = b;
+    __syncthreads();
+    if (threadIdx.y == 0) for (int k = 1; k < blockDim.y; k++) {
+        a += room[k * blockDim.x + threadIdx.x]; b += room[all + k * blockDim.x + threadIdx.x];
+    }
+    __syncthreads();
+}
+extern "C" __global__ void moments_last(const T* x, R* parts, i64 rows, i64 channels, i64 share) {
+    __shared__ R room[512];
+    const i64 c = (blockIdx.x * (i64)blockDim.x + threadIdx.x) * V;
+    const i64 stop = min((blockIdx.y + 1) * share, rows);
+    R first[V] = {}, second[V] = {}, shift[V] = {};
+    if (c < channels) {
+        #pragma unroll
+        for (int k = 0; k < V; k++) shift[k] = get(x[c + k]);
+        for (i64 r = blockIdx.y * share + threadIdx.y; r < stop; r += blockDim.y) {
+            const Pack<T, V> p = *(const Pack<T, V>*)(x + r * channels + c);
+            #pragma unroll
+            for (int k = 0; k < V; k++) { const R v = get(p.v[k]) - shift[k]; first[k] += v; second[k] += v * v; }
+        }
+    }
+    #pragma unroll
+    for (int k = 0; k < V; k++) {
+        fold(first[k], second[k], room);
+        if (threadIdx.y == 0 && c < channels) {
+            parts[2 * blockIdx.y * channels + c + k] = first[k];
+            parts[(2 * blockIdx.y + 1) * channels + c + k] = second[k];
+        }
+    }
+}
+extern "C" __global__ void sums_last(
+    const T* g, const T* x, const R* mean, const R* inverse, R* parts, i64 rows, i64 channels, i64 share
+) {
+    __shared__ R room[512];
+    const i64 c = (blockIdx.x * (i64)blockDim.x + threadIdx.x) * V;
+    const i64 stop = min((blockIdx.y + 1) * share, rows);
+    R first[V] = {}, second[V] = {}, near[V] = {};
+    if (c < channels) {
+        #pragma unroll
+        for (int k = 0; k < V; k++) near[k] = mean[c + k];
+        for (i64 r = blockIdx.y * share + threadIdx.y; r < stop; r += blockDim.y) {
+            const Pack<T, V> p = *(const Pack<T, V>*)(g + r * channels + c), q = *(const Pack<T, V>*)(x + r * channels + c);
+            #pragma unroll
+            for (int k = 0; k < V; k++) { const R v = get(p.v[k]); first[k] += v; second[k] += v * (get(q.v[k]) - near[k]); }
+        }
+    }
+    #pragma unroll
+    for (int k = 0; k < V; k++) {
+        fold(first[k], second[k], room);
+        if (threadIdx.y == 0 && c < channels) {
+            parts[2 * blockIdx.y * channels + c + k] = first[k];
+            parts[(2 * blockIdx.y + 1) * channels + c + k] = second[k] * inverse[c + k];
+        }
+    }
+}
+extern "C" __global__ void moments_planes(const T* x, R* parts, i64 images, i64 channels, i64 size, i64 share) {
+    const i64 c = blockIdx.x, stop = min((blockIdx.y + 1) * share, images);
+    const R shift = get(x[c * size]);
+    R first = 0, second = 0;
+    for (i64 n = blockIdx.y * share; n < stop; n++) {
+        const T* plane = x + (n * channels + c) * size;
+        for (i64 i = threadIdx.x; i < size; i += blockDim.x) { const R v = get(plane[i]) - shift; first += v; second += v * v; }
+    }
+    first = block_sum(first); second = block_sum(second);
+    if (!threadIdx.x) { parts[2 * blockIdx.y * channels + c] = first; parts[(2 * blockIdx.y + 1) * channels + c] = second; }
+}
+extern "C" __global__ void sums_planes(
+    const T* g, const T* x, const R* mean, const R* inverse, R* parts, i64 images, i64 channels, i64 size, i64 share
+) {
+    const i64 c = blockIdx.x, stop = min((blockIdx.y + 1) * share, images);
+    const R near = mean[c];
+    R first = 0, second = 0;
+    for (i64 n = blockIdx.y * share; n < stop; n++) {
+        const i64 at = (n * channels + c) * size;
+        for (i64 i = threadIdx.x; i < size; i += blockDim.x) {
+            const R v = get(g[at + i]); first += v; second += v * (get(x[at + i]) - near);
+        }
+    }
+    first = block_sum(first); second = block_sum(second) * inverse[c];
+    if (!threadIdx.x) { parts[2 * blockIdx.y * channels + c] = first; parts[(2 * blockIdx.y + 1) * channels + c] = second; }
+}
+// blocks of 32 channels by 8 threads that share the parts; x[c * step] is the value that was taken off before summing
+extern "C" __global__ void moments(
+    const R* parts, const T* x, R* mean, R* var, R* inverse, i64 count, i64 channels, i64 step, double total, double eps
+) {
+    __shared__ double room[512];
+    const i64 c = blockIdx.x * 32LL + threadIdx.x;
+    double first = 0, second = 0;
+    if (c < channels) for (i64 k = threadIdx.y; k < count; k += 8) {
+        first += parts[2 * k * channels + c]; second += parts[(2 * k + 1) * channels + c];
+    }
+    fold(first, second, room);
+    if (threadIdx.y || c >= channels) return;
+    first /= total; second /= total;
+    double v = second - first * first;
+    v = v > 0 || v != v ? v : 0;
+    mean[c] = (R)(first + get(x[c * step])); var[c] = (R)v; inverse[c] = (R)(1 / sqrt(v + eps));
+}
+extern "C" __global__ void add_sums(const R* parts, R* sums, W* bias, W* weight, i64 count, i64 channels) {
+    __shared__ R room[512];
+    const i64 c = blockIdx.x * 32LL + threadIdx.x;
+    R first = 0, second = 0;
+    if (c < channels) for (i64 k = threadIdx.y; k < count; k += 8) {
+        first += parts[2 * k * channels + c]; second += parts[(2 * k + 1) * channels + c];
+    }
+    fold(first, second, room);
+    if (threadIdx.y || c >= channels) return;
+    sums[c] = first; sums[channels + c] = second;
+    put(bias[c], first); put(weight[c], second);
+}
+// element i of the memory belongs to channel i % channels, or to (i / size) % channels
+extern "C" __global__ void normalize(
+    const T* x, const R* mean, const R* inverse, const W* w, const W* b, T* y, i64 n, i64 channels, i64 size
+) {
+    for (i64 i = (blockIdx.x * (i64)blockDim.x + threadIdx.x) * V; i < n; i += (i64)gridDim.x * blockDim.x * V) {
+        const Pack<T, V> p = *(const Pack<T, V>*)(x + i);
+        Pack<T, V> r;
+        #pragma unroll
+        for (int k = 0; k < V; k++) {
+            const i64 c = size ? (i + k) / size % channels : (i + k) % channels;
+            R v = (get(p.v[k]) - mean[c]) * inverse[c];
+            if (w) v *= get(w[c]);
+            if (b) v += get(b[c]);
+            put(r.v[k], v);
+        }
+        *(Pack<T, V>*)(y + i) = r;
+    }
+}
+extern "C" __global__ void gradient(
+    const T* g, const T* x, const R* mean, const R* inverse, const W* w, const R* sums, T* out, i64 n, i64 channels,
+    i64 size, R share
+) {
+    for (i64 i = (blockIdx.x * (i64)blockDim.x + threadIdx.x) * V; i < n; i += (i64)gridDim.x * blockDim.x * V) {
+        const Pack<T, V> p = *(const Pack<T, V>*)(g + i), q = *(const Pack<T, V>*)(x + i);
+        Pack<T, V> r;
+        #pragma unroll
+        for (int k = 0; k < V; k++) {
+            const i64 c = size ? (i + k) / size % channels : (i + k) % channels;
+            const R scale = inverse[c] * (w ? get(w[c]) : (R)1), normal = (get(q.v[k]) - mean[c]) * inverse[c];
+            put(r.v[k], scale * (get(p.v[k]) - sums[c] * share - normal * sums[channels + c] * share));
+        }
+        *(Pack<T, V>*)(out + i) = r;
+    }
+}
+extern "C" __global__ void move(
+    W* mean, W* var, const R* fresh, const R* spread, i64 channels, double momentum, double wider
+) {
+    const i64 c = blockIdx.x * (i64)blockDim.x + threadIdx.x;
+    if (c >= channels) return;
+    put(mean[c], get(mean[c]) * (R)(1 - momentum) + (R)momentum * fresh[c]);
+    put(var[c], get(var[c]) * (R)(1 - momentum) + (R)(momentum * wider) * spread[c]);
+}
+"""
+
+_POOL = r"""
+struct Pool {
+    i64 n, channels, height, width, out_height, out_width;
+    int kh, kw, sh, sw, ph, pw, dh, dw, last;
+};
+// J is the type that places are computed in: int where all fit
+__device__ __forceinline__ J place(const Pool& s, J n, J c, J h, J w, J height, J width) {
+    const J channels = s.channels;
+    return s.last ? ((n * height + h) * width + w) * channels + c : ((n * channels + c) * height + h) * width + w;
+}
+__device__ __forceinline__ void split(const Pool& s, J i, J height, J width, J& n, J& c, J& h, J& w) {
+    const J channels = s.channels;
+    if (s.last) { c = i % channels; i /= channels; w = i % width; i /= width; h = i % height; n = i / height; }
+    else { w = i % width; i /= width; h = i % height; i /= height; c = i % channels; n = i / channels; }
+}
+extern "C" __global__ void max_pool(const T* x, T* y, i64* found, const Pool s) {
+    const i64 i = blockIdx.x * (i64)blockDim.x + threadIdx.x;
+    if (i >= s.n * s.channels * s.out_height * s.out_width) return;
+    J n, c, oh, ow;
+    split(s, i, s.out_height, s.out_width, n, c, oh, ow);
+    R best = -INFINITY;
+    T kept; J at = -1;
+    for (int a = 0; a < s.kh; a++) {
+        const J h = oh * s.sh - s.ph + a * s.dh;
+        if (h < 0 || h >= s.height) continue;
+        for (int b = 0; b < s.kw; b++) {
+            const J w = ow * s.sw - s.pw + b * s.dw;
+            if (w < 0 || w >= s.width) continue;
+            const T stored = x[place(s, n, c, h, w, s.height, s.width)];
+            const R v = get(stored);
+            if (at < 0 || v > best || v != v) { best = v; kept = stored; at = h * s.width + w; }
+        }
+    }
+    y[i] = kept; found[i] = at;
+}
+extern "C" __global__ void max_pool_gradient(const T* g, const i64* found, T* out, const Pool s) {
+    const i64 i = blockIdx.x * (i64)blockDim.x + threadIdx.x;
+    if (i >= s.n * s.channels * s.height * s.width) return;
+    J n, c, h, w;
+    split(s, i, s.height, s.width, n, c, h, w);
+    const J own = h * s.width + w;
+    R sum = 0;
+    for (int a = 0; a < s.kh; a++) {
+        const J top = h + s.ph - a * s.dh;
+        if (top < 0 || top % s.sh || top / s.sh >= s.out_height) continue;
+        for (int b = 0; b < s.kw; b++) {
+            const J left = w + s.pw - b * s.dw;
+            if (left < 0 || left % s.sw || left / s.sw >= s.out_width) continue;
+            const J at = place(s, n, c, top / s.sh, left / s.sw, s.out_height, s.out_width);
+            if (found[at] == own) sum += get(g[at]);
+        }
+    }
+    put(out[i], sum);
+}
+"""
+
+_POOL_TYPE = np.dtype([("sizes", np.int64, 6), ("how", np.int32, 9), ("pad", np.int32)])
+
+
+class Layout:
+    """An image's memory: whether channels are last, the channels, and the elements of a plane."""
+
+    def __init__(self, x) -> None:
+        self.shape, self.channels = x.shape, x.shape[1]
+        seen = x.transpose(0, *range(2, x.ndim), 1)
+        self.last = x.ndim == 2 or seen.flags.c_contiguous and not (x.flags.c_contiguous and x.shape[1] == 1)
+        self.size = 0 if self.last else math.prod(x.shape[2:])
+        self.rows = x.size // self.channels if self.last else x.shape[0]
+
+    def of(self, xp, x):
+        """x, or a copy, in this layout."""
+        seen = x.transpose(0, *range(2, x.ndim), 1) if self.last and x.ndim > 2 else x
+        if seen.flags.c_contiguous:
+            return x
+        out = self.empty(xp, x.dtype)
+        out[...] = x
+        return out
+
+    def empty(self, xp, dtype):
+        if self.last and len(self.shape) > 2:
+            return source.channels_last(xp, self.shape, dtype)
+        return xp.empty(self.shape, dtype)
+
+
+class Channels:
+    """The kernels of one backend; every method gives None where its kernel does not fit."""
+
+    def __init__(self, xp) -> None:
+        self.xp = xp
+
+    def _kernel(self, name: str, x, weight, wide: int):
+        return source.kernel(
+            self.xp, name, _KERNELS, f"#define V {wide}", T=source.name(x.dtype), W=source.name(weight.dtype)
+        )
+
+    def _partial(self, name: str, x, layout: Layout, weight, arrays: tuple):
+        """(two sums per channel and part, how many parts)."""
+        xp, channels = self.xp, layout.channels
+        computed = np.dtype(np.float64 if x.dtype.itemsize == 8 else np.float32)
+        if layout.last:
+            wide = 1 if channels % 4 or any(a.data.ptr % 16 for a in arrays[:2] if a.dtype == x.dtype) else 4
+            across = min(32, 1 << (channels // wide - 1).bit_length()) if channels > wide else 1
+            blocks = -(-channels // (wide * across))
+            count = max(1, min(-(-layout.rows // 32), 512 // blocks))
+            share = -(-layout.rows // count)
+            count = -(-layout.rows // share)
+            parts = xp.empty((count, 2, channels), computed)
+            rest: tuple = (np.int64(layout.rows), np.int64(channels), np.int64(share))
+            run = self._kernel(f"{name}_last", x, weight, wide)
+            run((blocks, count), (across, 256 // across), (*arrays, parts, *rest))
+        else:
+            count = max(1, min(layout.rows, 1024 // channels))
+            share = -(-layout.rows // count)
+            count = -(-layout.rows // share)
+            parts = xp.empty((count, 2, channels), computed)
+            rest = (np.int64(layout.rows), np.int64(channels), np.int64(layout.size), np.int64(share))
+            run = self._kernel(f"{name}_planes", x, weight, 1)
+            run((channels, count), (256,), (*arrays, parts, *rest))
+        return parts, count
+
+    def _each(self, name: str, x, layout: Layout, weight, arrays: tuple, *rest) -> None:
+        wide = 16 // x.itemsize
+        if x.size % wide or any(a.data.ptr % 16 for a in arrays if hasattr(a, "data") and a.dtype == x.dtype):
+            wide = 1
+        blocks = min(8192, -(-x.size // (256 * wide)))
+        numbers = (np.int64(x.size), np.int64(layout.channels), np.int64(layout.size), *rest)
+        self._kernel(name, x, weight, wide)((blocks,), (256,), (*arrays, *numbers))
+
+    @staticmethod
+    def _fits(x, *vectors) -> bool:
+        found = [v for v in vectors if v is not None]
+        return (
+            x.ndim > 1
+            and x.size > x.shape[1] > 0
+            and source.known(x, *found)
+            and all(v.shape == (x.shape[1],) and v.dtype == found[0].dtype for v in found)
+            and (not found or (found[0].dtype.itemsize == 8) == (x.dtype.itemsize == 8))
+        )
+
+    def batch_norm(self, x, weight, bias, eps: float):
+        """(output, mean, biased variance, 1 / std); the statistics in float32 (float64 for float64)."""
+        if not self._fits(x, weight, bias):
+            return None
+        xp, layout = self.xp, Layout(x)
+        x = layout.of(xp, x)
+        weight, bias = (v if v is None or v.flags.c_contiguous else v.copy() for v in (weight, bias))
+        given = weight if weight is not None else bias if bias is not None else x
+        parts, count = self._partial("moments", x, layout, given, (x,))
+        channels = layout.channels
+        found = [xp.empty(channels, parts.dtype) for _ in range(3)]
+        step, total = (layout.size or 1), x.size // channels
+        self._kernel("moments", x, given, 1)(
+            (-(-channels // 32),),
+            (32, 8),
+            (parts, x, *found, np.int64(count), np.int64(channels), np.int64(step), np.float64(total), np.float64(eps)),
+        )
+        out = layout.empty(xp, x.dtype)
+        mean, _, inverse = found
+        none = np.uint64(0)
+        vectors = (none if weight is None else weight, none if bias is None else bias)
+        self._each("normalize", x, layout, given, (x, mean, inverse, *vectors, out))
+        return out, *found
+
+    def batch_norm_gradient(self, g, x, weight, mean, inverse, needs):
+        if not self._fits(x, weight) or g.dtype != x.dtype:
+            return None
+        computed = np.dtype(np.float64 if x.dtype.itemsize == 8 else np.float32)
+        if mean.dtype != computed or inverse.dtype != computed:
+            return None
+        xp, layout = self.xp, Layout(x)
+        x, g = layout.of(xp, x), layout.of(xp, g)
+        given = x if weight is None else weight if weight.flags.c_contiguous else weight.copy()
+        parts, count = self._partial("sums", x, layout, given, (g, x, mean, inverse))
+        channels = layout.channels
+        sums = xp.empty((2, channels), computed)
+        made = [xp.empty(channels, given.dtype) for _ in range(2)]
+        arguments = (parts, sums, *made, np.int64(count), np.int64(channels))
+        self._kernel("add_sums", x, given, 1)((-(-channels // 32),), (32, 8), arguments)
+        out = None
+        if needs[0]:
+            out = layout.empty(xp, x.dtype)
+            arrays = (g, x, mean, inverse, np.uint64(0) if weight is None else given, sums, out)
+            self._each("gradient", x, layout, given, arrays, computed.type(channels / x.size))
+        return out, made[1] if needs[1] else None, made[0] if needs[2] else None
+
+    def move(self, mean, var, fresh, spread, momentum: float, wider: float) -> bool:
+        """Running statistics moved towards a batch's in one launch; False where it does not fit."""
+        computed = np.dtype(np.float64 if mean.dtype.itemsize == 8 else np.float32)
+        if not source.known(mean, var) or mean.dtype != var.dtype or not fresh.dtype == spread.dtype == computed:
+            return False
+        if not all(v.flags.c_contiguous and v.shape == mean.shape for v in (mean, var, fresh, spread)):
+            return False
+        arguments = (mean, var, fresh, spread, np.int64(mean.size), np.float64(momentum), np.float64(wider))
+        self._kernel("move", mean, mean, 1)((-(-mean.size // 128),), (128,), arguments)
+        return True
+
+    # --- pooling ------------------------------------------------------------------------------------------------------------
+
+    def _pool(self, shape, sizes, kernel, stride, padding, dilation, last: bool):
+        row = np.zeros(1, _POOL_TYPE)
+        row["sizes"][0] = (*shape, *sizes)
+        row["how"][0] = (*kernel, *stride, *padding, *dilation, int(last))
+        return row[0]
+
+    def _pool_kernel(self, name: str, x, largest: int):
+        place = "int" if largest + 256 < 1 << 31 else "long long"
+        return source.kernel(self.xp, name, _POOL, f"typedef {place} J;", T=source.name(x.dtype))
+
+    def max_pool(self, x, kernel, stride, padding, dilation, sizes):
+        """(largest values, their flat places) of 2-d windows."""
+        if x.ndim != 4 or not source.known(x) or not x.size or min(sizes) < 1:
+            return None
+        xp, layout = self.xp, Layout(x)
+        x, shape = layout.of(xp, x), (*x.shape[:2], *sizes)
+        if layout.last:
+            out, places = (source.channels_last(xp, shape, d) for d in (x.dtype, np.int64))
+        else:
+            out, places = xp.empty(shape, x.dtype), xp.empty(shape, np.int64)
+        how = self._pool(x.shape, sizes, kernel, stride, padding, dilation, layout.last)
+        run = self._pool_kernel("max_pool", x, max(x.size, out.size))
+        run((-(-out.size // 256),), (256,), (x, out, places, how))
+        return out, places
+
+    def max_pool_gradient(self, g, places, shape, kernel, stride, padding, dilation):
+        if len(shape) != 4 or not source.known(g) or not g.size or not math.prod(shape):
+            return None
+        xp, layout = self.xp, Layout(places)
+        places, g = layout.of(xp, places), layout.of(xp, g)
+        out = source.channels_last(xp, tuple(shape), g.dtype) if layout.last else xp.empty(shape, g.dtype)
+        how = self._pool(shape, g.shape[2:], kernel, stride, padding, dilation, layout.last)
+        run = self._pool_kernel("max_pool_gradient", g, max(g.size, out.size))
+        run((-(-out.size // 256),), (256,), (g, places, out, how))
+        return out
+
+
+def install(reader, kernels: dict, gradients: dict, functions: dict) -> None:
+    """Put the kernels in front of the reader's own functions."""
+    channels = Channels(reader.xp)
+    plain, plain_pool = reader.batch_norm_train_, reader.max_pool_
+
+    def batch_norm_train_(x, weight, bias, eps):
+        out = channels.batch_norm(x, weight, bias, eps)
+        return plain(x, weight, bias, eps) if out is None else out
+
+    def gradient(rule, m, g, x, weight, out, needs, eps):
+        if g[0] is not None and all(part is None for part in g[1:]):
+            found = channels.batch_norm_gradient(g[0], x, weight, out[1], out[3], needs)
+            if found is not None:
+                return found
+        return rule(m, g, x, weight, out, needs, eps)
+
+    def max_pool_(x, kernel, stride, padding, dilation, sizes):
+        out = channels.max_pool(x, kernel, stride, padding, dilation, sizes)
+        return plain_pool(x, kernel, stride, padding, dilation, sizes) if out is None else out
+
+    def pool_gradient(rule, m, g, out, shape, kernel_size, stride, padding, dilation):
+        found = None
+        if g[0] is not None:
+            found = channels.max_pool_gradient(g[0], out[1], shape, kernel_size, stride, padding, dilation)
+        return rule(m, g, out, shape, kernel_size, stride, padding, dilation) if found is None else found
+
+    reader.batch_norm_train_, reader.max_pool_ = batch_norm_train_, max_pool_
+    gradients["batch_norm_train", None] = gradient
+    gradients["max_pool2d", None] = pool_gradient
+    functions["move_statistics"] = channels.move

@@ -1,0 +1,417 @@
+"""Convolution and attention through cuDNN's graphs, on the arrays as they lie.
+
+A graph is built once per shape, type and layout and kept with its plan. Images and filters are given with channels last
+in memory behind an (N, C, ...) view, as their results are, so a chain of convolutions never reorders its data. Where
+cuDNN or its Python binding is missing, or has no plan for a case, CuPy's way computes the same.
+"""
+
+from __future__ import annotations
+
+import functools
+import importlib
+import importlib.util
+import math
+import threading
+import warnings
+from typing import Any
+
+import numpy as np
+
+from mlkit.backends.cupy import blas, source
+from mlkit.core import config
+from mlkit.ops.conv import output_size
+
+#: plans kept per thread and GPU; the oldest go first
+KEPT = 4096
+
+
+@functools.cache
+def binding() -> Any:
+    """cuDNN's Python binding, or None; said once why."""
+    reason = "nvidia-cudnn-frontend is not installed"
+    if importlib.util.find_spec("cudnn") is not None:
+        try:
+            found = importlib.import_module("cudnn")
+            found.backend_version()
+            return found
+        except Exception as error:
+            reason = f"it does not load ({error})"
+    warnings.warn(
+        f"cuDNN cannot be used: {reason}. Convolution and attention run on plain CuPy, several times slower. "
+        'pip install "mlkit[cuda13]" brings it.',
+        UserWarning,
+        stacklevel=2,
+    )
+    return None
+
+
+def usable() -> bool:
+    """Whether cuDNN and its binding are installed."""
+    if importlib.util.find_spec("cudnn") is None:
+        return False
+    return binding() is not None
+
+
+def version() -> int:
+    """cuDNN's version as a number: 91900 for 9.19.0."""
+    return binding().backend_version()
+
+
+class _Local(threading.local):
+    """Handles and plans of a thread, per GPU."""
+
+    def __init__(self) -> None:
+        self.handles: dict[int, Any] = {}
+        self.plans: dict[tuple, Plan | None] = {}
+
+
+_local = _Local()
+
+
+def handle(xp):
+    """(this thread's handle on the stream in use, the GPU's number)."""
+    number = xp.cuda.runtime.getDevice()
+    found = _local.handles.get(number)
+    if found is None:
+        found = _local.handles[number] = binding().create_handle()
+    binding().set_stream(found, xp.cuda.get_current_stream().ptr)
+    return found, number
+
+
+class Plan:
+    """A graph that has been built, and the memory that it works in."""
+
+    def __init__(self, graph, notes: list) -> None:
+        cudnn = binding()
+        graph.validate()
+        graph.build_operation_graph()
+        graph.create_execution_plans([cudnn.heur_mode.A, cudnn.heur_mode.FALLBACK])
+        if notes:
+            graph.deselect_numeric_notes(notes)
+        graph.check_support()
+        graph.build_plans()
+        self.graph, self.workspace = graph, graph.get_workspace_size()
+        self.direct = _direct(graph)
+
+    def run(self, xp, to, *arrays) -> None:
+        """Run with the arrays in the order of their numbers, from 1."""
+        memory = xp.cuda.alloc(self.workspace) if self.workspace else None
+        addresses = {number: x.data.ptr for number, x in enumerate(arrays, 1)}
+        room = memory.ptr if memory is not None else 0
+        if self.direct is not None:
+            self.direct(addresses, room, to.backend_handle)
+        else:
+            self.graph.execute(addresses, room or None, handle=to)
+
+
+def _direct(graph) -> Any:
+    """The compiled graph's own ``execute`` where this version of the binding has it: tens of microseconds less a call
+    than the one in Python, which describes every argument first. None where it looks otherwise."""
+    try:
+        if graph.selected_engine is not None:
+            return None
+        lowered = graph._lowered_graph
+        index = graph._materialize_backend_plan(graph._plan_index).cpp_index if graph._plans else None
+        if index is None:
+            run = lowered._execute
+            return lambda addresses, room, to: run(addresses, room, to, None, None, None)
+        at = lowered._execute_plan_at_index
+        return lambda addresses, room, to: at(addresses, room, index, to, None, None, None)
+    except AttributeError:
+        return None
+
+
+def plan(xp, key: tuple, build) -> tuple[Plan | None, Any]:
+    """The plan under that key, built by ``build(handle)`` when it is new; None where cuDNN has none."""
+    to, number = handle(xp)
+    key = (number, *key)
+    plans = _local.plans
+    if key not in plans:
+        if len(plans) >= KEPT:
+            del plans[next(iter(plans))]
+        try:
+            plans[key] = build(to)
+        except Exception:  # cuDNN has no engine for it: every kind of refusal is an exception of its binding
+            plans[key] = None
+    return plans[key], to
+
+
+def _type(dtype):
+    kinds = binding().data_type
+    return {"float32": kinds.FLOAT, "float16": kinds.HALF, "bfloat16": kinds.BFLOAT16}[source.name(dtype)]
+
+
+def _graph(dtype, to):
+    cudnn = binding()
+    full = cudnn.data_type.FLOAT
+    return cudnn.pygraph(io_data_type=_type(dtype), intermediate_data_type=full, compute_data_type=full, handle=to)
+
+
+def _fits(*arrays) -> bool:
+    if not config.cudnn or any(source.name(x.dtype) not in ("float32", "float16", "bfloat16") for x in arrays):
+        return False
+    return all(x.dtype == arrays[0].dtype for x in arrays) and binding() is not None
+
+
+# --- convolution ----------------------------------------------------------------------------------------------------------
+
+
+def last_strides(shape: tuple) -> list[int]:
+    """The steps (in elements) of an (N, C, *spatial) array with channels last."""
+    strides, step = [0] * len(shape), 1
+    for axis in (1, *range(len(shape) - 1, 1, -1), 0):
+        strides[axis] = step
+        step *= shape[axis]
+    return strides
+
+
+def _last(xp, x):
+    """x, or a copy, with channels last in memory."""
+    seen = x.transpose(0, *range(2, x.ndim), 1)
+    if seen.flags.c_contiguous:
+        return x
+    out = source.channels_last(xp, x.shape, x.dtype)
+    out[...] = x
+    return out
+
+
+def _convolution(xp, kind: str, dtype, x: tuple, w: tuple, y: tuple, stride, padding, dilation):
+    """(plan, handle) of a convolution between those shapes: "forward", "input" or "weight" says what it computes."""
+    tf32, same = config.cudnn_tf32, config.cudnn_deterministic
+    key = ("convolution", kind, source.name(dtype), x, w, y, stride, padding, dilation, tf32, same)
+
+    def build(to):
+        cudnn = binding()
+        graph, stored = _graph(dtype, to), _type(dtype)
+        shapes = {"x": x, "w": w, "y": y}
+        made = {"forward": "y", "input": "x", "weight": "w"}[kind]
+        numbers = {name: i for i, name in enumerate([n for n in "xwy" if n != made] + [made], 1)}
+
+        def tensor(name):
+            shape = shapes[name]
+            strides = last_strides(shape)
+            return graph.tensor(dim=list(shape), stride=strides, data_type=stored, uid=numbers[name], name=name)
+
+        how = {
+            "pre_padding": [p[0] for p in padding],
+            "post_padding": [p[1] for p in padding],
+            "stride": list(stride),
+            "dilation": list(dilation),
+        }
+        if kind == "forward":
+            out = graph.conv_fprop(image=tensor("x"), weight=tensor("w"), **how)
+        elif kind == "input":
+            weight = tensor("w")
+            out = graph.conv_dgrad(loss=tensor("y"), filter=weight, **how)
+        else:
+            image = tensor("x")
+            out = graph.conv_wgrad(image=image, loss=tensor("y"), **how)
+        shape = shapes[made]
+        out.set_output(True).set_dim(list(shape)).set_stride(last_strides(shape)).set_data_type(stored)
+        out.set_uid(numbers[made])
+        notes = []
+        if dtype.name == "float32" and not tf32:
+            notes.append(cudnn.numerical_note.TENSOR_CORE)
+        if same:
+            notes.append(cudnn.numerical_note.NONDETERMINISTIC)
+        return Plan(graph, notes)
+
+    return plan(xp, key, build)
+
+
+def _wide(*shapes):
+    """1-d shapes as 2-d ones of height 1."""
+    return [(*s[:2], 1, *s[2:]) if len(s) == 3 else tuple(s) for s in shapes]
+
+
+def _wide_how(stride, padding, dilation):
+    if len(stride) == 1:
+        return (1, *stride), ((0, 0), *padding), (1, *dilation)
+    return tuple(stride), tuple(padding), tuple(dilation)
+
+
+def convolution(xp, x, weight, bias, stride, padding, dilation):
+    """The forward; None where cuDNN is not to be used."""
+    if not _fits(x, weight) or not x.size or not weight.size or x.ndim > 5:
+        return None
+    spatial = zip(x.shape[2:], weight.shape[2:], stride, padding, dilation, strict=True)
+    sizes = tuple(output_size(n, k, s, p, d) for n, k, s, p, d in spatial)
+    if min(sizes) < 1 or bias is not None and bias.dtype != x.dtype:
+        return None
+    shape = (x.shape[0], weight.shape[0], *sizes)
+    shapes = _wide(x.shape, weight.shape, shape)
+    found, to = _convolution(xp, "forward", x.dtype, *shapes, *_wide_how(stride, padding, dilation))
+    if found is None:
+        return None
+    out = source.channels_last(xp, shape, x.dtype)
+    found.run(xp, to, _last(xp, x), _last(xp, weight), out)
+    if bias is not None:
+        blas.add_rows(xp, out.transpose(0, *range(2, out.ndim), 1), bias)
+    return out
+
+
+def input_gradient(xp, g, weight, shape, stride, padding, dilation):
+    """The gradient with respect to the input; None where cuDNN is not to be used."""
+    if not _fits(g, weight) or not g.size or not weight.size or g.ndim > 5 or not math.prod(shape):
+        return None
+    shapes = _wide(shape, weight.shape, g.shape)
+    found, to = _convolution(xp, "input", g.dtype, *shapes, *_wide_how(stride, padding, dilation))
+    if found is None:
+        return None
+    out = source.channels_last(xp, tuple(shape), g.dtype)
+    found.run(xp, to, _last(xp, weight), _last(xp, g), out)
+    return out
+
+
+def weight_gradient(xp, x, g, shape, stride, padding, dilation):
+    """The gradient with respect to the weight, in C order; None where cuDNN is not to be used."""
+    if not _fits(x, g) or not g.size or not x.size or g.ndim > 5 or not math.prod(shape):
+        return None
+    shapes = _wide(x.shape, shape, g.shape)
+    found, to = _convolution(xp, "weight", g.dtype, *shapes, *_wide_how(stride, padding, dilation))
+    if found is None:
+        return None
+    points = math.prod(shape[2:]) == 1  # then both orders of memory are the same
+    out = xp.empty(shape, g.dtype) if points else source.channels_last(xp, tuple(shape), g.dtype)
+    found.run(xp, to, _last(xp, x), _last(xp, g), out)
+    return out if points else out.copy(order="C")
+
+
+# --- attention ------------------------------------------------------------------------------------------------------------
+
+
+def _heads(x):
+    """(*, heads, rows, features) as four dims, each row's features neighbours in memory."""
+    if x.ndim != 4:
+        x = x.reshape((math.prod(x.shape[:-3]), *x.shape[-3:]) if x.ndim > 2 else (1, 1, *x.shape))
+    return x if x.strides[-1] == x.itemsize and min(x.strides) > 0 else x.copy(order="C")
+
+
+def _like(xp, x, size: int):
+    """An empty (batch, heads, rows, size) whose heads lie before or after the rows as those of x."""
+    batch, count, rows, _ = x.shape
+    if x.strides[1] < x.strides[2]:
+        return xp.empty((batch, rows, count, size), x.dtype).transpose(0, 2, 1, 3)
+    return xp.empty((batch, count, rows, size), x.dtype)
+
+
+def _steps(x) -> tuple[int, ...]:
+    return tuple(s // x.itemsize for s in x.strides)
+
+
+def _attends(query, key, value, scale) -> bool:
+    lead = query.shape[:-2]
+    return (
+        config.cudnn_attention
+        and _fits(query, key, value)
+        and query.dtype.itemsize == 2
+        and query.ndim >= 2
+        and key.shape[:-2] == lead == value.shape[:-2]
+        and query.shape[-1] % 8 == 0 == value.shape[-1] % 8
+        and max(query.shape[-1], value.shape[-1]) <= 256
+        and query.size > 0 < value.size
+    )
+
+
+def attention(xp, query, key, value, scale, is_causal):
+    """(output, logarithm of each row's sum in float32); None where cuDNN is not to be used."""
+    if not _attends(query, key, value, scale):
+        return None
+    q, k, v = _heads(query), _heads(key), _heads(value)
+    out = _like(xp, q, v.shape[3])
+    sums = xp.empty(q.shape[:3], np.float32)
+    laid = tuple((x.shape, _steps(x)) for x in (q, k, v, out))
+    key = ("attention", source.name(q.dtype), laid, float(scale), bool(is_causal))
+
+    def build(to):
+        graph = _graph(q.dtype, to)
+        given = [
+            graph.tensor(dim=list(shape), stride=list(steps), data_type=_type(q.dtype), uid=i, name=name)
+            for i, (name, (shape, steps)) in enumerate(zip(("q", "k", "v"), laid, strict=False), 1)
+        ]
+        o, stats = graph.sdpa(
+            q=given[0], k=given[1], v=given[2], generate_stats=True, attn_scale=float(scale),
+            use_causal_mask=bool(is_causal), name="attention",
+        )  # fmt: skip
+        o.set_output(True).set_dim(list(out.shape)).set_stride(list(_steps(out))).set_data_type(_type(q.dtype)).set_uid(
+            4
+        )
+        _statistics(stats.set_output(True), sums.shape).set_uid(5)
+        return Plan(graph, [])
+
+    found, to = plan(xp, key, build)
+    if found is None:
+        return None
+    found.run(xp, to, q, k, v, out, sums)
+    shape = query.shape[:-1]
+    if query.ndim != 4:
+        out = out.reshape((*shape, v.shape[3]))
+    return out, sums.reshape(shape)
+
+
+def _statistics(tensor, shape):
+    batch, count, rows = shape
+    tensor.set_dim([batch, count, rows, 1]).set_stride([count * rows, rows, 1, 1])
+    return tensor.set_data_type(binding().data_type.FLOAT)
+
+
+def attention_gradient(xp, g, query, key, value, out, scale, is_causal):
+    """The gradients of query, key and value; None where cuDNN is not to be used."""
+    if not _attends(query, key, value, scale) or out[1].dtype != np.float32 or g.dtype != query.dtype:
+        return None
+    q, k, v, o, go = (_heads(x) for x in (query, key, value, out[0], g))
+    sums = xp.ascontiguousarray(out[1]).reshape(q.shape[:3])
+    made = [_like(xp, q, q.shape[3]), _like(xp, k, k.shape[3]), _like(xp, v, v.shape[3])]
+    laid = tuple((x.shape, _steps(x)) for x in (q, k, v, o, go))
+    same = config.cudnn_deterministic
+    key_ = ("attention gradient", source.name(q.dtype), laid, float(scale), bool(is_causal), same)
+
+    def build(to):
+        graph = _graph(q.dtype, to)
+        given = [
+            graph.tensor(dim=list(shape), stride=list(steps), data_type=_type(q.dtype), uid=i, name=f"t{i}")
+            for i, (shape, steps) in enumerate(laid, 1)
+        ]
+        batch, count, rows = sums.shape
+        stats = graph.tensor(
+            dim=[batch, count, rows, 1], stride=[count * rows, rows, 1, 1], uid=6, name="stats",
+            data_type=binding().data_type.FLOAT,
+        )  # fmt: skip
+        more = {"use_deterministic_algorithm": True} if same else {}
+        results = graph.sdpa_backward(
+            q=given[0], k=given[1], v=given[2], o=given[3], dO=given[4], stats=stats, attn_scale=float(scale),
+            use_causal_mask=bool(is_causal), name="attention_gradient", **more,
+        )  # fmt: skip
+        for i, (result, x) in enumerate(zip(results, made, strict=True), 7):
+            result.set_output(True).set_dim(list(x.shape)).set_stride(list(_steps(x)))
+            result.set_data_type(_type(q.dtype)).set_uid(i)
+        return Plan(graph, [])
+
+    found, to = plan(xp, key_, build)
+    if found is None:
+        return None
+    found.run(xp, to, q, k, v, o, go, sums, *made)
+    return tuple(x.reshape(t.shape) for x, t in zip(made, (query, key, value), strict=True))
+
+
+def install(reader, kernels: dict, gradients: dict) -> None:
+    """Put cuDNN's attention in front of the reader's own."""
+    xp, plain = reader.xp, reader.attention
+
+    def forward(query, key, value, *, scale=None, is_causal=False):
+        out = attention(xp, query, key, value, scale, is_causal)
+        return plain(query, key, value, scale=scale, is_causal=is_causal) if out is None else out
+
+    def backward(rule, m, g, query, key, value, out, needs, scale, is_causal):
+        found = None
+        if g[0] is not None and g[1] is None:
+            found = attention_gradient(xp, g[0], query, key, value, out, scale, is_causal)
+        if found is None:
+            if out[1].dtype != query.dtype:
+                out = (out[0], out[1].astype(query.dtype))
+            return rule(m, g, query, key, value, out, needs, scale, is_causal)
+        return found
+
+    kernels["attention"] = forward
+    reader.attention = forward
+    gradients["attention", None] = backward
