@@ -5,7 +5,6 @@ from __future__ import annotations
 import functools
 import inspect
 import types
-from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -164,7 +163,7 @@ _FUNCTIONS = {
     "torch": {
         "sigmoid": 1, "tanh": 1, "flatten": 1, "mean": 1, "sum": 1, "amax": 1, "amin": 1, "exp": 1, "log": 1,
         "sqrt": 1, "rsqrt": 1, "abs": 1, "sin": 1, "cos": 1, "square": 1, "squeeze": 1, "unsqueeze": 1,
-        "transpose": 1, "clamp": 1, "chunk": 1, "maximum": 2, "minimum": 2,
+        "transpose": 1, "clamp": 1, "chunk": 1, "maximum": 2, "minimum": 2, "narrow": 1,
     },
 }  # fmt: skip
 _FUNCTION_SETTINGS = {
@@ -174,7 +173,7 @@ _FUNCTION_SETTINGS = {
     "pad": ("pad", "mode", "value"), "normalize": ("p", "dim"), "dropout": ("p",),
     "scaled_dot_product_attention": ("is_causal",), "flatten": ("start_dim", "end_dim"), "mean": ("dim", "keepdim"),
     "sum": ("dim", "keepdim"), "amax": ("dim", "keepdim"), "amin": ("dim", "keepdim"), "squeeze": ("dim",),
-    "unsqueeze": ("dim",), "transpose": ("dim0", "dim1"), "clamp": ("min", "max"), "chunk": ("chunks", "dim"),
+    "unsqueeze": ("dim",), "narrow": ("dim", "start", "length"), "transpose": ("dim0", "dim1"), "clamp": ("min", "max"), "chunk": ("chunks", "dim"),
     "gelu": ("approximate",), "leaky_relu": ("negative_slope",), "elu": ("alpha",),
     "adaptive_avg_pool2d": ("output_size",), "adaptive_avg_pool1d": ("output_size",), "softplus": ("beta",),
 }  # fmt: skip
@@ -232,6 +231,11 @@ def _signature(cls: type) -> dict[str, inspect.Parameter]:
     return {}
 
 
+def vars_of(cls: Any) -> Any:
+    """The function that a module class runs."""
+    return cls.forward
+
+
 def module_type(cls: type, group: str | None = None, inputs: tuple[str, ...] | None = None,
                 outputs: tuple[str, ...] | None = None) -> BlockType:  # fmt: skip
     """The palette entry of an ``nn.Module`` class, read from its signatures.
@@ -243,7 +247,7 @@ def module_type(cls: type, group: str | None = None, inputs: tuple[str, ...] | N
     taken = {n: p for n, p in _signature(cls).items() if n != "mode" or not issubclass(cls, nn.RNNBase)}
     optional: tuple[str, ...] = ()
     if inputs is None:
-        found = [p for p in list(inspect.signature(cls.forward).parameters.values())[1:]]
+        found = list(inspect.signature(vars_of(cls)).parameters.values())[1:]
         places = [p for p in found if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
         inputs = tuple(p.name for p in places if p.default is p.empty)
         optional = tuple(p.name for p in places if p.default is None and "bool" not in str(p.annotation))
@@ -253,8 +257,8 @@ def module_type(cls: type, group: str | None = None, inputs: tuple[str, ...] | N
         group or _GROUPS.get(room, "Yours") if cls.__module__.startswith("mlkit.nn") else group or "Yours",
         _doc(cls),
         "module",
-        inputs,
-        outputs or _OUTPUTS.get(cls.__name__, ("output",)),
+        tuple(inputs or ()),
+        outputs if outputs is not None else _OUTPUTS.get(cls.__name__, ("output",)),
         optional,
         properties=tuple(_property(n, p) for n, p in taken.items()),
         target=cls,
@@ -411,7 +415,7 @@ def palette() -> Palette:
     return Palette(dict(_standard()))
 
 
-_PAIRS = {"kernel_size", "stride", "padding", "dilation", "output_padding", "output_size", "normalized_shape"}
+_PAIRS = {"kernel_size", "stride", "padding", "dilation", "output_padding", "output_size"}
 
 
 def canonical(block: BlockType, properties: dict[str, Any]) -> dict[str, Any]:
@@ -431,6 +435,10 @@ def canonical(block: BlockType, properties: dict[str, Any]) -> dict[str, Any]:
             kernel = _plain(properties.get("kernel_size"))
             kernel = kernel[0] if isinstance(kernel, list) and len(set(kernel)) == 1 else kernel
             value = None if value == kernel else value
+        if p.name in ("kdim", "vdim") and value == properties.get("embed_dim"):
+            value = None  # as when it is left out
+        if p.name == "normalized_shape" and isinstance(value, list) and len(value) == 1:
+            value = value[0]
         if p.required or value != p.default or type(value) is not type(p.default):
             out[p.name] = value
     return {n: v for n, v in out.items() if not (v is None and block.property(n).default is None)}
@@ -440,6 +448,3 @@ def _plain(value: Any) -> Any:
     if isinstance(value, (tuple, list)):
         return [_plain(v) for v in value]
     return value
-
-
-Maker = Callable[..., Any]

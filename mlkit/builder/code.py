@@ -84,7 +84,7 @@ def literal(value: Any) -> str:
     """A property as Python: a tuple for a list.
 
     >>> literal([3, 3]), literal("same"), literal(None)
-    ('(3, 3)', "'same'", 'None')
+    ('(3, 3)', '"same"', 'None')
     """
     if isinstance(value, (list, tuple)):
         inner = ", ".join(literal(v) for v in value)
@@ -119,7 +119,7 @@ class _Class:
                 f"{graph.name} has no Output block.", hint="Add an Output and link what the model gives to it."
             )
         names = {b.name for b in graph.blocks}
-        self.generic = [v for v in ("x", "y", "z") if v not in names]
+        self.generic = [v for v in ("x", "y", "z") if v not in {b.name for b in graph.blocks if b.type != "Input"}]
         self.held: dict[str, tuple[str, str]] = {}  # variable -> the value in it
         self.variable: dict[tuple[str, str], str] = {}
         self.loop = next(v for v in ("layer", "block", "each", "each_") if v not in names)

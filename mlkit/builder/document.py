@@ -27,7 +27,7 @@ MOST_EXPANDED = 20000  # blocks when every repeat is written out
 LONGEST_TEXT = 10000
 DEEPEST = 12  # of nested lists and of graphs within graphs
 _NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,63}")
-_RESERVED = {"self", "torch", "mlkit", "nn", "F", "OrderedDict", "super", "range"} | {n for n in dir(nn.Module())}
+_RESERVED = {"self", "torch", "mlkit", "nn", "F", "OrderedDict", "super", "range"} | set(dir(nn.Module()))
 _CODE = {"x", "y", "z"}  # variables of the written code
 
 # version -> a function that makes it one version younger; a new format adds one entry
@@ -288,17 +288,18 @@ class Document:
 
     # --- comparing -----------------------------------------------------------------------------------------------------
 
-    def meaning(self, types: Palette | None = None) -> Any:
+    def meaning(self, types: Palette | None = None, functions: bool = True) -> Any:
         """What the model is, without positions, notes, order of links and names that nobody gave.
 
         Two documents with the same meaning are the same model. Blocks with weights keep their names (they are the
         names in ``state_dict``); a function called by default (relu_3) is known by its place alone.
+        With ``functions=False`` all of them are: a module that runs does not tell their names.
         """
         types = types or palette()
-        return {graph.name: _meaning(graph, types) for graph in self.all_graphs()}
+        return {graph.name: _meaning(graph, types, functions) for graph in self.all_graphs()}
 
 
-def _meaning(graph: ModelGraph, types: Palette) -> list:
+def _meaning(graph: ModelGraph, types: Palette, functions: bool) -> list:
     keys: dict[str, Any] = {}
     counts: dict[Any, int] = {}
     rows = []
@@ -308,10 +309,16 @@ def _meaning(graph: ModelGraph, types: Palette) -> list:
     for block in graph.order():
         found = types[block.type]
         owner = found.kind in ("module", "graph", "parameter", "input") and block.shared is None
-        feeds = sorted((link.input, keys[link.source], link.output) for link in feeding.get(block.name, ()))
+        turned = block.type in ("Add", "Mul") and "value" in block.properties  # 2 * x is x * 2
+        ports = {"other": "input"} if turned else {}
+        feeds = sorted(
+            (ports.get(link.input, link.input), keys[link.source], link.output) for link in feeding.get(block.name, ())
+        )
         row = (block.type, _frozen(canonical(found, block.properties)), block.shared or "", tuple(feeds))
         name = (
-            block.name if owner or (block.type != "Output" and not has_default_name(block) and not block.shared) else ""
+            block.name
+            if owner or (functions and block.type != "Output" and not has_default_name(block) and not block.shared)
+            else ""
         )
         if not name:  # known by its place: how often the same stood before
             counts[row] = counts.get(row, 0) + 1
@@ -613,7 +620,7 @@ class _Reader:
                 for block in graph.blocks:
                     times = 1
                     if block.type == "Graph":
-                        inner = block.properties.get("graph")
+                        inner = str(block.properties.get("graph"))
                         if inner not in document.graphs:
                             self.fail(f"{graph.name}.{block.name}", f"there is no sub-graph {_short(inner)}.")
                         times = min(int(block.properties.get("repeat", 1)), MOST_REPEATS) * size(

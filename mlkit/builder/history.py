@@ -109,7 +109,9 @@ class History:
 
     # --- steps -----------------------------------------------------------------------------------------------------------
 
-    def _graph(self, name: str, graph: str | None, change: Callable[[ModelGraph], ModelGraph], merge: str | None = None):
+    def _graph(
+        self, name: str, graph: str | None, change: Callable[[ModelGraph], ModelGraph], merge: str | None = None
+    ):
         self.do(name, lambda document: document.with_graph(change(document.graph(graph)), graph), merge)
 
     def add(self, kind: str, properties: dict[str, Any] | None = None, position: tuple[float, float] = (0, 0),
@@ -161,13 +163,16 @@ class History:
         def change(g: ModelGraph) -> ModelGraph:
             owner = g[block].shared or block
             blocks = [
-                replace(b, properties={**b.properties, name: value}) if owner in (b.name, b.shared) else b for b in g.blocks
+                replace(b, properties={**b.properties, name: value}) if owner in (b.name, b.shared) else b
+                for b in g.blocks
             ]
             return replace(g, blocks=tuple(blocks))
 
         self._graph(f"Set {name} of {block}", graph, change, merge=f"set {graph} {block} {name}")
 
-    def move(self, positions: dict[str, tuple[float, float]], graph: str | None = None, drag: str | None = None) -> None:
+    def move(
+        self, positions: dict[str, tuple[float, float]], graph: str | None = None, drag: str | None = None
+    ) -> None:
         """Move blocks; the moves of one `drag` are one step."""
 
         def change(g: ModelGraph) -> ModelGraph:
@@ -229,7 +234,8 @@ class History:
             return replace(
                 g,
                 blocks=tuple(
-                    replace(b, shared=base, properties=dict(like.properties)) if b.name == block else b for b in g.blocks
+                    replace(b, shared=base, properties=dict(like.properties)) if b.name == block else b
+                    for b in g.blocks
                 ),
             )
 
@@ -303,7 +309,9 @@ class History:
         """Blocks, the links between them and the sub-graphs they need, as text."""
         chosen = set(names)
         g = self.document.graph(graph)
-        blocks = tuple(replace(b, shared=b.shared if b.shared in chosen else None) for b in g.blocks if b.name in chosen)
+        blocks = tuple(
+            replace(b, shared=b.shared if b.shared in chosen else None) for b in g.blocks if b.name in chosen
+        )
         links = tuple(k for k in g.links if k.source in chosen and k.target in chosen)
         needed: dict[str, ModelGraph] = {}
 

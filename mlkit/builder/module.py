@@ -148,6 +148,8 @@ class GraphModule(nn.Module):
         super().__init__()
         self._steps = steps(document, graph, types)
         self._title = graph.name
+        self.input_names = [b.name for b in graph.of_type("Input")]
+        self.output_names = [b.name for b in graph.of_type("Output")]
         self._place = {block.name: i for i, block in enumerate(graph.blocks)}
         for step in self._in_document_order(graph):
             block, kind = step.block, step.found.kind

@@ -252,7 +252,7 @@ class _Init:
             target = node.targets[0]
             own = isinstance(target, ast.Attribute) and isinstance(target.value, ast.Name) and target.value.id == "self"
             if own or isinstance(target, ast.Name):
-                name = target.attr if isinstance(target, ast.Attribute) else target.id
+                name = target.attr if isinstance(target, ast.Attribute) else _last(target)
                 if isinstance(node.value, ast.Call):
                     made = self.layer(node.value)
                     (self.layers if own else self.known)[name] = made
@@ -317,7 +317,7 @@ class _Init:
                 turns = range(*numbers)
                 if len(turns) > MOST_TURNS:
                     raise _error(node, f"{len(turns)} layers, at most {MOST_TURNS}")
-                made = []
+                made: list[tuple[str, _Layer]] = []
                 for i in turns:
                     self.known[loop.target.id] = i
                     made.append((str(len(made)), self.layer(node.elt)))
@@ -622,7 +622,7 @@ class _Writer:
             raise _error(node, f"the operator in {ast.unparse(node)[:60]!r} is no block")
         return self.joined(kind, node.left, node.right, node)
 
-    def joined(self, kind: str, left: ast.AST, right: ast.AST, at: ast.AST) -> _Wire:
+    def joined(self, kind: str, left: ast.AST, right: ast.AST, at: ast.expr) -> _Wire:
         sources: dict[str, _Wire] = {}
         properties: dict[str, Any] = {}
         for port, side in (("input", left), ("other", right)):
@@ -676,7 +676,7 @@ class _Writer:
     def function(self, node: ast.Call, name: str, receiver: ast.AST | None) -> Any:
         if isinstance(receiver, ast.Name) and receiver.id == "self":
             raise _error(node, f"self.{name} was not made in __init__")
-        args = [receiver, *node.args] if receiver is not None else list(node.args)
+        args: list[Any] = [receiver, *node.args] if receiver is not None else list(node.args)
         if any(isinstance(a, ast.Starred) for a in args):
             raise _error(node, "* in a call cannot be read")
         if name in _NOTHING and receiver is not None:

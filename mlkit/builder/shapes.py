@@ -277,9 +277,10 @@ class _Run:
         inner = self.document.graph(block.properties["graph"])
         times = int(block.properties.get("repeat", 1))
         names = [b.name for b in inner.of_type("Input")]
-        total = Cost()
+        total = cost = Cost()
+        before: list = []
         for turn in range(times):
-            if turn and [_kind(a) for a in args] == before:
+            if before and [_kind(a) for a in args] == before:
                 total = total + cost.times(times - turn)
                 break
             if len(args) != len(names):
@@ -317,7 +318,7 @@ class _Run:
             else:
                 made = self.types[repair.type]
                 extra = Block("repair", repair.type, repair.properties)
-                place = step.args.index(repair.link)
+                place = next(i for i, k in enumerate(step.args) if k == repair.link)
                 args[place] = (make_layer(made, extra) if made.kind == "module" else
                                lambda x: run(made, extra, [x], {}))(args[place])  # fmt: skip
             if step.found.kind == "module":
