@@ -13,6 +13,7 @@ import threading
 import numpy as np
 
 from mlkit.backends.numba import gradient, kernels, override, pool
+from mlkit.backends.numba.flat import FLOAT32
 from mlkit.backends.numba.scratch import address, floats, zeros
 from mlkit.core import config
 
@@ -34,7 +35,10 @@ def up(n: int) -> int:
 
 def single(*arrays) -> bool:
     """Whether these are plain float32 arrays with something in them."""
-    return all(a is None or (a.__class__ is np.ndarray and a.dtype == np.float32 and a.size) for a in arrays)
+    for a in arrays:  # a loop: a generator costs more than what it asks
+        if a is not None and not (a.__class__ is np.ndarray and a.dtype is FLOAT32 and a.size):
+            return False
+    return True
 
 
 def last_channels(k, x: np.ndarray) -> np.ndarray:

@@ -19,6 +19,8 @@ GRAIN = 1 << 21  # products that make a thread worth waking
 
 def matrix(x: np.ndarray) -> np.ndarray:
     """(*, n) as rows in memory."""
+    if x.ndim == 2 and x.flags.c_contiguous:
+        return x
     return np.ascontiguousarray(x.reshape(math.prod(x.shape[:-1]), x.shape[-1]))
 
 
