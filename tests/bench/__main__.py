@@ -196,11 +196,14 @@ def main() -> None:
         "results": [],
     }
     report.print_head(document)
-    for threads in map(int, options.threads.split(",")):
-        for name in names:
-            result = measure(name, threads, options)
-            document["results"].append(result)
-            report.print_row(result, options.clock)
+    try:
+        for threads in map(int, options.threads.split(",")):
+            for name in names:
+                result = measure(name, threads, options)
+                document["results"].append(result)
+                report.print_row(result, options.clock)
+    except KeyboardInterrupt:  # what was measured is kept
+        document["interrupted"] = True
     stem = options.name or datetime.datetime.now(datetime.UTC).strftime("%Y%m%d-%H%M%S")
     print("\nwritten:", *report.write(document, Path(__file__).parent / "results" / stem), sep="\n  ")
 
