@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import importlib
 import linecache
+import sys
 import threading
 import weakref
 from collections.abc import Callable, Sequence
@@ -230,6 +231,10 @@ def runner_of(op, tensors: bool) -> Callable:
     runners = _tensor_runners if tensors else _array_runners
     runner = runners[op] = _runner(op, tensors)
     return runner
+
+
+#: Whether references are counted exactly, as CPython with its lock does.
+COUNTED = sys.implementation.name == "cpython" and getattr(sys, "_is_gil_enabled", lambda: True)()
 
 
 class Visiting(threading.local):
@@ -455,6 +460,16 @@ def from_tensor(g, tensors: bool):
     return g if tensors else g._array
 
 
+def alone(view) -> bool:
+    """Whether nothing but this view refers to the NumPy array that it shows all of (as a reshaped result does).
+
+    Every further view would be a reference to that array: a view of a view refers to the array that has the memory."""
+    base = view.base
+    if base.__class__ is not np.ndarray or base.size != view.size or not base.flags.owndata or 0 in view.strides:
+        return False
+    return COUNTED and sys.getrefcount(base) <= 3  # the view's, the one here and the call's
+
+
 def accumulate(leaf: Leaf, g, tensors: bool) -> None:
     """Add into the leaf's ``.grad``; then its post-accumulate hooks run."""
     tensor = leaf.ref()
@@ -469,7 +484,7 @@ def accumulate(leaf: Leaf, g, tensors: bool) -> None:
         tensor._grad = g if old is None else old + g
     elif old is None:
         # a view (of a broadcast, of a larger gradient) must not become .grad: it may share memory with others
-        foreign = g.__class__ is not MetaArray and getattr(g, "base", None) is not None
+        foreign = g.__class__ is not MetaArray and getattr(g, "base", None) is not None and not alone(g)
         tensor._grad = wrap(g.copy() if foreign else g)
     elif old._node is None:
         if old._array.__class__ is MetaArray:

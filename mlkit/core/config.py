@@ -34,7 +34,7 @@ cudnn_deterministic: bool = False
 cudnn_attention: bool = True
 #: How much freed memory is kept for new arrays instead of going back to the system (with glibc; 0 leaves its allocator as
 #: it is). Read when mlkit is imported: set MLKIT_MEMORY_CACHE_BYTES before, or call ``set_memory_cache`` later.
-memory_cache_bytes: int = int(os.environ.get("MLKIT_MEMORY_CACHE_BYTES") or 512 << 20)
+memory_cache_bytes: int = int(os.environ.get("MLKIT_MEMORY_CACHE_BYTES") or 1 << 30)
 
 
 def set_memory_cache(limit: int) -> bool:

@@ -102,6 +102,9 @@ def apply(op: Op, tensors: tuple, attributes: dict):
 def execute(op: Op, tensors: tuple, attributes: dict):
     """Promote, compute, record. ``tensors`` is the op's positional arguments (one list for a variadic op)."""
     operands = list(tensors[0]) if op.variadic else list(tensors)
+    arrays = plain(op, operands)
+    if arrays is not None:
+        return execute_plain(op, operands, arrays, attributes)
     for i, t in enumerate(operands):
         if t is not None and t.__class__ not in tensor_types:
             if t.__class__ in value.own_ways:
@@ -133,6 +136,62 @@ def execute(op: Op, tensors: tuple, attributes: dict):
     outputs = record(op, operands, arrays, attributes, results)
     if "op" in events.listeners:
         events.emit("op", op, operands, attributes, outputs)
+    return outputs
+
+
+def plain(op: Op, operands: list) -> list | None:
+    """The arrays of tensors that are all NumPy's and need no promotion: floating ones of one dtype, any where the op takes
+    them as they are. None when the full way has to look."""
+    if "f" in op.refuses or "f" in op.refuses_any:
+        return None
+    arrays: list = []
+    first = None
+    as_is = op.promotion is None and not op.refuses and not op.refuses_any
+    for t in operands:
+        if t is None:
+            arrays.append(None)
+            continue
+        if t.__class__ not in tensor_types:
+            return None
+        x = t._array
+        if x.__class__ is not _ndarray:
+            return None
+        d = x.dtype
+        if as_is:
+            first = d
+        elif not (d is _F32 or d is _F64) or first is not None and d is not first:
+            return None
+        else:
+            first = d
+        arrays.append(x)
+    return arrays if first is not None else None
+
+
+def execute_plain(op: Op, operands: list, arrays: list, attributes: dict):
+    """``execute`` for the usual arrays: nothing to promote or to refuse, and NumPy's is the library."""
+    full = op.attributes
+    if full:
+        full = {**full, **attributes}
+        if len(full) > len(op.attributes):
+            complete(op, arrays, attributes)  # raises
+        for given in full.values():
+            if given is REQUIRED:
+                complete(op, arrays, attributes)
+    elif attributes:
+        complete(op, arrays, attributes)
+    if op.prepare is not None:
+        full = op.prepare(arrays, **full) if op.variadic else op.prepare(*arrays, **full)
+    kernel = backends.load("numpy").kernel(op)
+    try:
+        results = kernel(arrays, **full) if op.variadic else kernel(*arrays, **full)
+    except MlkitError:
+        raise
+    except Exception as error:
+        explain(op, arrays, full, error)
+        raise
+    outputs = record(op, operands, arrays, full, results)
+    if "op" in events.listeners:
+        events.emit("op", op, operands, full, outputs)
     return outputs
 
 
@@ -345,6 +404,11 @@ def _wrapped_integer(number: int, d: dtypes.dtype) -> int:
 def record(op: Op, operands: list, arrays: list, attributes: dict, results):
     """Tensors around the results, with a node when a gradient is wanted."""
     node: Any = None
+    if not state.grad and results.__class__ is _ndarray and not op.view:
+        out = _new(value.tensor_class)
+        out._array = results
+        out._node = None
+        return out
     if state.grad and op.differentiable and op.rules is not None:
         inputs = tuple([t._node if isinstance(t, Value) else None for t in operands])
         for parent in inputs:

@@ -20,9 +20,9 @@ def tuple_of(value, n: int, name: str) -> tuple[int, ...]:
 def check_window(name: str, *, kernel_size=(), stride=(), padding=(), dilation=()) -> None:
     """Refuse windows that cannot be: sizes and steps below 1, widths below 0."""
     for label, values in (("kernel_size", kernel_size), ("stride", stride), ("dilation", dilation)):
-        if any(v < 1 for v in values):
+        if values and min(values) < 1:
             raise RefusedError(f"{name}: {label} must be greater than zero, got {tuple(values)}.")
-    if any(v < 0 for v in padding):
+    if padding and min(padding) < 0:
         raise RefusedError(f"{name}: padding must be non-negative, got {tuple(padding)}.")
 
 

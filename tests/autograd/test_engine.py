@@ -6,6 +6,7 @@ import gc
 import threading
 import weakref
 
+import numpy as np
 import pytest
 
 import mlkit
@@ -288,3 +289,25 @@ def test_numbers_in_a_gradient_of_a_gradient_keep_its_dtype():
     x = mlkit.ones(3, requires_grad=True)
     (g,) = mlkit.autograd.grad((x / 0.25).sum(), x, create_graph=True)
     assert g.dtype == mlkit.float32
+
+
+def test_leaves_never_share_the_memory_of_their_gradients():
+    x, y = mlkit.ones(2, 3, requires_grad=True), mlkit.ones(3, 2, requires_grad=True)
+    kept = mlkit.arange(6.0)
+    (x.reshape(6) * kept + y.reshape(6) * kept).sum().backward()
+    assert not np.shares_memory(x.grad.numpy(), y.grad.numpy())
+    assert not np.shares_memory(x.grad.numpy(), kept.numpy())
+    x.grad.zero_()
+    assert y.grad.tolist() == [[0.0, 1.0], [2.0, 3.0], [4.0, 5.0]] and kept.tolist() == [0.0, 1.0, 2.0, 3.0, 4.0, 5.0]
+    given = mlkit.ones(6)
+    x.grad = None
+    x.reshape(6).backward(given)
+    x.grad.zero_()
+    assert given.sum() == 6
+    seen = []
+    x.grad = None
+    z = x.reshape(6)
+    z.register_hook(lambda g: seen.append(g))
+    (z * 2).sum().backward()
+    x.grad.zero_()
+    assert seen[0].tolist() == [2.0] * 6

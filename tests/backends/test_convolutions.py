@@ -37,6 +37,11 @@ CASES = {  # input, weight, how
     "depthwise": ((2, 20, 9, 11), (20, 1, 3, 3), {"padding": 1, "groups": 20}),
     "depthwise, stride 2": ((2, 16, 9, 10), (16, 1, 3, 3), {"padding": 1, "stride": 2, "groups": 16}),
     "depthwise, larger": ((1, 48, 12, 9), (48, 1, 5, 5), {"padding": 2, "groups": 48}),
+    "one small image": ((1, 16, 8, 8), (24, 16, 3, 3), {"padding": 1}),
+    "one small image, odd": ((1, 19, 7, 5), (37, 19, 3, 3), {"padding": (2, 1)}),
+    "one small image, stride 2": ((1, 16, 13, 14), (32, 16, 3, 3), {"padding": 1, "stride": 2}),
+    "one small image, 1x1": ((1, 33, 9, 11), (18, 33, 1, 1), {"stride": 2}),
+    "one small image, dilation": ((1, 17, 10, 9), (20, 17, 3, 2), {"padding": 2, "dilation": 2}),
     "empty batch": ((0, 4, 8, 8), (16, 4, 3, 3), {"padding": 1}),
 }
 

@@ -87,6 +87,8 @@ def measure(name: str, threads: int, options: argparse.Namespace) -> dict:
     children: list[Child] = []
     try:
         for side in sides_of(name, options.torch, options.compiled):
+            if options.sides and side not in options.sides.split(","):
+                continue
             python = options.torch if side.startswith("torch") else sys.executable
             if side.startswith("mlkit") and not options.quick:
                 first = Child(python, side, name, threads)  # it fills the kernel cache on disk
@@ -158,12 +160,19 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=20.0, help="how long the slowest side of a workload may run")
     parser.add_argument("--clock", choices=("wall", "cpu"), default="wall")
     parser.add_argument("--no-compiled", dest="compiled", action="store_false", help="leave the compilers out")
+    parser.add_argument("--sides", help=f"what is compared, with commas; by default {','.join(SIDES)}")
+    parser.add_argument("--note", help="a line about the circumstances, kept in the JSON file")
     parser.add_argument("--quick", action="store_true", help="few steps, one thread, no compilers")
     parser.add_argument("--name", help="of the result files; today's date and time unless given")
     parser.add_argument("--torch-python", dest="torch", default=os.environ.get("MLKIT_BENCH_PYTORCH"))
     options = parser.parse_args()
     if options.quick:
-        options.threads, options.rounds, options.seconds, options.compiled = "1", 3, 3.0, False
+        options.threads, options.rounds, options.seconds, options.compiled = (
+            "1",
+            3,
+            options.seconds if options.seconds < 3 else 3.0,
+            bool(options.sides),
+        )
     names = list(WORKLOADS)
     if options.only:
         parts = options.only.split(",")
@@ -180,15 +189,21 @@ def main() -> None:
         "cores": os.cpu_count(),
         "versions": versions(),
         "clock": options.clock,
+        "rounds": options.rounds,
+        "seconds": options.seconds,
+        "note": options.note,
         "load": list(os.getloadavg()) if hasattr(os, "getloadavg") else None,
         "results": [],
     }
     report.print_head(document)
-    for threads in map(int, options.threads.split(",")):
-        for name in names:
-            result = measure(name, threads, options)
-            document["results"].append(result)
-            report.print_row(result, options.clock)
+    try:
+        for threads in map(int, options.threads.split(",")):
+            for name in names:
+                result = measure(name, threads, options)
+                document["results"].append(result)
+                report.print_row(result, options.clock)
+    except KeyboardInterrupt:  # what was measured is kept
+        document["interrupted"] = True
     stem = options.name or datetime.datetime.now(datetime.UTC).strftime("%Y%m%d-%H%M%S")
     print("\nwritten:", *report.write(document, Path(__file__).parent / "results" / stem), sep="\n  ")
 

@@ -13,6 +13,7 @@ import threading
 import numpy as np
 
 from mlkit.backends.numba import gradient, kernels, override, pool
+from mlkit.backends.numba.flat import FLOAT32
 from mlkit.backends.numba.scratch import address, floats, zeros
 from mlkit.core import config
 
@@ -34,7 +35,10 @@ def up(n: int) -> int:
 
 def single(*arrays) -> bool:
     """Whether these are plain float32 arrays with something in them."""
-    return all(a is None or (a.__class__ is np.ndarray and a.dtype == np.float32 and a.size) for a in arrays)
+    for a in arrays:  # a loop: a generator costs more than what it asks
+        if a is not None and not (a.__class__ is np.ndarray and a.dtype is FLOAT32 and a.size):
+            return False
+    return True
 
 
 def last_channels(k, x: np.ndarray) -> np.ndarray:
@@ -132,7 +136,35 @@ def fits(x, weight, groups) -> bool:
     return x.ndim == 4 and weight.ndim == 4 and groups == 1 and x.shape[1] == weight.shape[1]
 
 
-@override("conv2d", minimum=1024)
+FEW_PIXELS = 64  # of one image: weights are then read once, so bringing them into another form costs more than it gives
+
+
+def few_pixels(weight, stride, sizes, batch: int) -> bool:
+    """Whether the weights are used as they lie: one small image, where Winograd's way has no tiles to share them."""
+    most = FEW_PIXELS if stride == (1, 1) and weight.shape[2:] == (3, 3) else 4 * FEW_PIXELS
+    return batch == 1 and sizes[0] * sizes[1] <= most and weight.shape[1] >= LANES and weight.flags.c_contiguous
+
+
+def rows_of_weights(k, x, weight, bias, stride, dilation, before, sizes) -> np.ndarray:
+    """One image (1, C, H, W) of any strides: weight (O, C * KH * KW) @ its patches as columns."""
+    outs, channels, *kernel = weight.shape
+    taps, pixels = weight.size // outs, sizes[0] * sizes[1]
+    whole = up(pixels)
+    patches, zero = floats(taps * whole), zeros(whole)
+    k.columns(
+        address(x), *x.strides[1:], *x.shape[2:], channels, *kernel, *stride, *dilation, *before, sizes[1],
+        pixels, whole, address(patches),
+    )  # fmt: skip
+    out = np.empty((outs, whole), np.float32)
+    common = (address(weight), taps, address(patches), 0, taps * panel() * 4, address(zero), whole, address(out))
+    rows = kernels("mlkit.backends.numba.gemm").rows_by_panels
+    pool.split(lambda a, b: rows(*common, a, b), outs, max(LANES, (1 << 20) // (taps * whole)))
+    if bias is not None:
+        out += bias[:, None]
+    return (out if whole == pixels else out[:, :pixels].copy()).reshape(1, outs, *sizes)
+
+
+@override("conv2d", minimum=256)
 def conv2d(k, input, weight, bias=None, *, stride, padding, dilation, groups):
     if groups > 1:
         return depthwise(k, input, weight, bias, stride, padding, dilation, groups)
@@ -142,10 +174,12 @@ def conv2d(k, input, weight, bias=None, *, stride, padding, dilation, groups):
     sizes = output_sizes(input.shape[2:], kernel, stride, padding, dilation)
     if min(sizes) < 1 or bias is not None and bias.shape != (outs,):
         return NotImplemented  # the reference says what is wrong
+    before = (padding[0][0], padding[1][0])
+    if few_pixels(weight, stride, sizes, input.shape[0]):
+        return rows_of_weights(k, input, weight, bias, stride, dilation, before, sizes)
     x = last_channels(k, input)
     columns = up(outs)
     out = np.empty((x.shape[0], *sizes, columns), np.float32)
-    before = (padding[0][0], padding[1][0])
     if for_winograd(weight.shape[1], outs, kernel, stride, dilation, sizes, x.shape[0]):
         winograd_forward(x, weight, bias, before, sizes, out)
         return channels_first(out, outs)

@@ -47,6 +47,31 @@ def unpack(source, outs, channels, taps, columns, weight):
                     )
 
 
+@kernel()
+def columns(
+    x, by_channel, by_row, by_pixel, high, wide, channels,
+    kernel_h, kernel_w, stride_h, stride_w, dilation_h, dilation_w, top, left, out_w, pixels, whole, target,
+):  # fmt: skip
+    """The patches of one image of any strides, in bytes, as panels of columns: for each panel (taps in the order of
+    the weights, pixels of the panel). Columns from ``pixels`` to ``whole`` are zero."""
+    taps = channels * kernel_h * kernel_w
+    for p in range(0, whole, PANEL):
+        width = min(PANEL, whole - p)
+        for j in range(width):
+            there = target + (p * taps + j) * 4
+            y0 = (p + j) // out_w * stride_h - top
+            x0 = (p + j) % out_w * stride_w - left
+            for c in range(channels):
+                for i in range(kernel_h):
+                    y = y0 + i * dilation_h
+                    inside = 0 <= y < high and p + j < pixels
+                    line = x + c * by_channel + y * by_row
+                    for k in range(kernel_w):
+                        z = x0 + k * dilation_w
+                        poke(there, peek(line + z * by_pixel) if inside and 0 <= z < wide else 0.0)
+                        there += width * 4
+
+
 @helper
 def fill(source, high, wide, pixel, top, left, rows, columns, target):
     """Rows and columns of an image from (top, left) on, zero outside of it, copied to ``target``; pixel in bytes."""

@@ -13,12 +13,14 @@ from mlkit.backends.numba.scratch import address, floats, zeros
 
 ROWS = 32  # fewer do not pay for turning the weights
 DEEP = 1024  # longer sums overflow the cache that a panel lives in
-WEIGHTS = 1 << 20
+WEIGHTS = 1 << 22
 GRAIN = 1 << 21  # products that make a thread worth waking
 
 
 def matrix(x: np.ndarray) -> np.ndarray:
     """(*, n) as rows in memory."""
+    if x.ndim == 2 and x.flags.c_contiguous:
+        return x
     return np.ascontiguousarray(x.reshape(math.prod(x.shape[:-1]), x.shape[-1]))
 
 
@@ -67,7 +69,7 @@ def linear_weight_gradient(k, g, input, weight_shape):
     if not single(g, input) or not suits(g, weight_shape) or input.ndim < 2:
         return NotImplemented
     outs, count = weight_shape
-    if count % LANES or outs * count > WEIGHTS // 4:
+    if count % LANES or outs * count > WEIGHTS // 16:
         return NotImplemented
     rows, x = matrix(g), matrix(input)
     common = (address(rows), outs, address(x), count)

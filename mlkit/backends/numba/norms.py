@@ -9,9 +9,11 @@ import numpy as np
 
 from mlkit.backends.numba import gradient, override, pool
 from mlkit.backends.numba.flat import FLOAT32
+from mlkit.backends.numba.scratch import address
 
 MINIMUM = 1 << 10
 GRAIN = 1 << 15
+LANES = 16  # of a vector
 
 
 def _contiguous(x: np.ndarray) -> np.ndarray:
@@ -21,7 +23,7 @@ def _contiguous(x: np.ndarray) -> np.ndarray:
 def _vector(x, count: int, default: float) -> np.ndarray | None:
     """A weight or bias as a contiguous row; ``default`` where there is none; None where it is not float32."""
     if x is None:
-        return np.full(count, default, np.float32)
+        return (np.ones if default else np.zeros)(count, np.float32)
     return _contiguous(x).reshape(-1) if x.dtype is FLOAT32 else None
 
 
@@ -75,7 +77,11 @@ def layer_norm_gradient(kernels, g, input, weight, needs, dims, eps):
 
     def work(start, stop):
         sums = np.zeros(count, np.float32), np.zeros(count, np.float32)
-        kernels.layer_norm_gradient(gradients, rows, w, small, out, *sums, start, stop)
+        if count % LANES:
+            kernels.layer_norm_gradient(gradients, rows, w, small, out, *sums, start, stop)
+        else:
+            given = (address(gradients), address(rows), address(w), address(out), *map(address, sums))
+            kernels.layer_norm_gradient_by_vectors(*given, count, small, start, stop)
         parts.append((start, *sums))
 
     pool.split(work, rows.shape[0], _grain(count))
@@ -185,7 +191,11 @@ def _apply(kernels, name: str, x: np.ndarray, pixels: bool, *rest) -> None:
 def _fit_channels(input: np.ndarray, *vectors) -> bool:
     if input.dtype is not FLOAT32 or input.ndim < 2 or not input.size:
         return False
-    return all(v is None or v.dtype is FLOAT32 and v.shape == (input.shape[1],) for v in vectors)
+    fitting = (input.shape[1],)
+    for v in vectors:
+        if v is not None and not (v.dtype is FLOAT32 and v.shape == fitting):
+            return False
+    return True
 
 
 @override("batch_norm_train", minimum=MINIMUM)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from mlkit.backends.numba.compiling import kernel
+from mlkit.backends.numba.simd import BYTES, LANES, emitted
 
 F = np.float32
 ZERO, ONE = F(0), F(1)
@@ -67,6 +68,49 @@ def layer_norm_gradient(g, x, weight, eps, out, weight_gradient, bias_gradient, 
             weight_gradient[i] += gradient[i] * ((row[i] - mean) * inverse)
         for i in range(n):
             bias_gradient[i] += gradient[i]
+
+
+@emitted
+def row_gradient(e, g, x, weight, out, weight_gradient, bias_gradient, vectors, share, eps):
+    """One row of ``vectors`` times sixteen numbers, in three walks over it while it lies in the first cache."""
+    totals = [e.slot(e.splat(0.0)) for _ in range(4)]
+    share = e.splat(share)
+
+    def add(i, *values):
+        for slot, v in zip(totals[i:], values, strict=False):
+            slot.set(slot.get() + v)
+
+    def together(i):
+        return e.everywhere(totals[i].get(), lambda a, b: a + b)
+
+    with e.loop(vectors) as i:
+        add(0, e.load(x + i * BYTES))
+    mean = together(0) * share
+    with e.loop(vectors) as i:
+        d = e.load(x + i * BYTES) - mean
+        weighted = e.load(g + i * BYTES) * e.load(weight + i * BYTES)
+        for slot, v in zip(totals[1:], (d, weighted), strict=False):
+            slot.set(v.times_plus(d, slot.get()))
+        add(3, weighted)
+    inverse = (together(1) * share + e.splat(eps)).root()
+    inverse = 1.0 / inverse
+    first, second = together(3) * share, together(2) * share * inverse
+    with e.loop(vectors) as i:
+        at = i * BYTES
+        gradient = e.load(g + at)
+        normal = (e.load(x + at) - mean) * inverse
+        e.store(out + at, inverse * (gradient * e.load(weight + at) - first - normal * second))
+        e.store(weight_gradient + at, gradient.times_plus(normal, e.load(weight_gradient + at)))
+        e.store(bias_gradient + at, e.load(bias_gradient + at) + gradient)
+
+
+@kernel("void(int64, int64, int64, int64, int64, int64, int64, float32, int64, int64)")
+def layer_norm_gradient_by_vectors(g, x, weight, out, weight_gradient, bias_gradient, count, eps, start, stop):
+    """The same for rows whose length is whole vectors, given by their addresses."""
+    share = ONE / F(count)
+    for r in range(start, stop):
+        here = r * count * 4
+        row_gradient(g + here, x + here, weight, out + here, weight_gradient, bias_gradient, count // LANES, share, eps)
 
 
 @kernel("void(float32[:, ::1], float32[::1], float32, float32[:, ::1], int64, int64)", **sums)

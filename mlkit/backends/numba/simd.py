@@ -114,6 +114,12 @@ class Lanes:
     def __rsub__(self, x):
         return self.splatted(x) - self
 
+    def root(self):
+        """The square root."""
+        kind = ir.FunctionType(VECTOR, [VECTOR])
+        root = cgutils.get_or_insert_function(self.builder.module, kind, f"llvm.sqrt.v{LANES}f32")
+        return Lanes(self.builder, self.builder.call(root, [self.value]))
+
     def __neg__(self):
         return Lanes(self.builder, self.builder.fneg(self.value))
 

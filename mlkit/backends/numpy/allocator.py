@@ -1,6 +1,6 @@
 """Large arrays reuse memory instead of asking the system for it again.
 
-Without this, each array of more than 128 kB to 32 MB comes as fresh pages, which the system has to clear and map one by
+Without this, each array of more than 128 kB (at times 32 MB) comes as fresh pages, which the system has to clear and map one by
 one when they are first touched, and goes back when it is freed: a quarter of the time of a training step whose every
 operation makes such arrays. The C library's allocator (glibc's) can keep what is freed instead: up to
 ``mlkit.config.memory_cache_bytes`` at the end of its heap. It is the one that frees, so an array that anything still
@@ -16,8 +16,8 @@ import functools
 from mlkit.core import config
 
 # numbers of mallopt's parameters, from malloc.h
-TRIM_THRESHOLD, MMAP_THRESHOLD, ARENA_MAX = -1, -3, -8
-#: the largest that glibc takes; larger arrays still come from the system directly
+TRIM_THRESHOLD, MMAP_THRESHOLD, MMAP_MAX, ARENA_MAX = -1, -3, -4, -8
+#: the largest that glibc takes as a threshold; without mappings of their own larger arrays are kept too
 LARGEST_KEPT = 32 << 20
 
 
@@ -39,6 +39,7 @@ def keep(limit: int) -> bool:
         return False
     return bool(
         library.mallopt(MMAP_THRESHOLD, LARGEST_KEPT)
+        and library.mallopt(MMAP_MAX, 0)
         and library.mallopt(TRIM_THRESHOLD, min(limit, (1 << 31) - 1))
         # Threads of their own heaps (64 MB each at most) would give memory back all the time. NumPy holds the GIL when it
         # allocates, so one heap for all makes nobody wait.
