@@ -22,13 +22,18 @@ class CsvDataset(TensorDataset):
     """A CSV file in memory: sample `i` is (features float32 [columns], target []) of row `i`; without a target, features.
 
     Columns of numbers and of truth values are taken as they are. Texts in the target column become numbers of classes,
-    in the order of their sorted names (`classes`); in a feature column they are an error that says what to do.
+    in the order of their sorted names (`classes`); in a feature column they are an error that says what to do, or, with
+    ``texts="one-hot"``, a column of zeros and ones for each text.
 
     Args:
-        path: The file; compressed ones (.gz, .zip, .xz) are read too.
+        path: The file; compressed ones (.gz, .zip, .xz) are read too. Or a table that is there already, as a
+            `pandas.DataFrame`.
         target: The column to predict.
         columns: The feature columns, in this order; by default all others.
         dtype: Of the features.
+        missing: What to do with empty feature cells: "error", "drop" their rows, put the column's "mean" (of a text
+            column: nothing in any of its columns), or a number to put there.
+        texts: What to do with feature columns of texts: "error" or "one-hot".
         read_options: More arguments for `pandas.read_csv`, such as ``sep=";"``.
 
     Raises:
@@ -45,22 +50,32 @@ class CsvDataset(TensorDataset):
     (CsvDataset(3 rows: width, length -> kind), ['rose', 'tulip'])
     >>> dataset[1]
     (tensor([3., 4.]), tensor(1))
+    >>> CsvDataset(path, target="length", texts="one-hot").columns
+    ['width', 'kind=rose', 'kind=tulip']
     """
 
     def __init__(
         self,
-        path: str | os.PathLike[str],
+        path: str | os.PathLike[str] | Any,
         target: str | None = None,
         columns: Sequence[str] | None = None,
         dtype: Any = np.float32,
+        missing: str | float = "error",
+        texts: str = "error",
         **read_options: Any,
     ) -> None:
-        frame = _read(path, **read_options)
+        if isinstance(missing, str) and missing not in ("error", "drop", "mean"):
+            raise DataError(f'missing is "error", "drop", "mean" or a number, not {missing!r}.')
+        if texts not in ("error", "one-hot"):
+            raise DataError(f'texts is "error" or "one-hot", not {texts!r}.')
+        frame = path if isinstance(path, _pandas().DataFrame) else _read(path, **read_options)
+        path = "the table" if frame is path else path
         if not len(frame):
             raise DataError(f"{path} has no rows.", details=f"columns: {', '.join(map(str, frame.columns))}")
         self.path = os.fspath(path)
         self.target = target
         self.columns = _columns(frame, path, target, columns)
+        frame, self.columns = _filled(frame, path, self.columns, target, missing, texts)
         self.classes: list[str] | None = None
         parts = [_features(frame, path, self.columns, dtype, 2)]
         if target is not None:
@@ -237,6 +252,44 @@ def _is_text(column: Any) -> bool:
     return not (_pandas().api.types.is_numeric_dtype(column) or _pandas().api.types.is_bool_dtype(column))
 
 
+def _filled(
+    frame: Any, path: Any, columns: list[str], target: str | None, missing: str | float, texts: str
+) -> tuple[Any, list[str]]:
+    """The table with its empty feature cells and text columns treated as asked, and its feature columns."""
+    pandas = _pandas()
+    if missing == "drop":
+        frame = frame.dropna(subset=columns)
+        if not len(frame):
+            raise DataError(f"{path} has an empty cell in every row: missing='drop' leaves nothing.")
+    worded = [name for name in columns if _is_text(frame[name])] if texts == "one-hot" else []
+    made: dict[str, Any] = {}
+    for name in columns:
+        column = frame[name]
+        if name in worded:
+            if missing == "error":
+                _no_gaps(column, path, 2)
+            for text in sorted(set(column.dropna().astype(str))):
+                made[f"{name}={text}"] = (column.astype(str) == text) & column.notna()
+        elif missing not in ("error", "drop") and column.isna().any() and not _is_text(column):
+            made[name] = column.fillna(column.mean() if missing == "mean" else missing)
+        else:
+            made[name] = column
+    if target is not None:
+        made[target] = frame[target]
+    return pandas.DataFrame(made), [name for name in made if name != target]
+
+
+def _no_gaps(column: Any, path: Any, first_row: int) -> None:
+    missing = np.flatnonzero(column.isna().to_numpy())
+    if len(missing):
+        raise DataError(
+            f"{path}: {len(missing)} cells of the column {column.name!r} are empty.",
+            details=f"the first is in line {missing[0] + first_row}",
+            hint='Fill them with missing="mean" or a number, leave these rows out with missing="drop", or the column with '
+            "columns=[...].",
+        )
+
+
 def _features(frame: Any, path: Any, columns: list[str], dtype: Any, first_row: int) -> np.ndarray:
     for name in columns:
         column = frame[name]
@@ -247,15 +300,9 @@ def _features(frame: Any, path: Any, columns: list[str], dtype: Any, first_row: 
                 raise DataError(
                     f"{path}: the column {name!r} holds something else than numbers.",
                     details=f"line {bad[0] + first_row}: {column.iloc[bad[0]]!r}",
-                    hint="Leave it out with columns=[...], or turn it into numbers first (pandas.get_dummies).",
+                    hint='Leave it out with columns=[...], or make a column for each text with texts="one-hot".',
                 )
-        missing = np.flatnonzero(column.isna().to_numpy())
-        if len(missing):
-            raise DataError(
-                f"{path}: {len(missing)} cells of the column {name!r} are empty.",
-                details=f"the first is in line {missing[0] + first_row}",
-                hint="Fill them, remove these rows, or leave the column out with columns=[...].",
-            )
+        _no_gaps(column, path, first_row)
     return np.ascontiguousarray(frame[columns].to_numpy(dtype=dtype))
 
 

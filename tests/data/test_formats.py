@@ -363,3 +363,27 @@ def test_anything_with_an_index_and_a_length():
     assert [b["x"].tolist() for b in DataLoader(Anything(), 3, num_workers=1)] == [[0, 1, 2], [3, 4]]
     assert [b.tolist() for b in DataLoader(range(4), 3)] == [[0, 1, 2], [3]]
     assert list(DataLoader("abc", 2)) == [["a", "b"], ["c"]]
+
+
+def test_csv_with_gaps_and_words(tmp_path):
+    pandas = pytest.importorskip("pandas")
+    path = tmp_path / "people.csv"
+    path.write_text("age,town,pays\n20,Ulm,1\n,Bern,0\n40,,1\n30,Ulm,0\n")
+    with pytest.raises(DataError, match="(?s)'age' are empty.*line 3.*missing=\"mean\""):
+        CsvDataset(path, target="pays", columns=["age"])
+    with pytest.raises(DataError, match="(?s)'town'.*one-hot"):
+        CsvDataset(path, target="pays", columns=["town"])
+    full = CsvDataset(path, target="pays", missing="mean", texts="one-hot")
+    assert full.columns == ["age", "town=Bern", "town=Ulm"]
+    assert [row.tolist() for row, _ in full] == [[20, 0, 1], [30, 1, 0], [40, 0, 0], [30, 0, 1]]
+    assert [label.item() for _, label in full] == [1, 0, 1, 0]
+    assert CsvDataset(path, target="pays", columns=["age"], missing=-1)[1][0].tolist() == [-1]
+    short = CsvDataset(path, target="pays", missing="drop", texts="one-hot")
+    assert short.columns == ["age", "town=Ulm"] and len(short) == 2
+    with pytest.raises(DataError, match="'town' are empty"):
+        CsvDataset(path, target="pays", columns=["town"], texts="one-hot")
+    for options in ({"missing": "guess"}, {"texts": "hash"}):
+        with pytest.raises(DataError, match=next(iter(options))):
+            CsvDataset(path, target="pays", **options)
+    table = pandas.DataFrame({"a": [1.0, 2.0], "b": [0, 1]})
+    assert CsvDataset(table, target="b")[1][0].tolist() == [2.0] and list(table) == ["a", "b"]
