@@ -146,7 +146,8 @@ def _runs_parser(commands: Any) -> None:
         description="Trainings leave a run directory each, in $MLKIT_RUNS or ./runs. Runs that are being written are "
         "listed as running and never renamed, deleted or tidied away.",
     )
-    actions = runs.add_subparsers(dest="action", metavar="ACTION", required=True)
+    actions = runs.add_subparsers(dest="action", metavar="ACTION")
+    runs.set_defaults(run=_runs, action="list", root=None, folder=None, json=False)
 
     def action(name: str, help: str, **options: Any) -> argparse.ArgumentParser:
         made = actions.add_parser(name, help=help, description=help[0].upper() + help[1:] + ".", **options)
@@ -155,6 +156,7 @@ def _runs_parser(commands: Any) -> None:
         return made
 
     one = action("list", "one line for each run, the newest first")
+    one.add_argument("folder", nargs="?", type=Path, help="the folder of the runs, as --root")
     one.add_argument("--json", action="store_true", help="the same as JSON")
     one = action("compare", "settings that differ and best numbers of runs, side by side")
     one.add_argument("names", nargs="*", help="names (or their beginnings), paths, or 'last' (default: all runs)")
@@ -454,6 +456,9 @@ def _runs(options: argparse.Namespace) -> int:
     from mlkit.observe import runs
 
     try:
+        if options.action in (None, "list"):
+            options.root = options.folder or options.root
+            options.action = "list"
         if options.action in ("list", "compare", "show"):
             print(_runs_text(options))
         elif options.action == "tidy":

@@ -152,7 +152,13 @@ def test_sizes_and_bad_limits(tmp_path):
 
 def test_the_command(tmp_path, capsys, monkeypatch):
     monkeypatch.setenv("MLKIT_RUNS", str(tmp_path))
-    assert main(["runs", "list"]) == 0 and f"no runs in {tmp_path}" in capsys.readouterr().out
+    for words in (
+        ["runs"],
+        ["runs", "list"],
+        ["runs", "list", str(tmp_path)],
+        ["runs", "list", "--root", str(tmp_path)],
+    ):
+        assert main(words) == 0 and f"no runs in {tmp_path}" in capsys.readouterr().out, words
     a = run(tmp_path, "a", 0.5, 0.1, created=2001)
     b = run(tmp_path, "b", 0.9, 0.2, created=2002, state="failed", error="ValueError: bad")
 
