@@ -35,6 +35,7 @@ from mlkit.train.means import Means
 from mlkit.train.measuring import Step, numbers_of
 from mlkit.train.metrics import Metric, metrics_of
 from mlkit.train.named import check_schedule, loss_of, optimizer_of, scheduler_of
+from mlkit.train.occupying import leave, occupy
 from mlkit.train.parts import labels_of, size_of, split_batch
 from mlkit.train.precision import Precision
 from mlkit.train.run import Run
@@ -194,6 +195,7 @@ class Trainer(Keeping):
         self._run_dir = run_dir
         self._turns = Turns()
         self._driving = threading.Lock()
+        self._occupied: int | None = None  # the lock on checkpoint_dir while training
         self._told_not_finite = False
         self._checked_first = False
         self.recorder = self._new_recorder()
@@ -575,6 +577,8 @@ class Trainer(Keeping):
             check_loader(valid_loader, "valid_loader")
         self._claim()
         try:
+            if self.checkpoint_dir is not None:
+                self._occupied = occupy(self.checkpoint_dir)
             check_mode(self.model)
             self.loaders = (train_loader, valid_loader)
             length = length_of(train_loader)
@@ -678,6 +682,8 @@ class Trainer(Keeping):
         enter_training(self.model, self._turns)
 
     def _release(self) -> None:
+        leave(self._occupied)
+        self._occupied = None
         leave_training(self._turns)
         with _models_lock:
             _models.pop(self.model, None)
