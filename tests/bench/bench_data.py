@@ -154,7 +154,7 @@ def main() -> None:
                 for name, python in (("mlkit", sys.executable), ("torch", options.torch_python)):
                     if python:
                         command = [python, "-m", "tests.bench.bench_data", "--child", name, folder, kind]
-                        done = subprocess.run(command, env=env, cwd=ROOT, capture_output=True, text=True, check=True)
+                        done = subprocess.run(command, env=env, cwd=ROOT, stdout=subprocess.PIPE, text=True, check=True)
                         found[name].append(float(done.stdout))
             ours = max(found["mlkit"])
             line = f"{KINDS[kind]}: mlkit {ours:,.0f} samples/s"
