@@ -266,3 +266,16 @@ def test_warmup_without_numba_says_how_to_get_it():
         timeout=120,
     )
     assert done.returncode == 2 and "pip install" in done.stderr
+
+
+def test_the_line_is_no_error_in_a_notebook(capsys, monkeypatch):
+    from mlkit.backends.numba import compiling
+
+    for modules, where in (({}, "err"), ({"ipykernel": object()}, "out")):
+        monkeypatch.delitem(sys.modules, "ipykernel", raising=False)
+        for name, module in modules.items():
+            monkeypatch.setitem(sys.modules, name, module)
+        monkeypatch.setattr(compiling.progress, "shown", False)
+        compiling.progress.show()
+        compiling.progress.show()
+        assert getattr(capsys.readouterr(), where).count("compiling kernels for this machine") == 1

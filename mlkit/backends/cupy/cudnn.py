@@ -19,6 +19,7 @@ import numpy as np
 
 from mlkit.backends.cupy import blas, source
 from mlkit.core import config
+from mlkit.core.errors import MlkitError
 from mlkit.ops.conv import output_size
 
 #: plans kept per thread and GPU; the oldest go first
@@ -131,8 +132,15 @@ def plan(xp, key: tuple, build) -> tuple[Plan | None, Any]:
             del plans[next(iter(plans))]
         try:
             plans[key] = build(to)
-        except Exception:  # cuDNN has no engine for it: every kind of refusal is an exception of its binding
+        except MlkitError:  # no room on the GPU, say: not cuDNN's refusal
+            raise
+        except Exception as error:  # cuDNN has no engine for it: each refusal is another exception of its binding
             plans[key] = None
+            warnings.warn(
+                f"cuDNN refuses this operation ({type(error).__name__}: {error}): {key}. It runs on plain CuPy, slower.",
+                UserWarning,
+                stacklevel=2,
+            )
     return plans[key], to
 
 

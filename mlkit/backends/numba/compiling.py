@@ -235,7 +235,8 @@ class Progress(event.Listener):
         print(
             "mlkit: compiling kernels for this machine: once, and kept for the next time "
             "(`mlkit warmup` does all of it ahead).",
-            file=sys.stderr,
+            # a notebook draws what goes to stderr in red, as if something had failed
+            file=sys.stdout if "ipykernel" in sys.modules else sys.stderr,
         )
 
 
