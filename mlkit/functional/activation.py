@@ -78,9 +78,8 @@ def rrelu(input, lower: float = 1.0 / 8, upper: float = 1.0 / 3, training: bool 
         return leaky_relu(input, (lower + upper) / 2, inplace)
     shape = tuple(input._array.shape)
     how = {"dtype": dtypes.from_numpy_dtype(input._array.dtype), "key": default_generator.take(input._array.size)}
+    how["device"] = ops.device_of(input)
     slope = ops.uniform(shape=shape, low=float(lower), high=float(upper), **how)
-    if input._array.__class__ is not slope._array.__class__:
-        slope = ops.to_device(slope, device=ops.device_of(input))
     return placed(input, ops.where(ops.gt(input, 0), input, ops.mul(input, slope)), inplace, "rrelu_")
 
 
@@ -250,9 +249,8 @@ def gumbel_softmax(logits, tau: float = 1, hard: bool = False, eps: float = 1e-1
     """
     array = logits._array
     how = {"dtype": dtypes.from_numpy_dtype(array.dtype), "key": default_generator.take(array.size)}
+    how["device"] = ops.device_of(logits)
     u = ops.uniform(shape=tuple(array.shape), low=1e-30, **how)
-    if array.__class__ is not u._array.__class__:
-        u = ops.to_device(u, device=ops.device_of(logits))
     gumbel = ops.neg(ops.log(ops.neg(ops.log(u))))
     soft = ops.softmax(ops.div(ops.add(logits, gumbel), tau), dim=dim)
     if not hard:

@@ -599,13 +599,7 @@ def _draw(name, shape, dtype, place, requires_grad, generator, **how):
     if place.type == "meta":
         return wants_grad(wrap(MetaArray(shape, d.numpy)), requires_grad)
     key = _key(shape, generator)
-    if place.type == "cpu":
-        out = getattr(ops, name)(shape=shape, dtype=d, key=key, **how)
-    else:
-        library = backends.for_device(place)
-        from mlkit.ops import REGISTRY
-
-        out = wrap(library.kernel(REGISTRY[name])(shape=shape, dtype=d, key=key, **how))
+    out = getattr(ops, name)(shape=shape, dtype=d, key=key, device=place, **how)
     return wants_grad(out, requires_grad)
 
 

@@ -138,6 +138,8 @@ def _adaptive_avg(n, input, output_size):
     check_floating(f"adaptive_avg_pool{n}d", input)
     if 0 in sizes:  # no windows at all
         return ops.zeros((*input._array.shape[:-n], *sizes), like=input)
+    if set(sizes) == {1}:
+        return ops.mean(input, dim=tuple(range(-n, 0)), keepdim=True)
     return _batched(n, input, lambda x: ops.interpolate(x, sizes=sizes, mode="area"))
 
 

@@ -265,13 +265,16 @@ class Reader:
                         )
                     axis += t.ndim
                 else:
-                    size = shape[axis]
-                    if t.size and (int(t.min()) < -size or int(t.max()) >= size):
-                        bad = int(t.max()) if int(t.max()) >= size else int(t.min())
-                        raise DimensionError(f"index {bad} is out of bounds for dimension {axis} with size {size}.")
+                    self.check_places(t, axis, shape[axis])
                     axis += 1
                 place.append(t)
         return tuple(place)
+
+    def check_places(self, index, axis, size):
+        """Raise DimensionError where an index lies outside -size .. size - 1."""
+        if index.size and (int(index.min()) < -size or int(index.max()) >= size):
+            bad = int(index.max()) if int(index.max()) >= size else int(index.min())
+            raise DimensionError(f"index {bad} is out of bounds for dimension {axis} with size {size}.")
 
     def pattern_(self, pattern, indices):
         return split_pattern(pattern, indices)
