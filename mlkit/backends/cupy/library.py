@@ -8,6 +8,7 @@ between do without. Outside a capture everything is CuPy's own.
 from __future__ import annotations
 
 import contextlib
+import functools
 import threading
 import types
 
@@ -76,6 +77,23 @@ def make(cupy) -> types.ModuleType:
         cupy.add.at(out, x, weights.astype(np.float64))
         return out
 
+    def wide(name: str, same: bool):
+        """The function on bfloat16 by way of float32, which holds each of its numbers."""
+        own = getattr(cupy, name)
+
+        @functools.wraps(own)
+        def call(x, *args, **how):
+            if x.dtype.name != "bfloat16":
+                return own(x, *args, **how)
+            how.pop("dtype", None)
+            found = own(x.astype(np.float32), *args, **how)
+            return found.astype(x.dtype) if same else found
+
+        return call
+
+    for name in ("cumsum", "cumprod", "sort", "round"):
+        setattr(made, name, wide(name, True))
+    made.argsort = wide("argsort", False)  # type: ignore[attr-defined]
     for function in (asarray, array, concatenate, stack, bincount):
         setattr(made, function.__name__, function)
     return made
