@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import importlib
 import linecache
+import re
 import sys
 import threading
-import weakref
 from collections.abc import Callable, Sequence
 from operator import attrgetter
 from typing import Any
@@ -23,45 +23,48 @@ from mlkit.core import dtype as dtypes
 from mlkit.core import events, value
 from mlkit.core.dispatch import Output, ops, state
 from mlkit.core.errors import ArgumentError, GradientError, MlkitError, ShapeError
-from mlkit.core.frames import place_text
+from mlkit.core.frames import place_of, users_frame
 from mlkit.core.value import Leaf, LevelArray, MetaArray, Node, Value, wrap
 from mlkit.ops.registry import unbroadcast
 
 # --- what was kept, handed to the rules -------------------------------------------------------------------------------
 
 
-#: node -> the place of the backward() that freed it; filled in anomaly mode
-freed_at: weakref.WeakKeyDictionary = weakref.WeakKeyDictionary()
-
-_ANOMALY = "To see the lines, run it again inside `with mlkit.autograd.detect_anomaly():`."
-
-
 def changed(node: Node, what: str, storage) -> GradientError:
-    facts = [f"op: {node.op.name}"]
-    if node.where:
-        facts.append(f"made at: {place_text(node.where)}")
-    if storage.where:
-        facts.append(f"changed at: {place_text(storage.where)}")
+    change = storage.where
+    facts = [("op", node.op.name), *_lines(node)]
+    if change is not None:
+        facts.append(("changed at", str(change)))
     hint = "Use the out-of-place form (x = x + 1 instead of x += 1), or change a clone()."
+    if change is not None and re.search(r"\bstep\(", change.code):
+        hint = (
+            "An optimizer's step changes its parameters in place: call it after every backward() that needs them, or "
+            "compute the loss again after it."
+        )
     return GradientError(
         "one of the variables needed for gradient computation has been modified by an inplace operation: "
         f"{what} of {node.op.name} is at version {storage.version}.",
-        "\n".join(facts),
-        hint if node.where else f"{hint}\n{_ANOMALY}",
+        "\n".join(f"{fact}: {text}" for fact, text in facts),
+        hint,
     )
 
 
+def _lines(node: Node) -> list[tuple[str, str]]:
+    """What is known of the user's lines behind a node: (fact, text)."""
+    facts = [("made at", str(node.where))] if node.where is not None else []
+    return facts + getattr(node.op, "lines", list)()
+
+
 def freed(node: Node) -> GradientError:
-    facts = [f"op: {node.op.name}"]
-    if node.where:
-        facts.append(f"made at: {place_text(node.where)}")
-    if node in freed_at:
-        facts.append(f"freed by backward at: {place_text(freed_at[node])}")
+    facts = [("op", node.op.name), *_lines(node)]
+    by = getattr(node, "freed_by", None)
+    if by is not None:
+        facts.append(("freed by backward at", str(place_of(*by))))
     hint = "Call backward(retain_graph=True) the first time, or compute the loss again before each backward()."
     return GradientError(
         "Trying to backward through the graph a second time: what this step kept was freed by the first backward().",
-        "\n".join(facts),
-        hint if node.where else f"{hint}\n{_ANOMALY}",
+        "\n".join(f"{fact}: {text}" for fact, text in facts),
+        hint,
     )
 
 
@@ -76,12 +79,41 @@ def explain(error: Exception, node: Node, g) -> None:
     kept = [tuple(k.shape) for k in node.saved or () if isinstance(k, Value)]
     if kept:
         facts.append(("kept for it", ", ".join(map(str, kept))))
-    facts.append(("made at", place_text(node.where) if node.where else f"not recorded. {_ANOMALY}"))
+    _tell(error, facts + _lines(node))
+
+
+def _tell(error: Exception, facts: list) -> None:
+    """Add facts to an error of any class; what it says already stays as it is."""
     for fact, text in facts:
         if isinstance(error, MlkitError):
-            error.tell(fact, text)
+            if f"\n{fact}: " not in f"\n{error.details or ''}":
+                error.tell(fact, text)
         else:
             error.add_note(f"{fact}: {text}")
+
+
+def explain_hook(error: Exception, kind: str, node) -> None:
+    """Say whose hook an error came from: the hook's own line is in the traceback, the forward line is not."""
+    if hasattr(error, "mlkit_node"):
+        return
+    error.mlkit_node = node  # type: ignore[attr-defined]
+    if node.__class__ is Leaf:
+        tensor = node.ref()
+        of = "a leaf" if tensor is None else f"a leaf of shape {tuple(tensor._array.shape)}"
+        _tell(error, [(f"in {kind} of", of)])
+    else:
+        _tell(error, [(f"in {kind} of", getattr(node.op, "name", node.name())), *_lines(node)])
+
+
+def call_hook(kind: str, node, hook: Callable, *args):
+    """What a user's hook gives; an error in it names the forward line of what it belongs to."""
+    if state.recorder is not None:
+        state.recorder.stop("a hook on a gradient runs in it, which a replay would not call")
+    try:
+        return hook(*args)
+    except Exception as error:
+        explain_hook(error, kind, node)
+        raise
 
 
 class Packed:
@@ -337,6 +369,9 @@ def run(
         table.data for table in (value.tensor_hooks, value.node_hooks, value.node_prehooks)
     )
     kind: Any = None
+    frame = users_frame(sys._getframe(1))
+    here = (frame.f_code, frame.f_lasti)
+    del frame
     try:
         for node in order:
             g = pending.pop(node, None)
@@ -369,7 +404,8 @@ def run(
                 g = run_prehooks(node, g, tensors)
             op = node.op
             if owned and op.name in _PIECES and in_place and add_piece(op, node, g, pending, owned):
-                node.saved = None if node.saved and not retain_graph else node.saved
+                if node.saved and not retain_graph:
+                    node.saved, node.freed_by = None, here
                 continue
             m: Any
             if tensors:
@@ -396,7 +432,10 @@ def run(
             if listening:
                 events.emit("backward_node", node, results)
             if not retain_graph:
-                node.saved = None if node.saved else ()
+                if node.saved:
+                    node.saved, node.freed_by = None, here
+                else:
+                    node.saved = ()
             for i, parent in enumerate(inputs):
                 if parent is None:
                     continue
@@ -495,11 +534,26 @@ def accumulate(leaf: Leaf, g, tensors: bool) -> None:
         tensor._grad = wrap(old._array + g)
     if value.node_hooks.data and leaf in value.node_hooks:
         for hook in list(value.node_hooks[leaf].values()):
-            hook((), (as_tensor(g, tensors),))
+            call_hook("a node hook", leaf, hook, (), (as_tensor(g, tensors),))
     hooks = tensor.__dict__.get("_post_accumulate_hooks")
     if hooks:
         for hook in list(hooks.values()):
-            hook(tensor)
+            call_hook("a post-accumulate hook", leaf, hook, tensor)
+
+
+def _unfit(given, g: Value) -> MlkitError | None:
+    """What is wrong with what a hook gave in place of a tensor's gradient."""
+    if not isinstance(given, Value):
+        return ArgumentError(
+            f"A gradient hook must return None or a Tensor, not {type(given).__name__}.",
+            hint="Return the gradient to use instead, or nothing to leave it as it is.",
+        )
+    if tuple(given._array.shape) != tuple(g._array.shape):
+        return GradientError(
+            "A gradient hook returned a gradient of another shape.",
+            f"expected: {tuple(g._array.shape)}\ngot:      {tuple(given._array.shape)}",
+        )
+    return None
 
 
 def run_tensor_hooks(node, g, tensors: bool):
@@ -507,13 +561,12 @@ def run_tensor_hooks(node, g, tensors: bool):
         if g.__class__ is list:
             return g
         seen = as_tensor(g, tensors)
-        changed_to = hook(seen)
+        changed_to = call_hook("a hook on the gradient", node, hook, seen)
         if changed_to is not None:
-            if tuple(changed_to._array.shape) != tuple(seen._array.shape):
-                raise GradientError(
-                    "A gradient hook returned a gradient of another shape.",
-                    f"expected: {tuple(seen._array.shape)}\ngot:      {tuple(changed_to._array.shape)}",
-                )
+            problem = _unfit(changed_to, seen)
+            if problem is not None:
+                explain_hook(problem, "a hook on the gradient", node)
+                raise problem
             g = from_tensor(changed_to, tensors)
     return g
 
@@ -525,7 +578,7 @@ def _tuple_of_tensors(g, tensors: bool) -> tuple:
 
 def run_prehooks(node, g, tensors: bool):
     for hook in list(value.node_prehooks[node].values()):
-        new = hook(_tuple_of_tensors(g, tensors))
+        new = call_hook("a prehook", node, hook, _tuple_of_tensors(g, tensors))
         if new is not None:
             new = new if isinstance(new, (tuple, list)) else (new,)
             parts = [None if p is None else from_tensor(p, tensors) for p in new]
@@ -535,7 +588,7 @@ def run_prehooks(node, g, tensors: bool):
 
 def run_node_hooks(node, results, g, tensors: bool):
     for hook in list(value.node_hooks[node].values()):
-        new = hook(_tuple_of_tensors(results, tensors), _tuple_of_tensors(g, tensors))
+        new = call_hook("a node hook", node, hook, _tuple_of_tensors(results, tensors), _tuple_of_tensors(g, tensors))
         if new is not None:
             new = new if isinstance(new, (tuple, list)) else (new,)
             results = tuple(None if p is None else from_tensor(p, tensors) for p in new)
@@ -726,7 +779,8 @@ def grad(
         if not keep:
             for node in reachable([t._node for t in outputs]):
                 if node.__class__ is not Leaf and node.saved:
-                    node.saved = None
+                    frame = users_frame(sys._getframe(1))
+                    node.saved, node.freed_by = None, (frame.f_code, frame.f_lasti)
         return tuple(out)
     gradients = _initial_gradients(outputs, grad_outputs, "grad")
     nodes, gradients = _roots(outputs, gradients, "grad")

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import functools
 import linecache
+import sys
 import threading
 from collections.abc import Callable
 from typing import Any
@@ -23,7 +24,19 @@ from mlkit.core import dtype as dtypes
 from mlkit.core import events, value
 from mlkit.core.device import device
 from mlkit.core.errors import ArgumentError, DeviceError, DtypeError, MlkitError, UnsupportedDtype
-from mlkit.core.value import LevelArray, MetaArray, Node, Storage, Value, link_view, node_type, tensor_types, tick, wrap
+from mlkit.core.frames import user_files, users_frame
+from mlkit.core.value import (
+    LevelArray,
+    MetaArray,
+    Node,
+    Storage,
+    Value,
+    link_view,
+    node_type,
+    tensor_types,
+    tick,
+    wrap,
+)
 from mlkit.ops.registry import REGISTRY, REQUIRED, Elementwise, Op, unbroadcast
 
 
@@ -453,8 +466,11 @@ class Output(Node):
         self.attributes = {}
         self.seq = tick()
         self.shapes = None
-        self.where = None
         self.number = number
+
+    @property
+    def where(self):
+        return self.inputs[0].where
 
     def name(self) -> str:
         return self.inputs[0].name()
@@ -478,9 +494,13 @@ def make_node(op: Op, inputs: tuple, operands: list, arrays: list, attributes: d
     node.inputs = inputs
     node.attributes = attributes
     node.seq = tick()
-    node.where = None
     node.saved = ()
     node.shapes = None
+    frame = _getframe(3)  # that of record's caller's caller: all further in are ours
+    if frame.f_code.co_filename not in user_files:
+        frame = users_frame(frame)
+    node.code = frame.f_code
+    node.instruction = frame.f_lasti
     if not op.variadic and len(arrays) > 1:
         node.shapes = tuple([getattr(x, "shape", None) for x in arrays])
     return node
@@ -540,6 +560,7 @@ _new = object.__new__
 _ndarray = np.ndarray
 _F32, _F64 = np.dtype(np.float32), np.dtype(np.float64)
 _EMPTY: dict = {}
+_getframe = sys._getframe
 
 
 def _plan(op: Op) -> tuple[str, ...] | None:
@@ -581,7 +602,13 @@ def _unary(op: Op, kernel: Callable) -> Callable | None:
         node.attributes = _EMPTY
         node.seq = tick()
         node.shapes = None
-        node.where = None
+        frame = _getframe(1)
+        code = frame.f_code
+        if code.co_filename not in user_files:
+            frame = users_frame(frame)
+            code = frame.f_code
+        node.code = code
+        node.instruction = frame.f_lasti
         if keeps_output:
             kept = out._storage = Storage()
             node.saved = (input, (y, kept)) if both else ((y, kept),)
@@ -655,7 +682,13 @@ def _binary(op: Op, kernel: Callable, apply: Callable) -> Callable | None:
         node.inputs = (a, b)
         node.attributes = _EMPTY
         node.seq = tick()
-        node.where = None
+        frame = _getframe(1)
+        code = frame.f_code
+        if code.co_filename not in user_files:
+            frame = users_frame(frame)
+            code = frame.f_code
+        node.code = code
+        node.instruction = frame.f_lasti
         node.shapes = None
         if dimensioned and x.shape != y.shape:
             node.shapes = (x.shape, y.shape)
@@ -693,7 +726,13 @@ def _product(op: Op, kernel: Callable, apply: Callable) -> Callable | None:
         node.inputs = (a, b)
         node.attributes = _EMPTY
         node.seq = tick()
-        node.where = None
+        frame = _getframe(1)
+        code = frame.f_code
+        if code.co_filename not in user_files:
+            frame = users_frame(frame)
+            code = frame.f_code
+        node.code = code
+        node.instruction = frame.f_lasti
         node.shapes = (rows, columns)
         node.saved = (other if a is not None else None, rows, input if b is not None else None, columns)
         out._node = node

@@ -8,7 +8,6 @@ import numpy as np
 
 from mlkit.core import backend as backends
 from mlkit.core import dtype as dtypes
-from mlkit.core import value
 from mlkit.core.dispatch import make_node, ops, state
 from mlkit.core.errors import DeviceError, DtypeError, GradientError, ShapeError
 from mlkit.core.size import broadcast_shapes
@@ -148,7 +147,6 @@ def rewrite_history(target: Value, source: Value) -> None:
         view_write = REGISTRY["view_write"]
         node = make_node(view_write, (base._node, source._node), operands, arrays, {"path": path})
         node.saved = tuple(source._array.shape if kind == "shape" else path for kind, _ in view_write.rules.slots)
-        node.where = value.user_place() if value.user_place is not None else None
         base._node = node
     storage = base._storage
     if storage is not None:

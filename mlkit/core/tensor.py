@@ -26,6 +26,7 @@ from mlkit.core.errors import (
     UnsupportedDtype,
     ValueRangeError,
 )
+from mlkit.core.frames import Place
 from mlkit.core.layout import layout, strided
 from mlkit.core.printing import tensor_text
 from mlkit.core.size import Size
@@ -396,6 +397,23 @@ class Tensor(Value):
         """Add the gradient of this (scalar) tensor to the ``.grad`` of every leaf that took part in making it."""
         engine.backward(self, gradient, retain_graph, create_graph, inputs=inputs)
 
+    @property
+    def made_at(self) -> Place | None:
+        """The line of your program that made this tensor: known for each that has a ``grad_fn``, else None.
+
+        It has ``file``, ``line``, ``function`` and ``code`` (the line's text); ``str`` of it is all in one line, as
+        errors in backward and displays name it.
+
+        >>> import mlkit
+        >>> w = mlkit.ones(2, requires_grad=True)
+        >>> y = w * 3
+        >>> y.made_at.code
+        'y = w * 3'
+        >>> w.made_at is None  # a leaf: no operation made it
+        True
+        """
+        return None if self._node is None else self._node.where
+
     def detach(self):
         """The same memory, cut off from the graph."""
         out = wrap(self._array)
@@ -449,10 +467,7 @@ class Tensor(Value):
         """Call ``hook(tensor)`` after backward() has added into this leaf's ``.grad``."""
         if not isinstance(self._node, Leaf):
             raise GradientError("post accumulate grad hooks cannot be registered on non-leaf tensors.")
-        hooks = self.__dict__.setdefault("_post_accumulate_hooks", {})
-        handle = Hook(hooks)
-        hooks[handle.id] = hook
-        return handle
+        return add_hook(self.__dict__, "_post_accumulate_hooks", hook)
 
     @property
     def _version(self) -> int:
