@@ -22,7 +22,7 @@ from mlkit.core import backend as backends
 from mlkit.core import dtype as dtypes
 from mlkit.core import events, value
 from mlkit.core.dispatch import Output, ops, state
-from mlkit.core.errors import ArgumentError, GradientError, MlkitError, ShapeError
+from mlkit.core.errors import ArgumentError, DeviceError, GradientError, MlkitError, ShapeError
 from mlkit.core.frames import place_of, users_frame
 from mlkit.core.value import Leaf, LevelArray, MetaArray, Node, Value, wrap
 from mlkit.ops.registry import unbroadcast
@@ -634,6 +634,13 @@ def _initial_gradients(tensors: list, gradients, name: str) -> list:
             raise ShapeError(
                 f"Mismatch in shape: grad_output has a shape of {list(g._array.shape)} and output has a shape of "
                 f"{list(array.shape)}."
+            )
+        elif (g._array.__class__ is MetaArray) is not (array.__class__ is MetaArray):
+            sides = [("output", array), ("gradient", g._array)]
+            raise DeviceError(
+                f"{name}: expected the gradient on its output's device.",
+                "\n".join(f"{side}: {'on meta' if x.__class__ is MetaArray else 'with data'}" for side, x in sides),
+                "Make both on one device.",
             )
         elif g._array.dtype != array.dtype:
             g = ops.cast(g, dtype=dtypes.from_numpy_dtype(array.dtype))

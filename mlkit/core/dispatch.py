@@ -10,11 +10,12 @@ rules get when the gradient itself shall have a gradient.
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import linecache
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
@@ -51,6 +52,7 @@ class State(threading.local):
         self.scopes: list[str] = []
         self.saving: list[Callable] = []  # what saved_tensors_hooks make of what backward keeps
         self.transforms = 0  # how many of mlkit.func's transforms are running
+        self.shapes_only = 0  # >0: only shapes are asked for, and a tensor with data beside one without is no mistake
         self.recorder: Any = None  # what mlkit.compile records the running function with
 
 
@@ -68,6 +70,17 @@ def _count_busy(change: int) -> None:
 
 
 events.on_subscription(lambda kind, change: _count_busy(change) if kind == "op" else None)
+
+
+@contextlib.contextmanager
+def only_shapes() -> Iterator[None]:
+    """Inside, ops take tensors with data beside ones on ``meta``: for finding the shapes in a user's model, whose forward
+    may make masks or positions of its own on the CPU."""
+    state.shapes_only += 1
+    try:
+        yield
+    finally:
+        state.shapes_only -= 1
 
 
 class Interpreter:
@@ -274,6 +287,8 @@ def library_of(op: Op, operands: list, arrays: list, attributes: dict):
         if not hasattr(x, "shape"):
             continue
         if x.__class__ is MetaArray:
+            if not state.shapes_only:
+                all_on_meta(op, operands, arrays)
             return None
         found = backends.for_array(x)
         if first is None:
@@ -289,7 +304,7 @@ def library_of(op: Op, operands: list, arrays: list, attributes: dict):
                     else:  # the gradient rules read the number too
                         arrays[i] = operands[i] = arrays[i].item()
                 return first if first.name != "numpy" else found
-            raise different_devices(op, arrays)
+            raise different_devices(op, operands, arrays)
     if first is None:
         place = attributes.get("device")
         return backends.for_device(device(place)) if place is not None else backends.load("numpy")
@@ -302,31 +317,94 @@ def first_device(arrays: list) -> device:
     return backends.for_array(x).device_of(x)
 
 
-def different_devices(op: Op, arrays: list) -> DeviceError:
-    names = [f"tensors[{i}]" for i in range(len(arrays))] if op.variadic else op.inputs
-    rows = []
-    for name, x in zip(names, arrays, strict=False):
-        if hasattr(x, "shape"):
-            rows.append(f"{name}: {tuple(x.shape)} on {backends.for_array(x).device_of(x)}")
-    return DeviceError(
-        f"{op.name}: expected all tensors to be on the same device.",
-        "\n".join(rows),
-        "Move one with .to(other.device), or the model with model.to(device).",
+#: inputs that say where, not what: they may lie on the CPU while the rest has no data
+_PLACES = frozenset(("index", "indices"))
+
+
+def all_on_meta(op: Op, operands: list, arrays: list) -> None:
+    """Raise DeviceError when tensors with data come beside one on meta (numbers and indices may)."""
+    for i, x in enumerate(arrays):
+        if x.__class__ is MetaArray or not getattr(x, "ndim", 0):
+            continue
+        is_index = (
+            op.name in ("index", "index_put")
+            if op.variadic
+            else op.inputs[i] in _PLACES or (op.name, i) == ("embedding", 0)
+        )
+        if not (is_index and x.dtype.kind in "iub"):
+            raise different_devices(op, operands, arrays)
+
+
+def _device_of(x) -> str:
+    return "meta" if x.__class__ is MetaArray else str(backends.for_array(x).device_of(x))
+
+
+def _rows(op: Op, operands: list, describe: Callable) -> list[tuple[str, bool, str]]:
+    """Of each tensor among the operands: its name, whether it is a layer's parameter, and what is to say of it."""
+    names = [f"tensors[{i}]" for i in range(len(operands))] if op.variadic else op.inputs
+    return [
+        (name, type(t).__name__ == "Parameter", describe(t))
+        for name, t in zip(names, operands, strict=False)
+        if isinstance(t, Value)
+    ]
+
+
+def _sides(op: Op, operands: list, describe: Callable, more: Callable) -> tuple[str, str, list[tuple[str, bool, str]]]:
+    """What differs, for an error: ("cpu and meta", a line for each operand, the rows)."""
+    rows = _rows(op, operands, describe)
+    lines = [
+        f"{name}: {said}{' (a parameter)' if parameter else ''}"
+        for (name, parameter, _), (_, _, said) in zip(rows, _rows(op, operands, more), strict=True)
+    ]
+    return " and ".join(dict.fromkeys(said for _, _, said in rows)), "\n".join(lines), rows
+
+
+def different_devices(op: Op, operands: list, arrays: list) -> DeviceError:
+    found, lines, rows = _sides(
+        op,
+        operands,
+        lambda t: _device_of(t._array),
+        lambda t: f"{tuple(t._array.shape)} on {_device_of(t._array)}",
     )
+    parameters = {place for _, is_parameter, place in rows if is_parameter}
+    name, _, place = next((row for row in rows if row[2] == "cpu"), rows[0])
+    other = next(p for _, _, p in rows if p != place)
+    if "meta" in parameters:
+        hint = (
+            "The parameters are on meta: shapes without data. Give them memory with model.to_empty(device=...), then load "
+            "or set their values."
+        )
+    elif "meta" in found:
+        hint = (
+            'A tensor on meta has a shape and no data. Make all of them on one device: device="meta" for shapes alone.'
+        )
+    elif parameters == {place}:
+        hint = f'Move the model to the input: model.to("{other}"), before its optimizer is made.'
+    else:
+        hint = f'Move {name}: {name}.to("{other}").'
+    return DeviceError(
+        f"{op.name}: expected all tensors to be on the same device, but found at least two devices, {found}.",
+        lines,
+        hint,
+    )
+
+
+_CASTS = {"float16": "half", "bfloat16": "bfloat16", "float32": "float", "float64": "double", "int64": "long"}
 
 
 def different_dtypes(op: Op, operands: list) -> DtypeError:
-    rows = [
-        f"{name}: {dtypes.from_numpy_dtype(t._array.dtype).name} {tuple(t._array.shape)}"
-        for name, t in zip(op.inputs, operands, strict=False)
-        if isinstance(t, Value)
-    ]
-    found = [row.split(": ")[1].split(" ")[0] for row in rows]
-    return DtypeError(
-        f"{op.name}: expected all tensors to have the same dtype, but got {' and '.join(dict.fromkeys(found))}.",
-        "\n".join(rows),
-        "Convert one: input.float(), or the model with model.double().",
-    )
+    def dtype_of(t):
+        return dtypes.from_numpy_dtype(t._array.dtype).name
+
+    found, lines, rows = _sides(op, operands, dtype_of, lambda t: f"{dtype_of(t)} {tuple(t._array.shape)}")
+    own = next((d for _, parameter, d in rows if parameter), None)
+    if own is not None:
+        name, d = next((name, d) for name, _, d in rows if d != own)
+        hint = f"Give the layer its own type: {name}.{_CASTS.get(own, f'to(mlkit.{own})')}()"
+        hint += f", or change the model: model.{_CASTS[d]}()." if d in _CASTS and d != "int64" else "."
+    else:
+        hint = "Convert one: x.float(), or x.to(other.dtype)."
+    return DtypeError(f"{op.name}: expected all tensors to have the same dtype, but got {found}.", lines, hint)
 
 
 def refuse(op: Op, operands: list, kinds: str) -> None:

@@ -46,6 +46,14 @@ class DeviceError(MlkitError, RuntimeError):
     """Tensors on different devices, or a device that is not there."""
 
 
+class NoData(DeviceError, NotImplementedError):
+    """The numbers of a tensor on meta, which has none; PyTorch raises NotImplementedError."""
+
+
+class NotOnHost(DeviceError, TypeError):
+    """NumPy's view of a tensor that is not in the computer's own memory; PyTorch raises TypeError."""
+
+
 class ArgumentError(MlkitError, TypeError):
     """An argument of the wrong kind."""
 

@@ -9,7 +9,7 @@ import numpy as np
 from mlkit.core import backend as backends
 from mlkit.core import dtype as dtypes
 from mlkit.core.dispatch import make_node, ops, state
-from mlkit.core.errors import DeviceError, DtypeError, GradientError, ShapeError
+from mlkit.core.errors import DtypeError, GradientError, NoData, ShapeError
 from mlkit.core.size import broadcast_shapes
 from mlkit.core.value import Leaf, LevelArray, MetaArray, Storage, Value, mark_mutated, tick, wrap
 from mlkit.ops import REGISTRY
@@ -51,7 +51,11 @@ def assign(target: Value, source: Value, name: str = "copy_") -> Value:
     check_leaf(target)
     if into.__class__ is not MetaArray:
         if array.__class__ is MetaArray:
-            raise DeviceError(f"{name}: cannot copy out of a meta tensor: it has no data.")
+            raise NoData(
+                f"{name}: Cannot copy out of meta tensor; no data!",
+                f"target: {tuple(into.shape)}\nvalue:  {tuple(array.shape)} on meta",
+                "Make the value on the target's device.",
+            )
         if isinstance(into, np.ndarray) and not into.flags.writeable:
             raise GradientError(
                 f"{name}: unsupported operation: more than one element of the written-to tensor refers to a single "

@@ -21,6 +21,8 @@ from mlkit.core.errors import (
     DeviceError,
     DtypeError,
     GradientError,
+    NoData,
+    NotOnHost,
     RefusedError,
     ShapeError,
     UnsupportedDtype,
@@ -389,6 +391,18 @@ class Tensor(Value):
                     "assigned grad has data of a different size.",
                     f"tensor: {tuple(self._array.shape)}\ngrad:   {tuple(g._array.shape)}",
                 )
+            if g.device != self.device:
+                raise DeviceError(
+                    "attempting to assign a gradient on another device than its tensor's.",
+                    f"tensor: on {self.device}\ngrad:   on {g.device}",
+                    f'Move it first: grad.to("{self.device}").',
+                )
+            if g.dtype is not self.dtype:
+                raise DtypeError(
+                    "attempting to assign a gradient of another dtype than its tensor's.",
+                    f"tensor: {self.dtype}\ngrad:   {g.dtype}",
+                    f"Convert it first: grad.to({self.dtype}).",
+                )
         if state.recorder is not None:
             state.recorder.forgets([self])
         self._grad = g
@@ -486,7 +500,9 @@ class Tensor(Value):
                 "Can't call numpy() on Tensor that requires grad.", hint="Use tensor.detach().numpy() instead."
             )
         if self.is_meta:
-            raise DeviceError("A meta tensor has no data.", f"shape: {tuple(self._array.shape)}")
+            raise NotOnHost(
+                "can't convert meta device type tensor to numpy: it has no data.", f"shape: {tuple(self._array.shape)}"
+            )
         if state.recorder is not None:
             state.recorder.read()
         if not isinstance(self._array, np.ndarray) and not force:
@@ -1350,7 +1366,7 @@ def _to_device(x: Value, place) -> Value:
     if place.type == "meta":
         return wrap(MetaArray(x._array.shape, x._array.dtype))
     if x.is_meta:
-        raise DeviceError(
+        raise NoData(
             "Cannot copy out of meta tensor; no data!",
             hint="Make the tensor on the real device, or fill a model with module.to_empty(device=...).",
         )

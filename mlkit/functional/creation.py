@@ -11,7 +11,7 @@ from mlkit.core import backend as backends
 from mlkit.core import dtype as dtypes
 from mlkit.core.device import CPU, device
 from mlkit.core.dispatch import ops, state
-from mlkit.core.errors import ArgumentError, DeviceError, DtypeError, RefusedError, ShapeError, ValueRangeError
+from mlkit.core.errors import ArgumentError, DtypeError, NoData, RefusedError, ShapeError, ValueRangeError
 from mlkit.core.rng import Generator, default_generator
 from mlkit.core.value import Leaf, LevelArray, MetaArray, Value, storage_of, wrap
 
@@ -111,7 +111,7 @@ def _from_nested(data):
 def to_numpy_array(x: Value) -> np.ndarray:
     """The numbers of a tensor as a NumPy array (a copy when it lives on another device)."""
     if x._array.__class__ is MetaArray:
-        raise DeviceError("A meta tensor has no data.", f"shape: {tuple(x._array.shape)}")
+        raise NoData("A meta tensor has no data.", f"shape: {tuple(x._array.shape)}")
     if isinstance(x._array, LevelArray):
         return to_numpy_array(x._array.settle())
     if state.recorder is not None:
