@@ -21,6 +21,7 @@ class AnomalyError(MlkitError, RuntimeError):
     """The first NaN or Inf. ``operands`` are the (name, tensor) that went in, for a display."""
 
     operands: list = []
+    names_line = False  # its details say it
 
 
 def _lazy(tensor: Value) -> bool:

@@ -22,7 +22,7 @@ from mlkit.core import backend as backends
 from mlkit.core import dtype as dtypes
 from mlkit.core import events, value
 from mlkit.core.dispatch import Output, ops, state
-from mlkit.core.errors import ArgumentError, DeviceError, GradientError, MlkitError, ShapeError
+from mlkit.core.errors import ArgumentError, DeviceError, GradientError, MlkitError, ShapeError, ValueRangeError
 from mlkit.core.frames import place_of, users_frame
 from mlkit.core.value import Leaf, LevelArray, MetaArray, Node, Value, wrap
 from mlkit.ops.registry import unbroadcast
@@ -431,11 +431,8 @@ def run(
                 results = run_node_hooks(node, results, g, tensors)
             if listening:
                 events.emit("backward_node", node, results)
-            if not retain_graph:
-                if node.saved:
-                    node.saved, node.freed_by = None, here
-                else:
-                    node.saved = ()
+            if not retain_graph and node.saved and (op.rules is None or op.rules.holds):
+                node.saved, node.freed_by = None, here
             for i, parent in enumerate(inputs):
                 if parent is None:
                     continue
@@ -538,7 +535,11 @@ def accumulate(leaf: Leaf, g, tensors: bool) -> None:
     hooks = tensor.__dict__.get("_post_accumulate_hooks")
     if hooks:
         for hook in list(hooks.values()):
-            call_hook("a post-accumulate hook", leaf, hook, tensor)
+            if call_hook("a post-accumulate hook", leaf, hook, tensor) is not None:
+                raise GradientError(
+                    "post accumulate grad hooks must return None.",
+                    hint="Change tensor.grad in place, or set it, to have another gradient.",
+                )
 
 
 def _unfit(given, g: Value) -> MlkitError | None:
@@ -553,11 +554,37 @@ def _unfit(given, g: Value) -> MlkitError | None:
             "A gradient hook returned a gradient of another shape.",
             f"expected: {tuple(g._array.shape)}\ngot:      {tuple(given._array.shape)}",
         )
+    if given._array.dtype != g._array.dtype:
+        return GradientError(
+            "A gradient hook returned a gradient of another dtype.",
+            f"expected: {dtypes.from_numpy_dtype(g._array.dtype)}\ngot:      "
+            f"{dtypes.from_numpy_dtype(given._array.dtype)}",
+            "Convert it back: return new.to(grad.dtype).",
+        )
     return None
 
 
+def _number_of(given, expected: int, kind: str, node) -> tuple:
+    """What a node's hook gave, as a tuple of as many gradients as there were."""
+    given = given if isinstance(given, (tuple, list)) else (given,)
+    if len(given) != expected:
+        raise GradientError(
+            f"{kind} of {node.name()} has returned an incorrect number of values (got {len(given)}, but expected "
+            f"{expected}).",
+            "\n".join(f"{fact}: {text}" for fact, text in _lines(node)) if node.__class__ is not Leaf else None,
+        )
+    return tuple(given)
+
+
+def _after_others(hook: Callable) -> bool:
+    """retain_grad sees what the other hooks made of the gradient, whenever they were registered."""
+    return getattr(hook, "retains", False)
+
+
 def run_tensor_hooks(node, g, tensors: bool):
-    for hook in list(value.tensor_hooks[node].values()):
+    hooks = list(value.tensor_hooks[node].values())
+    hooks.sort(key=_after_others)  # (keeps the order of the others)
+    for hook in hooks:
         if g.__class__ is list:
             return g
         seen = as_tensor(g, tensors)
@@ -580,7 +607,7 @@ def run_prehooks(node, g, tensors: bool):
     for hook in list(value.node_prehooks[node].values()):
         new = call_hook("a prehook", node, hook, _tuple_of_tensors(g, tensors))
         if new is not None:
-            new = new if isinstance(new, (tuple, list)) else (new,)
+            new = _number_of(new, len(g) if g.__class__ is list else 1, "a prehook", node)
             parts = [None if p is None else from_tensor(p, tensors) for p in new]
             g = parts if g.__class__ is list else parts[0]
     return g
@@ -590,7 +617,7 @@ def run_node_hooks(node, results, g, tensors: bool):
     for hook in list(value.node_hooks[node].values()):
         new = call_hook("a node hook", node, hook, _tuple_of_tensors(results, tensors), _tuple_of_tensors(g, tensors))
         if new is not None:
-            new = new if isinstance(new, (tuple, list)) else (new,)
+            new = _number_of(new, len(results), "a node hook", node)
             results = tuple(None if p is None else from_tensor(p, tensors) for p in new)
     return results
 
@@ -708,7 +735,7 @@ def backward(
     else:
         wanted = _sequence(inputs)
         if not wanted:
-            raise ArgumentError("backward: inputs argument to backward() cannot be empty.")
+            raise GradientError("backward: inputs argument to backward() cannot be empty.")
         for tensor, g in zip(wanted, targeted(nodes, gradients, wanted, keep, create_graph, on_tensors), strict=True):
             if g is not None:
                 if isinstance(tensor._node, Leaf):
@@ -796,6 +823,10 @@ def grad(
     found = targeted(nodes, gradients, inputs, keep, create_graph, on_tensors)
     if allow_unused is None:
         allow_unused = materialize_grads
+    elif materialize_grads and not allow_unused:
+        raise ValueRangeError(
+            "Expected allow_unused to be True or not passed when materialize_grads=True, but got: allow_unused=False."
+        )
     for i, g in enumerate(found):
         if g is None:
             if not allow_unused:

@@ -519,6 +519,8 @@ def record(op: Op, operands: list, arrays: list, attributes: dict, results):
             source = arrays[0]
             if source.__class__ is not MetaArray and shares_memory(source, out._array):
                 link_view(operands[0], out, op, attributes)
+                if not state.grad:
+                    out._seen_without_grad = True
     if node is not None:
         save(node, op, operands, arrays, attributes, outputs)
     return outputs
@@ -1009,7 +1011,10 @@ def check_numbers(tensor: Value, check: Callable) -> None:
         return
     if state.recorder is not None:
         state.recorder.check(tensor, check)
-    else:
+        return
+    while isinstance(array, LevelArray):  # all examples of vmap, the primal of forward mode
+        array = array.inner._array
+    if array.__class__ is not MetaArray:
         check(array)
 
 

@@ -58,11 +58,14 @@ _INNER = tuple(
 )
 
 
-def users_frame(frame):
+_ANY = object()
+
+
+def users_frame(frame, otherwise=_ANY):
     """The first frame of the user's program, from ``frame`` outwards.
 
     A program without one (a training in a thread of its own with layers of mlkit alone) gives the first frame outside
-    mlkit's inner rooms, the Trainer's say.
+    mlkit's inner rooms, the Trainer's say; or ``otherwise``, where that is given.
     """
     first = frame
     while frame is not None:
@@ -75,6 +78,8 @@ def users_frame(frame):
                 return frame
             _other_files.add(filename)
         frame = frame.f_back
+    if otherwise is not _ANY:
+        return otherwise
     frame = first
     while frame is not None:
         if not frame.f_code.co_filename.startswith((*_INNER, "<mlkit")):
@@ -121,7 +126,7 @@ def _expression(code: CodeType, instruction: int) -> str:
     text = linecache.getline(code.co_filename, row).encode()
     found = text[start:end].decode(errors="replace").strip()
     rest = (text[:start] + text[end:]).decode(errors="replace").split("#")[0].strip()
-    return "" if not found or _WHOLE.match(rest) else found
+    return "" if not found or _WHOLE.match(rest) or len(found) > 80 else found
 
 
 def file_text(filename: str) -> str:

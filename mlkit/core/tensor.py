@@ -465,7 +465,8 @@ class Tensor(Value):
             if tensor is not None:
                 tensor._grad = g.clone() if tensor._grad is None else tensor._grad + g
 
-        add_hook(value.tensor_hooks, self._node, keep)
+        keep.retains = True  # type: ignore[attr-defined]
+        self._retain_hook = add_hook(value.tensor_hooks, self._node, keep)
 
     @property
     def retains_grad(self) -> bool:

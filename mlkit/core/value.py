@@ -306,8 +306,10 @@ class Value:
     _grad: Value | None = None
     _storage: Storage | None = None
     _view_of: tuple | None = None  # (base tensor, ((op, attributes), ...)): how to look at base and see this
+    _seen_without_grad = False  # a view made in no_grad mode
     _names: tuple[str | None, ...] | None = None
     _retains_grad = False
+    _retain_hook: Hook | None = None
 
 
 #: The class of new tensors and its subclasses (Parameter, ...). tensor.py fills them when it defines the class.
@@ -386,6 +388,8 @@ def link_view(base: Value, view: Value, op, attributes: dict) -> None:
     if storage.base is None:
         storage.base = weakref.ref(root)
     view._storage = storage
+    if base._seen_without_grad:
+        view._seen_without_grad = True
     view._view_of = (root, (*path, (op, attributes)))
     views = storage.views
     views.append(weakref.ref(view))
