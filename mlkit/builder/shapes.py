@@ -11,6 +11,7 @@ from mlkit.builder.blocks import Palette, palette
 from mlkit.builder.document import Block, Document, Link, ModelGraph, unique
 from mlkit.builder.module import Step, make_layer, run, settings
 from mlkit.compiler.trace import trace
+from mlkit.core.dispatch import only_shapes
 from mlkit.core.errors import DataError, MlkitError
 
 _PROBES = (11, 13)  # two batch sizes; what differs between them is the batch
@@ -262,7 +263,8 @@ class _Run:
                     return run(found, block, list(args), named)
 
             seen = trace(program, *args, **named)
-            result = program(*args, **named)
+            with only_shapes():
+                result = program(*args, **named)
             cost = cost + Cost(0, macs_of(seen) // self.batch, 0, _bytes(result) // self.batch)
         table.costs[block.name] = cost
         if len(step.outputs) == 1 and found.name != "chunk":
@@ -321,11 +323,12 @@ class _Run:
                 place = next(i for i, k in enumerate(step.args) if k == repair.link)
                 args[place] = (make_layer(made, extra) if made.kind == "module" else
                                lambda x: run(made, extra, [x], {}))(args[place])  # fmt: skip
-            if step.found.kind == "module":
-                layer = make_layer(step.found, block, "meta")
-                layer.to("meta")(*args)
-            else:
-                run(step.found, block, args, {})
+            with only_shapes():
+                if step.found.kind == "module":
+                    layer = make_layer(step.found, block, "meta")
+                    layer.to("meta")(*args)
+                else:
+                    run(step.found, block, args, {})
             return True
         except Exception:
             return False

@@ -24,7 +24,18 @@ from mlkit.core import dtype as dtypes
 from mlkit.core import events, value
 from mlkit.core.dispatch import Output, ops, state
 from mlkit.core.errors import ArgumentError, GradientError, MlkitError, ValueRangeError
-from mlkit.core.value import Leaf, LevelArray, MetaArray, Node, Value, mark_mutated, node_type, tick, wrap
+from mlkit.core.value import (
+    Leaf,
+    LevelArray,
+    MetaArray,
+    Node,
+    Value,
+    mark_mutated,
+    node_type,
+    remember_line,
+    tick,
+    wrap,
+)
 from mlkit.func import pytree
 from mlkit.nn import module as nn_module
 from mlkit.nn.module import Module
@@ -65,6 +76,11 @@ class CompiledOp:
     def backward_runner(self, tensors: bool) -> Callable:
         return functools.partial(self.entry.run_backward, tensors)
 
+    def lines(self) -> list[tuple[str, str]]:
+        """What an error in backward says beside the line of the call: the line inside that made the result."""
+        made = self.entry.made_by
+        return [("compiled", self.entry.name + (f", whose result is made at {made}" if made else ""))]
+
 
 class Entry:
     """One recording: its programs, and what must still be true for them to be used."""
@@ -87,6 +103,10 @@ class Entry:
         self.grad_rules: list[tuple[Value, bool]] = []
         self.final_grads: list[tuple[Value, int | None]] = []
         self.changed: list[tuple] = []
+        self.differentiates = False  # backward() or grad() is called in the function
+        self.made_by = ""  # the line inside the function that made the first result backward starts from
+        self.read_by: dict[str, str] = {}  # the line inside that first read each value
+        self.saved_keys: list[str] = []  # the values' ids: of ``saved``, then of ``kept_tensors``
         self.count = 0  # how many results of the forward program are the function's
         self.replays = 0
         # while it is built
@@ -107,6 +127,8 @@ class Entry:
 
     def holds(self) -> bool:
         """Whether the recording still says what the function would do."""
+        if self.differentiates and self.hooked():
+            return False
         for p, had in self.grad_rules:
             if (p._grad is not None) is not had:
                 return False
@@ -125,6 +147,16 @@ class Entry:
             if (t._node is not None) is not self.needs[key]:
                 return False
         return self.guards.holds()
+
+    def hooked(self) -> bool:
+        """Whether a hook waits for a gradient that is computed inside the function."""
+        for t in (*self.captured.values(), *[p for p, _ in self.grad_rules]):
+            if t.__dict__.get("_post_accumulate_hooks"):
+                return True
+            for table in (value.tensor_hooks, value.node_hooks, value.node_prehooks):
+                if table.data and t._node is not None and table.get(t._node):
+                    return True
+        return False
 
     stale = False
 
@@ -197,7 +229,8 @@ class Entry:
         node.op = op
         node.inputs = tuple((tensors[what] if kind == "input" else what)._node for kind, what in self.wants)
         node.attributes = {"shapes": [(found[i].shape, found[i].dtype) for i in self.smooth]}
-        node.shapes, node.where = None, None
+        node.shapes = None
+        remember_line(node)
         node.seq = tick()
         kept = [found[place] if number is None else tensors[number] for place, number in self.saved]
         node.saved = (kept, self.kept_tensors)
@@ -213,9 +246,15 @@ class Entry:
                 "for a module, compiled.__wrapped__ for a function.",
             )
         kept, watched = node.saved  # type: ignore[misc]
-        arrays = [engine.kept_array(k, node) if isinstance(k, Value) else k for k in kept]
-        for t in watched:
-            engine.kept_array(t, node)
+        arrays: list = []
+        for key, k in zip(self.saved_keys, [*kept, *watched], strict=True):
+            try:
+                arrays.append(engine.kept_array(k, node) if isinstance(k, Value) else k)
+            except GradientError as error:
+                if key in self.read_by:
+                    error.tell("used at", self.read_by[key])
+                raise
+        del arrays[len(kept) :]  # what was captured is in the program
         given = g if len(self.smooth) > 1 else [g]
         assert self.backward is not None
         for x, (shape, dtype) in zip(given, node.attributes["shapes"], strict=True):
@@ -254,11 +293,7 @@ class Compiled:
             or nn_module._before_all_backward
             or nn_module._after_all_backward
             or (events.listeners and not _WATCHED.isdisjoint(events.listeners))
-            or value.tensor_hooks.data
-            or value.node_hooks.data
-            or value.node_prehooks.data
             or state.saving
-            or value.user_place is not None
         ):
             return self.fn(*args, **kwargs)
         tensors: list[Value] = []
@@ -279,6 +314,8 @@ class Compiled:
             for entry in known:
                 if entry.holds():
                     return entry(tensors)
+            if any(entry.differentiates and entry.hooked() for entry in known):
+                return self.fn(*args, **kwargs)  # as long as the hook is there
         elif key in self.eager:
             return self.fn(*args, **kwargs)
         return self._record(key, tensors, args, kwargs)
@@ -511,6 +548,7 @@ def finish(recorder: Recorder, watch: Watch, result, tensors: list[Value]) -> En
     entry.results = results
     entry.smooth = [what[0] for kind, what in entry.outputs if kind == "smooth"]
     entry.split = len(recorder.graph.nodes)
+    entry.differentiates = recorder.differentiates
     if smooth:
         record_backward(entry, recorder, smooth, tensors, place_of)
         if recorder.done:
@@ -560,6 +598,13 @@ def ones(library, shape: tuple, dtype):
     return (np if library is None else library.m.xp).ones(shape, dtype)
 
 
+def line_of(source: dict) -> str:
+    """A graph node's place in the user's program as errors name places."""
+    return f"{source['file']}:{source['line']} in {source['function']}" + (
+        f": {source['code']}" if source["code"] else ""
+    )
+
+
 def build(entry: Entry, recorder: Recorder, tensors: list[Value], settings: Settings):
     """Turn the recording into programs; gives what the recorded call itself returns."""
     graph = recorder.graph
@@ -572,6 +617,13 @@ def build(entry: Entry, recorder: Recorder, tensors: list[Value], settings: Sett
     library = recorder.library or backends.load("numpy")
     on_cpu = library.name == "numpy"
     entry.recorded_nodes = len(graph.nodes)
+    for n in forward:
+        if n.source:
+            for k in n.inputs:
+                entry.read_by.setdefault(k, line_of(n.source))
+    if entry.smooth:
+        made_by = next((n.source for n in forward if results[entry.smooth[0]] in n.outputs), None)
+        entry.made_by = line_of(made_by) if made_by else ""
     captured, constants, fresh = recorder.captured, recorder.constants, recorder.fresh
     facts = passes.Facts(
         graph,
@@ -593,7 +645,9 @@ def build(entry: Entry, recorder: Recorder, tensors: list[Value], settings: Sett
         saved = [k for k in dict.fromkeys(a for n in backward for a in n.inputs) if k not in own]
         saved += [k for k in entry.grad_names if k not in own and k not in saved]
         entry.kept_tensors = [captured[k] for k in saved if k in captured]
+        kept_keys = [k for k in saved if k in captured]
         saved = [k for k in saved if k not in captured and k not in constants]
+        entry.saved_keys = [*saved, *kept_keys]
     extra = [k for k in saved if k in made or k in fresh]
     entry.count = len(results)
     all_results = [*results, *[k for k in extra if k not in results]]

@@ -193,6 +193,11 @@ def _mutated(tensor: Value) -> None:
         state.recorder.mutated(tensor)
 
 
+def _hooked() -> None:
+    if state.recorder is not None:
+        state.recorder.stop("a hook is registered in it")
+
+
 def _taken(generator, count, key) -> None:
     if state.recorder is not None:
         state.recorder.took(generator, count, key)
@@ -203,6 +208,7 @@ def _count(change: int) -> None:
     with _lock:
         _recording += change
         value.on_mutation = _mutated if _recording else None
+        value.on_hook = _hooked if _recording else None
         rng.on_take = _taken if _recording else None
 
 
@@ -236,6 +242,7 @@ class Recorder(Level):
         self.modules: dict[int, Any] = {}
         self.expected: Value | None = None
         self.backward_ran = False
+        self.differentiates = False  # gradients are computed in the function itself
         self.boundary = 0
         self.library: backends.Backend | None = None  # whose arrays these are: one library per recording
 
@@ -560,6 +567,7 @@ class Recorder(Level):
     def gradient(self, rule: Callable, m, g, node):
         """The gradients of one node: by its rule written in ops, or as one step where a backend has a kernel for it."""
         op = node.op
+        self.differentiates = True
         if node.seq < self.began and not self.done:
             self.stop("backward() goes on into what was computed before the function")
         library = self.library or backends.load("numpy")

@@ -21,11 +21,14 @@ from mlkit.core.errors import (
     DeviceError,
     DtypeError,
     GradientError,
+    NoData,
+    NotOnHost,
     RefusedError,
     ShapeError,
     UnsupportedDtype,
     ValueRangeError,
 )
+from mlkit.core.frames import Place
 from mlkit.core.layout import layout, strided
 from mlkit.core.printing import tensor_text
 from mlkit.core.size import Size
@@ -388,6 +391,18 @@ class Tensor(Value):
                     "assigned grad has data of a different size.",
                     f"tensor: {tuple(self._array.shape)}\ngrad:   {tuple(g._array.shape)}",
                 )
+            if g.device != self.device:
+                raise DeviceError(
+                    "attempting to assign a gradient on another device than its tensor's.",
+                    f"tensor: on {self.device}\ngrad:   on {g.device}",
+                    f'Move it first: grad.to("{self.device}").',
+                )
+            if g.dtype is not self.dtype:
+                raise DtypeError(
+                    "attempting to assign a gradient of another dtype than its tensor's.",
+                    f"tensor: {self.dtype}\ngrad:   {g.dtype}",
+                    f"Convert it first: grad.to({self.dtype}).",
+                )
         if state.recorder is not None:
             state.recorder.forgets([self])
         self._grad = g
@@ -395,6 +410,23 @@ class Tensor(Value):
     def backward(self, gradient=None, retain_graph=None, create_graph=False, inputs=None) -> None:
         """Add the gradient of this (scalar) tensor to the ``.grad`` of every leaf that took part in making it."""
         engine.backward(self, gradient, retain_graph, create_graph, inputs=inputs)
+
+    @property
+    def made_at(self) -> Place | None:
+        """The line of your program that made this tensor: known for each that has a ``grad_fn``, else None.
+
+        It has ``file``, ``line``, ``function`` and ``code`` (the line's text); ``str`` of it is all in one line, as
+        errors in backward and displays name it.
+
+        >>> import mlkit
+        >>> w = mlkit.ones(2, requires_grad=True)
+        >>> y = w * 3
+        >>> y.made_at.code
+        'y = w * 3'
+        >>> w.made_at is None  # a leaf: no operation made it
+        True
+        """
+        return None if self._node is None else self._node.where
 
     def detach(self):
         """The same memory, cut off from the graph."""
@@ -433,7 +465,8 @@ class Tensor(Value):
             if tensor is not None:
                 tensor._grad = g.clone() if tensor._grad is None else tensor._grad + g
 
-        add_hook(value.tensor_hooks, self._node, keep)
+        keep.retains = True  # type: ignore[attr-defined]
+        self._retain_hook = add_hook(value.tensor_hooks, self._node, keep)
 
     @property
     def retains_grad(self) -> bool:
@@ -449,10 +482,7 @@ class Tensor(Value):
         """Call ``hook(tensor)`` after backward() has added into this leaf's ``.grad``."""
         if not isinstance(self._node, Leaf):
             raise GradientError("post accumulate grad hooks cannot be registered on non-leaf tensors.")
-        hooks = self.__dict__.setdefault("_post_accumulate_hooks", {})
-        handle = Hook(hooks)
-        hooks[handle.id] = hook
-        return handle
+        return add_hook(self.__dict__, "_post_accumulate_hooks", hook)
 
     @property
     def _version(self) -> int:
@@ -471,7 +501,9 @@ class Tensor(Value):
                 "Can't call numpy() on Tensor that requires grad.", hint="Use tensor.detach().numpy() instead."
             )
         if self.is_meta:
-            raise DeviceError("A meta tensor has no data.", f"shape: {tuple(self._array.shape)}")
+            raise NotOnHost(
+                "can't convert meta device type tensor to numpy: it has no data.", f"shape: {tuple(self._array.shape)}"
+            )
         if state.recorder is not None:
             state.recorder.read()
         if not isinstance(self._array, np.ndarray) and not force:
@@ -1335,7 +1367,7 @@ def _to_device(x: Value, place) -> Value:
     if place.type == "meta":
         return wrap(MetaArray(x._array.shape, x._array.dtype))
     if x.is_meta:
-        raise DeviceError(
+        raise NoData(
             "Cannot copy out of meta tensor; no data!",
             hint="Make the tensor on the real device, or fill a model with module.to_empty(device=...).",
         )

@@ -7,11 +7,13 @@ statistics and random numbers stay as they were, and a background training of th
 
 from __future__ import annotations
 
+import contextlib
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from mlkit.core.dispatch import only_shapes
 from mlkit.display.markup import card, count, escape, number, shape_text, size_of
 from mlkit.display.sample import dtype_name
 
@@ -260,7 +262,7 @@ def _run(model: Any, inputs: tuple, device: str | None, rows: dict[int, list[Row
         module.register_forward_hook(leave)
     arguments = _map(inputs, lambda t: t.detach().to("meta")) if device == "meta" else inputs
     try:
-        with mlkit.no_grad():
+        with mlkit.no_grad(), only_shapes() if device == "meta" else contextlib.nullcontext():
             clone(*arguments)
     except Exception as error:
         failed = stack[-1] if stack else result.root

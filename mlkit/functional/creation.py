@@ -10,8 +10,8 @@ import numpy as np
 from mlkit.core import backend as backends
 from mlkit.core import dtype as dtypes
 from mlkit.core.device import CPU, device
-from mlkit.core.dispatch import ops, state
-from mlkit.core.errors import ArgumentError, DeviceError, DtypeError, RefusedError, ShapeError, ValueRangeError
+from mlkit.core.dispatch import check_numbers, ops, state
+from mlkit.core.errors import ArgumentError, DtypeError, NoData, RefusedError, ShapeError, ValueRangeError
 from mlkit.core.rng import Generator, default_generator
 from mlkit.core.value import Leaf, LevelArray, MetaArray, Value, storage_of, wrap
 
@@ -111,7 +111,7 @@ def _from_nested(data):
 def to_numpy_array(x: Value) -> np.ndarray:
     """The numbers of a tensor as a NumPy array (a copy when it lives on another device)."""
     if x._array.__class__ is MetaArray:
-        raise DeviceError("A meta tensor has no data.", f"shape: {tuple(x._array.shape)}")
+        raise NoData("A meta tensor has no data.", f"shape: {tuple(x._array.shape)}")
     if isinstance(x._array, LevelArray):
         return to_numpy_array(x._array.settle())
     if state.recorder is not None:
@@ -766,11 +766,14 @@ def normal(  # noqa: A002
 
 
 def _chances(name: str, p) -> None:
-    values = p._array if isinstance(p, Value) else np.asarray(p)
-    if values.__class__ is MetaArray or not values.size:
-        return
-    if not bool(((values >= 0) & (values <= 1)).all()):
-        raise RefusedError(f"{name} expects all elements of p to be in [0, 1].")
+    def check(values) -> None:
+        if values.size and not bool(((values >= 0) & (values <= 1)).all()):
+            raise RefusedError(f"{name} expects all elements of p to be in [0, 1].")
+
+    if isinstance(p, Value):
+        check_numbers(p, check)
+    else:
+        check(np.asarray(p))
 
 
 def bernoulli(input, p=None, *, generator=None, out=None):
@@ -785,12 +788,16 @@ def bernoulli(input, p=None, *, generator=None, out=None):
     return into(out, ops.cast(ops.lt(u, chance), dtype=_dtype_of(input, None)))
 
 
+def _non_negative_rates(rates) -> None:
+    if rates.size and bool((rates < 0).any()):
+        raise RefusedError("invalid Poisson rate, expected rate to be non-negative.")
+
+
 def poisson(input, generator=None):
     """Counts from Poisson distributions with the rates in ``input``."""
     if not input.is_floating_point():
         raise DtypeError(f"poisson: expected floating point rates, got {input.dtype}.")
-    if input._array.__class__ is not MetaArray and input._array.size and bool((input._array < 0).any()):
-        raise RefusedError("invalid Poisson rate, expected rate to be non-negative.")
+    check_numbers(input, _non_negative_rates)
     return ops.poisson(input.detach(), key=_key((4 * input._array.size,), generator))
 
 

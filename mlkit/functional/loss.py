@@ -258,6 +258,8 @@ def _wide(classes, rank):
 def _soft_cross_entropy(input, target, weight, reduction, label_smoothing, axis):
     if tuple(target._array.shape) != tuple(input._array.shape):
         hint = "For class numbers use integers: target.long()."
+        if input._array.dtype.kind in "iu":
+            hint = "The arguments look swapped: cross_entropy(input, target) takes the model's output first."
         raise ShapeError(
             "cross_entropy: class probabilities must have the shape of input.",
             f"input:  {tuple(input._array.shape)}\ntarget: {tuple(target._array.shape)} (floating point)",

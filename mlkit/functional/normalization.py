@@ -172,7 +172,10 @@ def _checked_shape(name, input, normalized_shape) -> tuple:
     if tuple(input._array.shape[-len(shape) :]) != shape:
         raise ShapeError(
             f"{name}: given normalized_shape={list(shape)}, expected input with shape [*, "
-            f"{', '.join(map(str, shape))}], but got input of size {list(input._array.shape)}."
+            f"{', '.join(map(str, shape))}], but got input of size {list(input._array.shape)}.",
+            hint=f"Make it nn.LayerNorm({input._array.shape[-1]}), the size of the last axis."
+            if len(shape) == 1 and input._array.ndim and name == "layer_norm"
+            else None,
         )
     return shape
 

@@ -115,6 +115,7 @@ class expand(Look):
                 raise ShapeError(
                     f"expand: the expanded size ({n}) must match the existing size ({own}) at dim {axis}.",
                     f"input: {tuple(input.shape)}, asked for: {shape}",
+                    "Only axes of size 1 expand; input.repeat(...) copies an axis several times.",
                 )
             full.append(own if n == -1 else n)
         return {"shape": tuple(full)}
@@ -363,9 +364,20 @@ class cat(Moves):
             same = t.ndim == first.ndim and all(
                 a == b for i, (a, b) in enumerate(zip(t.shape, first.shape, strict=True)) if i != dim
             )
-            if not same:
+            if not same and t.ndim != first.ndim:
                 raise ShapeError(
-                    f"cat: sizes of tensors must match except in dimension {dim}.",
+                    f"cat: tensors must have the same number of dimensions: got {first.ndim} and {t.ndim}.",
+                    f"tensors[0]: {tuple(first.shape)}\ntensors[{number}]: {tuple(t.shape)}",
+                    f"Give the smaller an axis first: {f'tensors[{number}]' if t.ndim < first.ndim else 'tensors[0]'}"
+                    ".unsqueeze(0).",
+                )
+            if not same:
+                clash = next(
+                    i for i, (a, b) in enumerate(zip(first.shape, t.shape, strict=True)) if a != b and i != dim
+                )
+                raise ShapeError(
+                    f"cat: sizes of tensors must match except in dimension {dim}; in dimension {clash} they are "
+                    f"{first.shape[clash]} != {t.shape[clash]}.",
                     f"tensors[0]: {tuple(first.shape)}\ntensors[{number}]: {tuple(t.shape)}",
                     _other_dim(first.shape, t.shape),
                 )

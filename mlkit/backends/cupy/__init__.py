@@ -78,9 +78,9 @@ class CupyReader(Reader):
         if not self.rows.check(name, index, 0, size, kind):
             super().check_index(name, index, size)
 
-    def check_places(self, index, axis, size):
-        if not self.rows.check("index", index, -size, size, DimensionError):
-            super().check_places(index, axis, size)
+    def check_places(self, index, axis, shape):
+        if not self.rows.check("index", index, -shape[axis], shape[axis], DimensionError):
+            super().check_places(index, axis, shape)
 
     def _labels(self, target, classes, ignore_index):
         labels = self.rows.labels(target, classes, ignore_index)
