@@ -47,6 +47,7 @@ from mlkit.functional import (
     special,
     statistics,
 )
+from mlkit.functional.checked import check_methods
 from mlkit.functional.public import numpy_names
 
 
@@ -104,6 +105,7 @@ def _in_place(name: str, fn: Callable) -> Callable:
         return inplace.update(self, fn(self, *args, **kwargs), name)
 
     method.__name__ = name
+    method.__wrapped__ = fn  # type: ignore[attr-defined]  # whose signature it has
     method.__doc__ = f"In-place form of {name.rstrip('_')}: the result replaces the tensor's values."
     return method
 
@@ -1369,5 +1371,7 @@ Tensor.__iadd__, Tensor.__isub__, Tensor.__imul__ = Tensor.add_, Tensor.sub_, Te
 Tensor.__itruediv__, Tensor.__ifloordiv__, Tensor.__imod__ = Tensor.div_, Tensor.floor_divide_, Tensor.remainder_
 Tensor.__ipow__, Tensor.__iand__, Tensor.__ior__ = Tensor.pow_, Tensor.bitwise_and_, Tensor.bitwise_or_
 Tensor.__ixor__ = Tensor.bitwise_xor_
+
+check_methods(Tensor)
 
 value.register_tensor_class(Tensor)
