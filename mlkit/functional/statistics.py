@@ -530,7 +530,7 @@ def renorm(input, p: float, dim: int, maxnorm: float):
         raise ShapeError(f"renorm: input needs at least 2 dimensions, got {input._array.ndim} dimensions.")
     if p <= 0:
         raise RefusedError("renorm: non-positive-norm not supported.")
-    if maxnorm < 0:
+    if not maxnorm >= 0:
         raise RefusedError(f"renorm: expected maxnorm to be >= 0 but got {maxnorm}.")
     from mlkit.functional.reductions import norm
 
