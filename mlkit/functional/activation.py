@@ -281,3 +281,24 @@ relu_, elu_, selu_, celu_ = _written(relu), _written(elu), _written(selu), _writ
 hardtanh_, leaky_relu_, rrelu_, threshold_ = (
     _written(hardtanh), _written(leaky_relu), _written(rrelu), _written(threshold),
 )  # fmt: skip
+
+
+# --- as torch.* and Tensor.* have them -----------------------------------------------------------------------------------
+
+
+def plain_softmax(input, dim: int, dtype=None):
+    """``nn.functional.softmax``; ``dim`` must be given.
+
+    >>> import mlkit
+    >>> mlkit.softmax(mlkit.tensor([0.0, 0.0]), 0)
+    tensor([0.5000, 0.5000])
+    """
+    return softmax(input, dim, dtype=dtype)
+
+
+def plain_log_softmax(input, dim: int, dtype=None):
+    """``nn.functional.log_softmax``; ``dim`` must be given."""
+    return log_softmax(input, dim, dtype=dtype)
+
+
+plain_softmax.__name__, plain_log_softmax.__name__ = "softmax", "log_softmax"

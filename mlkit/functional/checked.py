@@ -155,7 +155,7 @@ REFUSED_TYPES = {
         "shifted_chebyshev_polynomial_w local_response_norm randint_like cauchy_ exponential_ log_normal_",
         "bc": "isin topk nanmedian geometric_",
         "b": "kthvalue mvlgamma multigammaln trace matrix_power",
-        "iub": "rand_like randn_like logcumsumexp nanmean solve_triangular",
+        "iub": "rand_like randn_like logcumsumexp nanmean",
         "iubc": "kl_div histogramdd pdist",
         "iu": "histc",
     }.items()

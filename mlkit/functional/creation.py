@@ -782,8 +782,8 @@ def normal(  # noqa: A002
     if not std >= 0 if not spread_tensor else bool(std._array.size and (std._array < 0).any()):
         raise RefusedError(f"normal expects all elements of std >= 0.0, but found std {'' if spread_tensor else std}.")
     given = [x for x in (mean, std) if isinstance(x, Value)]
-    for x in given:
-        if x._array.dtype.kind not in "fVc":
+    for x in given[:1]:
+        if x._array.dtype.kind not in "fVc" and x is mean:
             raise UnsupportedDtype(f"normal: not implemented for {x.dtype}.")
     if given and size is not None and any(x._array.ndim for x in given):
         raise ArgumentError("normal(): with a size, mean and std must be numbers, not tensors.")

@@ -255,6 +255,9 @@ def index_select(input, dim: int, index):
     """The slices along ``dim`` that index names."""
     if index._array.dtype.name not in ("int32", "int64"):
         raise DtypeError(f"index_select(): Expected dtype int32 or int64 for index, got {index.dtype}.")
+    if not input._array.ndim and index._array.size == 1 and index._array.__class__ is not MetaArray:
+        if int(index._array.reshape(-1)[0]) not in (0, -1):
+            raise DimensionError("index_select(): index out of range in self.")
     if not input._array.ndim and index._array.size != 1:
         raise ShapeError(f"index_select(): Index to scalar can have only 1 value, got {index._array.size} value(s).")
     if index._array.ndim > 1:

@@ -181,6 +181,7 @@ def solve_ex(A, B, *, left: bool = True, check_errors: bool = False):
 def solve_triangular(A, B, *, upper: bool, left: bool = True, unitriangular: bool = False):
     """X with A @ X = B for triangular A by substitution; only that triangle is read."""
     _tensor("solve_triangular", A=A, B=B)
+    check_floating("solve_triangular", A._array)
     A, B = _one_dtype(A, B)
     if left:
         return ops.triangular_solution(A, B, upper=upper, unitriangular=unitriangular)
@@ -1028,6 +1029,9 @@ def matrix_exp(A):
             [0., 1.]])
     """
     _tensor("matrix_exp", self=A)
+    d = dtypes.from_numpy_dtype(A._array.dtype)
+    if d.is_floating_point and d.itemsize == 2:  # in float32, as half precision has too few digits for the squarings
+        return ops.cast(ops.matrix_exp(ops.cast(A, dtype=dtypes.float32)), dtype=d)
     return ops.matrix_exp(A)
 
 
@@ -1060,6 +1064,8 @@ def vander(x, N: int | None = None):  # noqa: N803
 def tensorinv(A, ind: int = 2):
     """The inverse of ``tensordot(A, ., dims=ind)``: shape A.shape[ind:] + A.shape[:ind]."""
     _tensor("tensorinv", A=A)
+    if not A._array.ndim:
+        raise ShapeError(f"tensorinv: expected a tensor of more than {ind} dims, got a 0-d one.")
     if ind <= 0:
         raise ShapeError(f"Expected a strictly positive integer for 'ind', but got {ind}.")
     shape = _shape(A)

@@ -7,7 +7,7 @@ import math
 from mlkit.core import backend as backends
 from mlkit.core import dtype as dtypes
 from mlkit.core.dispatch import composite, ops
-from mlkit.core.errors import ShapeError, ValueRangeError
+from mlkit.core.errors import ShapeError, UnsupportedDtype, ValueRangeError
 from mlkit.core.value import LevelArray, MetaArray, is_plain, mark_mutated
 from mlkit.functional.arguments import check_floating, check_same_dtype
 
@@ -52,7 +52,9 @@ def batch_norm(
     """
     check_floating("batch_norm", input)
     check_same_dtype("batch_norm", input, running_mean=running_mean, running_var=running_var, weight=weight, bias=bias)
-    if training and not eps > 0:
+    if training and (running_mean is None) != (running_var is None):
+        raise ValueRangeError("batch_norm: running_mean and running_var must either both be None or neither be None.")
+    if training and eps <= 0:
         raise ValueRangeError(f"batch_norm eps must be positive during training, but got {eps}.")
     for label, t in (("running_mean", running_mean), ("running_var", running_var), ("weight", weight), ("bias", bias)):
         if t is not None and not t._array.ndim:
@@ -231,6 +233,8 @@ def local_response_norm(input, size: int, alpha: float = 1e-4, beta: float = 0.7
     rank = input._array.ndim
     if rank < 3:
         raise ValueRangeError(f"Expected 3D or higher dimensionality input (got {rank} dimensions)")
+    if input._array.dtype == bool:
+        raise UnsupportedDtype("local_response_norm: not implemented for bool.")
     if size < 1:
         raise ShapeError(f"local_response_norm: size should be greater than zero, got {size}.")
     if input._array.size == 0:

@@ -369,6 +369,8 @@ def cumulative_trapezoid(y, x=None, *, dx=None, dim: int = -1):
 def _trapezoids(name, y, x, dx, dim):
     if x is not None and dx is not None:
         raise ArgumentError(f"{name}: give x or dx, not both.")
+    if not y._array.ndim and x is not None:
+        raise DimensionError(f"{name}: expected y with at least one dim, got a 0-d tensor.")
     dim = canonical_dim(name, dim, y._array.ndim)
     n = _shape(y)[dim] if y._array.ndim else 1
     if y._array.dtype == bool or (x is not None and x._array.dtype == bool):

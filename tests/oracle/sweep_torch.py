@@ -66,6 +66,12 @@ def without_dropout(op, sample):
 _shared: dict[tuple, np.ndarray] = {}
 
 
+def anew(x):
+    """``convert`` of a call that shares no memory with those before it."""
+    _shared.clear()
+    return convert(x)
+
+
 def convert(x):
     """PyTorch's arguments as mlkit's."""
     if isinstance(x, torch.Tensor):

@@ -24,7 +24,6 @@ from tests.oracle.bad_arguments import family, related
 from tests.oracle.sweep_torch import (
     FREE,
     Skip,
-    convert,
     differ,
     flat,
     leaves,
@@ -131,7 +130,7 @@ def forms_of(op, fn, options, report):
             for i, sample in enumerate(samples_of(op, name, limit, smooth)):
                 args = (sample.input, *sample.args)
                 try:
-                    m_args, m_kwargs = convert(args), convert(sample.kwargs)
+                    m_args, m_kwargs = anew(args), anew(sample.kwargs)
                 except Skip:
                     continue
                 pair = (
@@ -170,7 +169,7 @@ def forms_of(op, fn, options, report):
                     warnings.simplefilter("ignore")
                     args, kwargs = cast((sample.input, *sample.args)), {k: cast(v) for k, v in sample.kwargs.items()}
                 try:
-                    m_args, m_kwargs = convert(args), convert(kwargs)
+                    m_args, m_kwargs = anew(args), anew(kwargs)
                 except Skip:
                     continue
                 both(
@@ -186,7 +185,7 @@ def forms_of(op, fn, options, report):
         for i, sample in enumerate(samples_of(op, name, limit)):
             args, kwargs = (sample.input, *sample.args), sample.kwargs
             try:
-                m_args, m_kwargs = convert(args), convert(kwargs)
+                m_args, m_kwargs = anew(args), anew(kwargs)
             except Skip:
                 continue
             text = f"{name}[{i}] {short(m_args, m_kwargs)}"[:130]
@@ -206,7 +205,7 @@ def forms_of(op, fn, options, report):
                     if to is sample.input.dtype:
                         continue
                     own = sample.input.clone() if to is None else sample.input.to(to)
-                    m_own = convert(own)
+                    m_own = anew(own)
                     if ours_in is None:
                         report("inplace", f"no Tensor.{inplace.__name__}")
                         break
@@ -225,7 +224,7 @@ def forms_of(op, fn, options, report):
                 try:
                     other = sample.noncontiguous()
                     s_args, s_kwargs = (other.input, *other.args), other.kwargs
-                    ms_args, ms_kwargs = convert(s_args), convert(s_kwargs)
+                    ms_args, ms_kwargs = anew(s_args), anew(s_kwargs)
                 except Exception:
                     s_args = None
                 if s_args is not None:
@@ -257,7 +256,7 @@ def forms_of(op, fn, options, report):
                 }
                 for label, make in makes.items():
                     t_out = [make(o) for o in outs]
-                    m_out = [convert(o) for o in t_out]
+                    m_out = [anew(o) for o in t_out]
 
                     def give(many, kind=kind):
                         return tuple(many) if kind else many[0]
@@ -273,7 +272,7 @@ def forms_of(op, fn, options, report):
                     both(op, run_mlkit, run_torch, f"out {label} {text}", report)
             if "mixed" in options.forms and i < 3:
                 for what, y_args in mixtures(args):
-                    my_args = convert(y_args)
+                    my_args = anew(y_args)
                     both(
                         op,
                         lambda my_args=my_args: fn(*my_args, **m_kwargs),
@@ -283,7 +282,7 @@ def forms_of(op, fn, options, report):
                     )
             if "zero" in options.forms and i < 2:
                 for what, y_args in shrunk(args):
-                    my_args = convert(y_args)
+                    my_args = anew(y_args)
                     both(
                         op,
                         lambda my_args=my_args: fn(*my_args, **m_kwargs),
