@@ -454,8 +454,8 @@ _LAZY = {
         name: ("mlkit.autograd.anomaly_mode", name)
         for name in "is_anomaly_enabled is_anomaly_check_nan_enabled".split()
     },
-    "softmax": ("mlkit.functional.activation", "softmax"),
-    "log_softmax": ("mlkit.functional.activation", "log_softmax"),
+    "softmax": ("mlkit.functional.activation", "plain_softmax"),
+    "log_softmax": ("mlkit.functional.activation", "plain_log_softmax"),
     "summary": ("mlkit.display.summary", "summary"),
     **{
         name: ("mlkit.nn.functional", name)

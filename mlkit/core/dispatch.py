@@ -1001,10 +1001,6 @@ class TensorReader:
     def unbroadcast(self, g, shape):
         return unbroadcast(self, g, shape)
 
-    def strided_places(self, shape, size, stride, offset, *, like):
-        m = backends.for_array(like._array).m
-        return wrap(m.strided_places(shape, size, stride, offset, like=like._array))
-
 
 ops = TensorReader()
 

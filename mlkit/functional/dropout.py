@@ -9,6 +9,7 @@ from mlkit.core.dispatch import ops
 from mlkit.core.errors import ValueRangeError
 from mlkit.core.rng import default_generator
 from mlkit.functional.activation import placed
+from mlkit.functional.arguments import check_floating
 from mlkit.ops.activation import SELU_ALPHA, SELU_SCALE
 
 
@@ -109,4 +110,5 @@ def feature_alpha_dropout(input, p: float = 0.5, training: bool = False, inplace
     if not training or p == 0:
         return input
     shape = tuple(input._array.shape)
+    check_floating("feature_alpha_dropout", input)
     return placed(input, _alpha(input, p, (*shape[:2], *([1] * (len(shape) - 2)))), inplace, "feature_alpha_dropout_")

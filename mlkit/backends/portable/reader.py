@@ -101,12 +101,6 @@ class Reader:
     def unbroadcast(self, g, shape):
         return unbroadcast(self, g, shape)
 
-    def strided_places(self, shape, size, stride, offset, *, like):
-        flat = np.arange(int(np.prod(shape)))
-        step = flat.itemsize
-        view = np.lib.stride_tricks.as_strided(flat[offset:], size, [s * step for s in stride])
-        return self.xp.asarray(view.reshape(-1))
-
     def device_of(self, x):
         return backends.for_array(x).device_of(x)
 
