@@ -503,7 +503,7 @@ def accumulate(leaf: Leaf, g, tensors: bool) -> None:
 
 
 def run_tensor_hooks(node, g, tensors: bool):
-    for hook in list(value.tensor_hooks[node].values()):
+    for hook in sorted(value.tensor_hooks[node].values(), key=lambda hook: getattr(hook, "runs_last", False)):
         if g.__class__ is list:
             return g
         seen = as_tensor(g, tensors)

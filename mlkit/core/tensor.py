@@ -433,6 +433,7 @@ class Tensor(Value):
             if tensor is not None:
                 tensor._grad = g.clone() if tensor._grad is None else tensor._grad + g
 
+        keep.runs_last = True  # type: ignore[attr-defined]  # what other hooks make of the gradient is what is kept
         add_hook(value.tensor_hooks, self._node, keep)
 
     @property

@@ -101,10 +101,22 @@ torch.utils.tensorboard.writer: mlkit.torch.parts.tensorboard
 torch.version: mlkit.torch.parts.version
 torchvision: mlkit.torch.parts.torchvision
 torchvision.datasets: mlkit.data.datasets mlkit.torch.parts.torchvision_datasets
+torchvision.models: mlkit.torch.parts.models
+torchvision.models.alexnet: mlkit.torch.parts.models.plain
+torchvision.models.convnext: mlkit.torch.parts.models.efficientnet
+torchvision.models.densenet: mlkit.torch.parts.models.densenet
+torchvision.models.efficientnet: mlkit.torch.parts.models.efficientnet
+torchvision.models.mobilenet: mlkit.torch.parts.models.mobilenet
+torchvision.models.mobilenetv2: mlkit.torch.parts.models.mobilenet
+torchvision.models.mobilenetv3: mlkit.torch.parts.models.mobilenet
+torchvision.models.resnet: mlkit.torch.parts.models.resnet
+torchvision.models.squeezenet: mlkit.torch.parts.models.plain
+torchvision.models.vgg: mlkit.torch.parts.models.plain
+torchvision.models.vision_transformer: mlkit.torch.parts.models.vit
 torchvision.transforms: mlkit.data.transforms
 torchvision.transforms.functional: mlkit.data.transforms.functional
-torchvision.transforms.v2: mlkit.data.transforms
-torchvision.transforms.v2.functional: mlkit.data.transforms.functional
+torchvision.transforms.v2: mlkit.data.transforms mlkit.torch.parts.torchvision_v2
+torchvision.transforms.v2.functional: mlkit.data.transforms.functional mlkit.torch.parts.torchvision_v2_functional
 torchvision.utils: mlkit.torch.parts.torchvision_utils
 """
 
@@ -139,6 +151,7 @@ PLACES = _table()
 
 #: files of PyTorch whose name is a function's one path up, which is what that attribute is
 SHADOWED = {
+    "torchvision.models.alexnet",
     "torch.autograd.gradcheck",
     "torch.nn.parallel.data_parallel",
     "torch.nn.utils.spectral_norm",
@@ -177,7 +190,13 @@ NOT_HERE = {
     "torch.utils.mobile_optimizer": "TorchScript is not there.",
     "torch.xpu": "Other vendors' devices are not supported.",
     "torchvision.io": "Use Pillow to read and write images.",
-    "torchvision.models": "Ready-made vision models are not there; write the class with torch.nn, and load a state_dict.",
+    "torchvision.models.detection": "Detection models are not there.",
+    "torchvision.models.feature_extraction": "It needs torch.fx; take a layer's output with register_forward_hook.",
+    "torchvision.models.optical_flow": "Models of optical flow are not there.",
+    "torchvision.models.quantization": "Quantised tensors are not supported now.",
+    "torchvision.models.segmentation": "Segmentation models are not there; build one with torchvision.models' networks.",
+    "torchvision.models.video": "Models of videos are not there.",
+    "torchvision.tv_tensors": "Transforms change images alone; boxes, masks and key points have no classes.",
     "torchvision.ops": "Detection operators are not there.",
 }
 
