@@ -26,6 +26,10 @@ torch.backends.cuda: mlkit.torch.parts.backends_cuda
 torch.backends.cudnn: mlkit.torch.parts.backends_cudnn
 torch.backends.mkl: mlkit.torch.parts.unavailable
 torch.backends.mkldnn: mlkit.torch.parts.unavailable
+torch.backends.mha: mlkit.torch.parts.backends_switches
+torch.backends.opt_einsum: mlkit.torch.parts.backends_switches
+torch.backends.quantized: mlkit.torch.parts.backends_switches
+torch.__config__: mlkit.torch.parts.config
 torch.backends.mps: mlkit.torch.parts.unavailable
 torch.backends.openmp: mlkit.torch.parts.unavailable
 torch.compiler: mlkit.torch.parts.compiler
@@ -80,6 +84,8 @@ torch.optim.swa_utils: mlkit.optim.swa_utils
 torch.random: mlkit.torch.parts.random
 
 torch.serialization: mlkit.torch.parts.serialization
+torch.signal: mlkit.signal
+torch.signal.windows: mlkit.signal.windows
 torch.special: mlkit.special
 torch.testing: mlkit.testing
 torch.torch_version: mlkit.torch.parts.version
@@ -158,6 +164,13 @@ SHADOWED = {
     "torch.nn.utils.weight_norm",
 }
 
+#: paths that are not complete -> what to do for a name that is missing there
+INSTEAD = {
+    "torchvision.datasets": " Read its files with ImageFolder, DatasetFolder or a Dataset class of your own.",
+    "torchvision.models": " torchvision.models.list_models() names those that are here.",
+    "torchvision.transforms.v2": " Transforms change images alone; boxes, masks, key points and videos have none.",
+}
+
 #: paths that are not here -> why, and what there is instead
 NOT_HERE = {
     "torch._C": "PyTorch's compiled core. mlkit is Python on NumPy and CuPy and has none.",
@@ -181,7 +194,6 @@ NOT_HERE = {
     "torch.package": "PyTorch's archives of Python code; mlkit never runs code from a file of data.",
     "torch.profiler": "PyTorch's profiler. mlkit.compiler.trace records operations and their seconds.",
     "torch.quantization": "Quantised tensors are not supported now.",
-    "torch.signal": "torch.hann_window, hamming_window, blackman_window, bartlett_window and kaiser_window are here.",
     "torch.sparse": "Sparse tensors are not supported now.",
     "torch.storage": "PyTorch's storage classes; torch.UntypedStorage and torch.TypedStorage are here.",
     "torch.utils.benchmark": "PyTorch's timers; use timeit or %timeit.",
