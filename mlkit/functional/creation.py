@@ -9,7 +9,7 @@ import numpy as np
 
 from mlkit.core import backend as backends
 from mlkit.core import dtype as dtypes
-from mlkit.core.device import CPU, device
+from mlkit.core.device import CPU, block_device, device
 from mlkit.core.dispatch import check_numbers, ops, state
 from mlkit.core.errors import (
     ArgumentError,
@@ -29,7 +29,7 @@ _default_device = CPU
 
 def get_default_device() -> device:
     """Where new tensors are made when no device is named."""
-    return _default_device
+    return block_device() or _default_device
 
 
 def set_default_device(place) -> None:
@@ -39,7 +39,7 @@ def set_default_device(place) -> None:
 
 
 def _place(place) -> device:
-    return _default_device if place is None else device(place)
+    return get_default_device() if place is None else device(place)
 
 
 def wants_grad(out: Value, requires_grad: bool) -> Value:

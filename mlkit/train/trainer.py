@@ -510,7 +510,7 @@ class Trainer(Keeping):
             train_loader: A `DataLoader`, or anything that gives batches anew each time it is iterated.
             valid_loader: Measured on after each epoch.
             epochs: How many; a further `fit` goes on from where this one ended.
-            resume: Path of a checkpoint to take up exactly where it was (`epochs` then counts those it had done), or
+            resume: Path of a checkpoint (or of a folder with some) to take up exactly where it was (`epochs` then counts those it had done), or
                 "auto": the newest whole one in `checkpoint_dir`, if there is one. On the same machine and with as many
                 threads the weights are then those of a training that was never interrupted, bit by bit.
 
