@@ -31,17 +31,22 @@ class Entry:
     html: Draw = None
     text: Draw = None
     mimebundle: Draw = None
+    still: bool = False
 
 
 _entries: dict[type | str, Entry] = {}
 
 
-def register(kind: type | str, *, html: Draw = None, text: Draw = None, mimebundle: Draw = None) -> None:
+def register(
+    kind: type | str, *, html: Draw = None, text: Draw = None, mimebundle: Draw = None, still: bool = False
+) -> None:
     """Say how objects of ``kind`` (and of its subclasses) are displayed. A later call replaces an earlier one.
 
     ``kind``: a class, or ``"module.QualName"`` of one that need not be imported yet.
     ``html`` and ``text``: functions of the object that return a string, or ``"module:function"`` to import on first use.
     ``mimebundle``: a function that returns ``{mime type: data}``; its parts are added to the text and the HTML.
+    ``still``: where HTML cannot be shown (a PDF by LaTeX), the images of the HTML say more than the text: they become an
+    ``image/png`` too (with Pillow installed).
     """
     if not isinstance(kind, (type, str)):
         raise TypeError(f"register: kind must be a class or 'module.QualName', got {kind!r}")
@@ -49,7 +54,7 @@ def register(kind: type | str, *, html: Draw = None, text: Draw = None, mimebund
         raise ValueError(f"register: expected 'module.QualName', got {kind!r}: say which module the class is in")
     if html is None and text is None and mimebundle is None:
         raise ValueError("register: give at least one of html=, text=, mimebundle=")
-    _entries[kind] = Entry(html, text, mimebundle)
+    _entries[kind] = Entry(html, text, mimebundle, still)
 
 
 def unregister(kind: type | str) -> None:
@@ -108,7 +113,28 @@ def mimebundle(obj: object) -> dict[str, Any] | None:
             bundle["text/plain"] += f"\n(HTML display failed: {type(error).__name__}: {reason[:300]})"
     if draw_bundle is not None:
         bundle.update(draw_bundle(obj))
+    if "text/html" in bundle and "image/png" not in bundle and _has_still(obj):
+        from base64 import b64encode
+
+        from mlkit.display.still import of_html
+
+        picture = of_html(bundle["text/html"])
+        if picture is not None:
+            bundle["image/png"] = b64encode(picture).decode("ascii")
     return bundle
+
+
+def _has_still(obj: object) -> bool:
+    for cls in type(obj).__mro__:
+        for key in (cls, f"{cls.__module__}.{cls.__qualname__}"):
+            entry = _entries.get(key)
+            if entry is not None and entry.html is not None:
+                return entry.still
+    return False
+
+
+# What is drawn rather than written: its images say more than its text where there is no HTML.
+_STILLS = {"schedule", "transform", "distribution", "metric", "dataset", "history", "lr_curve", "graph"}
 
 
 def _register_own() -> None:
@@ -135,7 +161,7 @@ def _register_own() -> None:
         "mlkit.linting.findings.Findings": "findings:html",
         "mlkit.core.errors.MlkitError": "error:html",
     }.items():
-        register(kind, html=f"mlkit.display.{where}")
+        register(kind, html=f"mlkit.display.{where}", still=where.partition(":")[0] in _STILLS)
     tensor = "mlkit.display.tensor:"
     register("mlkit.core.tensor.Tensor", html=tensor + "html", mimebundle=tensor + "mimebundle")
 
