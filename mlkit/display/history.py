@@ -81,7 +81,7 @@ def figures(
     """One chart for each group of series, one after the other."""
     parts = []
     for title, names in list(groups(series).items())[:most]:
-        if title == "lr" and _constant_rate(series) is not None:
+        if title == "lr" and constant_rate(series) is not None:
             continue
         drawn = []
         for name in names[:6]:
@@ -94,7 +94,7 @@ def figures(
     return "".join(parts)
 
 
-def _constant_rate(series: Mapping[str, tuple[np.ndarray, np.ndarray]]) -> float | None:
+def constant_rate(series: Mapping[str, tuple[np.ndarray, np.ndarray]]) -> float | None:
     """The learning rate where there is one that never changed: a fact, not a chart."""
     values = series["lr"][1] if "lr" in series else np.zeros(0)
     return float(values[0]) if len(values) and float(values.min()) == float(values.max()) else None
@@ -134,7 +134,7 @@ def body(history: Any) -> str:
     series = series_of(history)
     if not any(len(values) for _, values in series.values()):
         return '<p class="note">nothing recorded yet</p>'
-    rate = _constant_rate(series)
+    rate = constant_rate(series)
     note = "" if rate is None else f'<p class="note">learning rate {number(rate)} throughout</p>'
     return f'<div class="row">{figures(series)}{best(series)}</div>{note}'
 
