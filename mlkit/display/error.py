@@ -82,19 +82,8 @@ def _parts(error: BaseException) -> tuple[str, str, str]:
 
 def html(error: BaseException) -> str:
     """The card of an exception. Its traceback, where there is one, gives the user's line and the frames below."""
-    sentence, details, hint = _parts(error)
     users, every = frames(error)
-    clash = _CLASH.search(sentence) or _CLASH.search(details)
-    parts = [
-        f'<p class="head"><b class="warn">{escape(type(error).__name__, 80)}</b></p>',
-        f'<p class="sentence">{_code_words(_mark(sentence, clash))}</p>',
-    ]
-    shapes, rest = clashes.shapes_of(sentence, details)
-    rest = _said_once(rest, users)
-    if shapes:
-        parts.append(_shapes(shapes))
-    if rest:
-        parts.append(f'<pre class="details">{_mark(chr(10).join(rest), None if shapes else clash)}</pre>')
+    parts = [f'<p class="head"><b class="warn">{escape(type(error).__name__, 80)}</b></p>', *_what(error, users)]
     if users:
         frame = users[-1]
         rows = "".join(
@@ -103,13 +92,36 @@ def html(error: BaseException) -> str:
         )
         parts.append(f'<p class="note">your line: {escape(_place(frame), 160)}</p><pre class="source">{rows}</pre>')
     parts += _pictures(error)
-    if hint:
-        lines = "<br>".join(_code_words(_code_in(line)) for line in escape(hint, 2000).splitlines())
-        parts.append(f'<div class="hint"><p class="note">what to do</p><p>{lines}</p></div>')
+    parts += _repair(error)
     if len(every) > 1:
         rows = "\n".join(f"{escape(_place(f), 160)}\n    {escape(f.line or '', 160)}" for f in every[-30:])
         parts.append(f'<details><summary class="soft">all {len(every)} frames</summary><pre>{rows}</pre></details>')
     return card("error", *parts)
+
+
+def brief(error: BaseException) -> str:
+    """What happened and what to do, without a card and without lines of code, for use inside another display."""
+    return "".join([*_what(error, []), *_repair(error)])
+
+
+def _what(error: BaseException, users: list[traceback.FrameSummary]) -> list[str]:
+    """The sentence, the shapes, and what else is known."""
+    sentence, details, _ = _parts(error)
+    clash = _CLASH.search(sentence) or _CLASH.search(details)
+    parts = [f'<p class="sentence">{_code_words(_mark(sentence, clash))}</p>']
+    shapes, rest = clashes.shapes_of(sentence, details)
+    rest = _said_once(rest, users)
+    if shapes:
+        parts.append(_shapes(shapes))
+    if rest:
+        parts.append(f'<pre class="details">{_mark(chr(10).join(rest), None if shapes else clash)}</pre>')
+    return parts
+
+
+def _repair(error: BaseException) -> list[str]:
+    hint = _parts(error)[2]
+    lines = "<br>".join(_code_words(_code_in(line)) for line in escape(hint, 2000).splitlines())
+    return [f'<div class="hint"><p class="note">what to do</p><p>{lines}</p></div>'] if hint else []
 
 
 def _pictures(error: BaseException) -> list[str]:
@@ -184,14 +196,24 @@ def text(error: BaseException) -> str:
     sentence, details, hint = _parts(error)
     users, _ = frames(error)
     lines = [f"{type(error).__name__}: {sentence}"]
-    shapes, rest = clashes.shapes_of(sentence, details)
-    lines += ["  " + line for line in [*clashes.as_text(shapes), *_said_once(rest, users)]]
+    lines += _details_as_text(sentence, details, users)
     if users:
         lines += ["", f"your line: {_place(users[-1])}"]
         lines += [f"  {'>' if here else ' '} {n:>4} {line}" for n, line, here in _source(users[-1])]
     if hint:
         lines += ["", *hint.splitlines()]
     return "\n".join(lines)
+
+
+def _details_as_text(sentence: str, details: str, users: list[traceback.FrameSummary]) -> list[str]:
+    shapes, rest = clashes.shapes_of(sentence, details)
+    return ["  " + line for line in [*clashes.as_text(shapes), *_said_once(rest, users)]]
+
+
+def brief_text(error: BaseException) -> list[str]:
+    """``brief`` as lines for a terminal."""
+    sentence, details, hint = _parts(error)
+    return [sentence, *_details_as_text(sentence, details, []), *hint.splitlines()]
 
 
 def show(shell: Any, kind: type, error: BaseException, tb: TracebackType | None, tb_offset: int | None = None) -> None:

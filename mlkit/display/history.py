@@ -131,7 +131,11 @@ def best(series: Mapping[str, tuple[np.ndarray, np.ndarray]]) -> str:
 
 def body(history: Any) -> str:
     """Curves and best values without the card."""
-    series = series_of(history)
+    return body_of(series_of(history))
+
+
+def body_of(series: Mapping[str, tuple[np.ndarray, np.ndarray]]) -> str:
+    """The same, of series that have been read."""
     if not any(len(values) for _, values in series.values()):
         return '<p class="note">nothing recorded yet</p>'
     rate = constant_rate(series)

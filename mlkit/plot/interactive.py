@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import base64
+import functools
+import json
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
 from mlkit.display import history as _history
-from mlkit.display.markup import escape
+from mlkit.display import still
+from mlkit.display.markup import card, escape
 from mlkit.display.svg import smoothed
 
 # One figure serves light and dark pages: its ground is clear, and all colours have a contrast of 3:1 or more with both.
@@ -16,8 +20,38 @@ INK, GRID = "#797979", "rgba(121,121,121,.3)"
 SERIES = ("#1f7fc0", "#cc5f14", "#128a66", "#b05a98", "#85750c", "#767d86")
 
 
+@functools.cache
+def _figure_class() -> Any:
+    from plotly import graph_objects
+
+    class HistoryFigure(graph_objects.Figure):
+        """A plotly figure that is a plain drawing where nothing runs scripts: an exported page, GitHub, a PDF."""
+
+        def __init__(self, *args: Any, series: Any = None, **kwargs: Any) -> None:
+            super().__init__(*args, **kwargs)
+            self._series = series
+
+        _ipython_display_ = None  # plotly's own would show nothing but scripts
+
+        def _repr_mimebundle_(self, include: Any = None, exclude: Any = None, **_: Any) -> dict[str, Any]:
+            bundle: dict[str, Any] = {
+                "application/vnd.plotly.v1+json": json.loads(self.to_json()),
+                "text/plain": f"history_interactive({', '.join(map(repr, self._series or ()))})",
+            }
+            if self._series:
+                bundle["text/html"] = card("history", _history.body_of(self._series))
+                picture = still.of_html(bundle["text/html"])
+                if picture is not None:
+                    bundle["image/png"] = base64.b64encode(picture).decode("ascii")
+            return bundle
+
+    return HistoryFigure
+
+
 def history_interactive(history: Any, names: Sequence[str] | None = None, *, smooth: bool = True) -> Any:
     """Training curves as a plotly ``Figure``: hover for the values at a step, drag to zoom, click the legend to hide one.
+
+    Where nothing runs scripts (an exported page, GitHub, a PDF) the same curves are a plain drawing.
 
     ``history``: a History, Run or Source, or ``{name: values}``. ``names``: which series (default: all but a rate that
     never changed, a chart for each kind). ``smooth``: average training series of more than 40 points over faint raw values.
@@ -86,4 +120,4 @@ def history_interactive(history: Any, names: Sequence[str] | None = None, *, smo
     figure.update_xaxes(gridcolor=GRID, zerolinecolor=GRID, linecolor=INK)
     figure.update_yaxes(gridcolor=GRID, zerolinecolor=GRID)
     figure.update_xaxes(title_text="step", row=max(len(groups), 1), col=1)
-    return figure
+    return _figure_class()(figure, series=chosen)

@@ -9,7 +9,8 @@ from __future__ import annotations
 import functools
 import io
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from mlkit.display import colors
@@ -55,6 +56,20 @@ def settings() -> dict[str, Any]:
     }
 
 
+@contextmanager
+def _set(wanted: dict[str, Any]) -> Iterator[None]:
+    """matplotlib's settings for a block. Unlike ``rc_context`` it puts back these alone: the first figure may load the
+    notebook's backend, whose own settings must stay.
+    """
+    parameters = pyplot().rcParams
+    before = {name: parameters[name] for name in wanted}
+    parameters.update(wanted)
+    try:
+        yield
+    finally:
+        parameters.update(before)
+
+
 @functools.cache
 def _figure_class() -> Any:
     from matplotlib.figure import Figure
@@ -80,7 +95,7 @@ def styled(draw: Callable[..., Any]) -> Callable[..., Any]:
     def wrapped(*args: Any, **kwargs: Any) -> Any:
         if kwargs.get("ax") is not None:
             return draw(*args, **kwargs)
-        with pyplot().rc_context(settings()):
+        with _set(settings()):
             return draw(*args, **kwargs)
 
     return wrapped
@@ -89,7 +104,7 @@ def styled(draw: Callable[..., Any]) -> Callable[..., Any]:
 def html(figure: Any) -> str | None:
     """The figure as an SVG in a card; None where that would be too large."""
     drawn = io.StringIO()
-    with pyplot().rc_context({"svg.fonttype": "none", "svg.hashsalt": "mlkit", "font.sans-serif": ["DejaVu Sans"]}):
+    with _set({"svg.fonttype": "none", "svg.hashsalt": "mlkit", "font.sans-serif": ["DejaVu Sans"]}):
         figure.savefig(drawn, format="svg", bbox_inches="tight", facecolor=GROUND, metadata={"Date": None})
     svg = drawn.getvalue()
     svg = svg[svg.index("<svg") :]

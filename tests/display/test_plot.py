@@ -215,6 +215,16 @@ def test_an_interactive_history_has_every_series_and_true_values_on_hover():
     assert hostile.data[0].name == "&lt;b&gt;x&lt;/b&gt;/loss"
 
 
+def test_an_interactive_history_is_a_plain_drawing_where_nothing_runs_scripts(parse):
+    pytest.importorskip("plotly")
+    figure = plot.history_interactive({"train/loss": [2.0, 1.0], "valid/loss": [1.5, 1.1]})
+    bundle = figure._repr_mimebundle_()
+    assert [trace["name"] for trace in bundle["application/vnd.plotly.v1+json"]["data"]] == ["train/loss", "valid/loss"]
+    assert "loss over steps" in parse(bundle["text/html"]).all("img")[0]["alt"] and bundle["image/png"]
+    figure.update_layout(title="mine")
+    assert figure._repr_mimebundle_()["application/vnd.plotly.v1+json"]["layout"]["title"]["text"] == "mine"
+
+
 def test_the_interactive_colours_are_readable_on_light_and_dark():
     from mlkit.plot.interactive import INK, SERIES
 
