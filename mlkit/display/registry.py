@@ -166,7 +166,6 @@ _STILLS = {"schedule", "transform", "distribution", "metric", "dataset", "histor
 def _register_own() -> None:
     """The kinds that mlkit draws itself, by name: nothing here is imported before it is displayed."""
     for kind, where in {
-        "mlkit.nn.module.Module": "module:html",
         "mlkit.optim.optimizer.Optimizer": "optimizer:html",
         "mlkit.optim.lr_scheduler.base.LRScheduler": "schedule:html",
         "mlkit.data.transforms.compose.Transform": "transform:html",
@@ -189,6 +188,7 @@ def _register_own() -> None:
     }.items():
         drawn = where.partition(":")[0] in _STILLS
         register(kind, html=f"mlkit.display.{where}", still=drawn, words=drawn or where == "compiled:html")
+    register("mlkit.nn.module.Module", html="mlkit.display.module:html", text="mlkit.display.module:text")
     tensor = "mlkit.display.tensor:"
     register("mlkit.core.tensor.Tensor", html=tensor + "html", mimebundle=tensor + "mimebundle")
 
