@@ -13,7 +13,6 @@ from mlkit.core.device import CPU, block_device, device
 from mlkit.core.dispatch import check_numbers, ops, state
 from mlkit.core.errors import (
     ArgumentError,
-    DeviceError,
     DtypeError,
     NoData,
     RefusedError,

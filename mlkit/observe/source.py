@@ -95,6 +95,11 @@ class Source(ABC):
 
         return rich.repr_html(self)
 
+    def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, Any] | None:
+        from mlkit.core import rich
+
+        return rich.repr_mimebundle(self, include, exclude)
+
     def __repr__(self) -> str:
         status = self.status()
         return f"<{type(self).__name__} {self.title!r}: {status.get('state')}, step {status.get('step')}>"

@@ -225,6 +225,11 @@ class Live:
 
         return rich.repr_html(self._run.source())
 
+    def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, Any] | None:
+        from mlkit.core import rich
+
+        return rich.repr_mimebundle(self._run.source(), include, exclude)
+
     def __repr__(self) -> str:
         status = self._run.recorder.status()
         return f"<Live {self._run.recorder.name}: {status['state']}, step {status['step']:,}>"

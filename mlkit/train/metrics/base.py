@@ -67,6 +67,11 @@ class Metric:
 
         return rich.repr_html(self)
 
+    def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, Any] | None:
+        from mlkit.core import rich
+
+        return rich.repr_mimebundle(self, include, exclude)
+
     def state_dict(self) -> dict[str, Any]:
         """What has been gathered, for a checkpoint: by default every attribute that one can hold."""
         return {name: value for name, value in vars(self).items() if _can_be_kept(value)}
