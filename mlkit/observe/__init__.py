@@ -6,6 +6,7 @@ A training loop reports to a `Recorder`; whoever draws (a widget, a dashboard, a
 
 from mlkit.observe.control import Control
 from mlkit.observe.directory import RunDirectory
+from mlkit.observe.overview import Overview
 from mlkit.observe.recorder import Recorder
 from mlkit.observe.runs import RunSummary, RunTable, compare_runs, delete_run, list_runs, rename_run, tidy_runs
 from mlkit.observe.source import DirectorySource, RecorderSource, Source, open_source
@@ -13,6 +14,7 @@ from mlkit.observe.source import DirectorySource, RecorderSource, Source, open_s
 __all__ = [
     "Control",
     "DirectorySource",
+    "Overview",
     "Recorder",
     "RecorderSource",
     "RunDirectory",

@@ -192,6 +192,10 @@ class Keeping(Measuring, Steering):
         apply_state(cast("Trainer", self), state)
         restore_random(state["random"], *self.loaders)
 
+    def _put_in_place(self, state: dict[str, Any]) -> None:
+        """The parts of a checkpoint, without its random numbers: another training goes on drawing from them."""
+        apply_state(cast("Trainer", self), state)
+
     def _resume(self, resume: Any) -> bool:
         """Take up the checkpoint that `fit` was asked for; whether there was one."""
         self.resumed_from = self._taken_up = None
