@@ -26,6 +26,7 @@ BLOCKING = (
     "This training holds the cell itself (trainer.fit), so buttons cannot reach it: stop it with the notebook's "
     "interrupt. Start it with trainer.start(...) to steer it from here."
 )
+WATCHED = "This loop is only watched; it takes no commands. One around mlkit.live(loader) does."
 
 
 class Source(ABC):
@@ -214,6 +215,8 @@ class DirectorySource(Source):
         status = self.status()
         if status["state"] not in layout.ALIVE:
             return False, _not_running(status["state"])
+        if status.get("mode") == "watched":
+            return False, WATCHED
         if status.get("mode") == "blocking" and status.get("pid") == os.getpid():
             return False, BLOCKING
         if not os.access(self.path / layout.MAILBOX, os.W_OK):
