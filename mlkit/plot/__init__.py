@@ -5,5 +5,6 @@ Colours can be told apart with any colour vision, and line styles tell series ap
 """
 
 from mlkit.plot.figures import attention, confusion, curves, decision_boundary, filters, histogram, images
+from mlkit.plot.flow import gradient_flow
 
-__all__ = ["attention", "confusion", "curves", "decision_boundary", "filters", "histogram", "images"]
+__all__ = ["attention", "confusion", "curves", "decision_boundary", "filters", "gradient_flow", "histogram", "images"]
