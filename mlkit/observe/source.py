@@ -34,6 +34,7 @@ GONE = (
     "The run has ended, and another process cannot start a second one for it. Clone it where it was trained "
     "(run.clone(lr=...)), or build its model again and use trainer.fit(..., resume=checkpoint)."
 )
+WATCHED = "This loop is only watched; it takes no commands. One around mlkit.live(loader) does."
 
 
 class Source(ABC):
@@ -347,6 +348,8 @@ class DirectorySource(Source):
         status = self.status()
         if status["state"] not in layout.ALIVE:
             return False, _not_running(status["state"])
+        if status.get("mode") == "watched":
+            return False, WATCHED
         if status.get("mode") == "blocking" and status.get("pid") == os.getpid():
             return False, BLOCKING
         return self._mailbox_is_open()

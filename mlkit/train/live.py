@@ -343,7 +343,7 @@ class _LoopRun:
         if trained is None and self.optimizer is not None:
             self._moved_by = trained = _MovedBy(self.optimizer)
         if trained is not None:
-            enter_training(trained, self.turns)
+            enter_training(trained, self.turns, lambda: self.recorder)
 
     def leave_pass(self, live: Live, whole: bool, done: bool, outer: Live | None, means: dict[str, float]) -> None:
         if not self._confirmed:
