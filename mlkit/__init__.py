@@ -489,6 +489,8 @@ _LAZY = {
     "Trainer": ("mlkit.train", "Trainer"),
     "metrics": ("mlkit.train.metrics", None),
     "lint": ("mlkit.linting.lint", "lint"),
+    "inspection": ("mlkit.inspection", None),
+    "inspect": ("mlkit.inspection.inspection", "inspect"),
     "load_ipython_extension": ("mlkit.display.magics", "load_ipython_extension"),
     "unload_ipython_extension": ("mlkit.display.magics", "unload_ipython_extension"),
     "live": ("mlkit.train.live", "live"),
