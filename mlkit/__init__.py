@@ -487,6 +487,8 @@ _LAZY = {
     "random": ("mlkit.random", None),
     "GradScaler": ("mlkit.amp", "GradScaler"),
     "Trainer": ("mlkit.train", "Trainer"),
+    "ModelBuilder": ("mlkit.builder.model_builder", "ModelBuilder"),
+    "builder": ("mlkit.builder", None),
     "metrics": ("mlkit.train.metrics", None),
     "lint": ("mlkit.linting.lint", "lint"),
     "inspection": ("mlkit.inspection", None),
