@@ -114,7 +114,9 @@ def _add(builder: ModelBuilder, message: dict, graph: str | None) -> Answer:
                 value = _value(builder, graph, after, output or outputs[0])
         settings = {**starting_settings(found, value), **(message.get("properties") or {})}
         if kind == "Input" and not g.of_type("Input") and g is document.main and "properties" not in message:
-            with contextlib.suppress(Exception):  # the data is the user's and may be anything; a shape can be set by hand
+            with contextlib.suppress(
+                Exception
+            ):  # the data is the user's and may be anything; a shape can be set by hand
                 settings["shape"] = ["batch", *builder.sample().shapes[0]]
         name = g.unique_name(default_name(kind))
         made[:] = [name]

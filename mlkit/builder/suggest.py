@@ -118,7 +118,9 @@ def fits(value: Value, types: Palette, memory: dict[Any, list[str]] | None = Non
         return memory[key]
     good = []
     for found in types:
-        if found.kind == "output" or (found.kind not in ("input", "parameter", "graph", "data") and _takes(found, value)):
+        if found.kind == "output" or (
+            found.kind not in ("input", "parameter", "graph", "data") and _takes(found, value)
+        ):
             good.append(found.name)
     order = {name: i for i, name in enumerate(FAVOURITES)}
     good.sort(key=lambda name: (order.get(name, 99), types[name].group, name))

@@ -18,7 +18,6 @@ from mlkit.builder.suggest import fill_from, fits, starting_settings
 from mlkit.core.errors import DataError
 
 
-
 def test_grouping_and_writing_out_is_the_same_model():
     history = History(arrange_document(templates.cnn()))
     before = history.document

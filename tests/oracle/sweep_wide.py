@@ -22,6 +22,7 @@ from torch.testing._internal.common_methods_invocations import op_db
 import mlkit
 from tests.oracle.bad_arguments import family, related
 from tests.oracle.sweep_torch import (
+    anew,
     FREE,
     Skip,
     differ,
