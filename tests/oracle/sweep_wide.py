@@ -22,9 +22,9 @@ from torch.testing._internal.common_methods_invocations import op_db
 import mlkit
 from tests.oracle.bad_arguments import family, related
 from tests.oracle.sweep_torch import (
-    anew,
     FREE,
     Skip,
+    anew,
     differ,
     flat,
     leaves,
