@@ -641,6 +641,7 @@ _ndarray = np.ndarray
 _F32, _F64 = np.dtype(np.float32), np.dtype(np.float64)
 _EMPTY: dict = {}
 _getframe = sys._getframe
+_users_code: Any = None  # the function of the user's program that called last: usually it calls again
 
 
 def _plan(op: Op) -> tuple[str, ...] | None:
@@ -664,6 +665,7 @@ def _unary(op: Op, kernel: Callable) -> Callable | None:
     differentiable = op.differentiable
 
     def entry(input):
+        global _users_code
         if _busy or input.__class__ not in tensor_types:
             return apply(op, (input,), _EMPTY)
         x = input._array
@@ -684,9 +686,12 @@ def _unary(op: Op, kernel: Callable) -> Callable | None:
         node.shapes = None
         frame = _getframe(1)
         code = frame.f_code
-        if code.co_filename not in user_files:
-            frame = users_frame(frame)
-            code = frame.f_code
+        if code is not _users_code:
+            if code.co_filename in user_files:
+                _users_code = code
+            else:
+                frame = users_frame(frame)
+                code = frame.f_code
         node.code = code
         node.instruction = frame.f_lasti
         if keeps_output:
@@ -722,6 +727,7 @@ def _binary(op: Op, kernel: Callable, apply: Callable) -> Callable | None:
     picky = bool(op.refuses or op.refuses_any or op.promotion == "float")
 
     def entry(input, other):
+        global _users_code
         if _busy:
             return apply(op, (input, other), _EMPTY)
         if input.__class__ in tensor_types:
@@ -764,9 +770,12 @@ def _binary(op: Op, kernel: Callable, apply: Callable) -> Callable | None:
         node.seq = tick()
         frame = _getframe(1)
         code = frame.f_code
-        if code.co_filename not in user_files:
-            frame = users_frame(frame)
-            code = frame.f_code
+        if code is not _users_code:
+            if code.co_filename in user_files:
+                _users_code = code
+            else:
+                frame = users_frame(frame)
+                code = frame.f_code
         node.code = code
         node.instruction = frame.f_lasti
         node.shapes = None
@@ -787,6 +796,7 @@ def _product(op: Op, kernel: Callable, apply: Callable) -> Callable | None:
         return None
 
     def entry(input, other):
+        global _users_code
         if _busy or input.__class__ not in tensor_types or other.__class__ not in tensor_types:
             return apply(op, (input, other), _EMPTY)
         x, y = input._array, other._array
@@ -808,9 +818,12 @@ def _product(op: Op, kernel: Callable, apply: Callable) -> Callable | None:
         node.seq = tick()
         frame = _getframe(1)
         code = frame.f_code
-        if code.co_filename not in user_files:
-            frame = users_frame(frame)
-            code = frame.f_code
+        if code is not _users_code:
+            if code.co_filename in user_files:
+                _users_code = code
+            else:
+                frame = users_frame(frame)
+                code = frame.f_code
         node.code = code
         node.instruction = frame.f_lasti
         node.shapes = (rows, columns)
