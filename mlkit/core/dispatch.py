@@ -307,7 +307,10 @@ def library_of(op: Op, operands: list, arrays: list, attributes: dict):
             raise different_devices(op, operands, arrays)
     if first is None:
         place = attributes.get("device")
-        return backends.for_device(device(place)) if place is not None else backends.load("numpy")
+        if place is None:
+            return backends.load("numpy")
+        place = device(place)
+        return None if place.type == "meta" else backends.for_device(place)
     return first
 
 
@@ -975,6 +978,8 @@ class TensorReader:
         return x._array.dtype.kind == "c"
 
     def device_of(self, x):
+        if backends.is_meta(x._array):
+            return device("meta")
         return backends.for_array(x._array).device_of(x._array)
 
     def cast_like(self, x, like):
@@ -1008,10 +1013,6 @@ class TensorReader:
 
     def unbroadcast(self, g, shape):
         return unbroadcast(self, g, shape)
-
-    def strided_places(self, shape, size, stride, offset, *, like):
-        m = backends.for_array(like._array).m
-        return wrap(m.strided_places(shape, size, stride, offset, like=like._array))
 
 
 ops = TensorReader()

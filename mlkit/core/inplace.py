@@ -8,7 +8,7 @@ import numpy as np
 
 from mlkit.core import backend as backends
 from mlkit.core import dtype as dtypes
-from mlkit.core import value
+from mlkit.core import events, value
 from mlkit.core.dispatch import make_node, ops, state
 from mlkit.core.errors import DtypeError, GradientError, NoData, ShapeError
 from mlkit.core.size import broadcast_shapes
@@ -55,6 +55,8 @@ def assign(target: Value, source: Value, name: str = "copy_") -> Value:
             f"target: {tuple(into.shape)}\nvalue:  {tuple(array.shape)}",
         )
     check_leaf(target)
+    if "write" in events.listeners:
+        events.emit("write", target, source)
     if into.__class__ is not MetaArray:
         if array.__class__ is MetaArray:
             raise NoData(

@@ -50,6 +50,7 @@ from mlkit.functional import (
     special,
     statistics,
 )
+from mlkit.functional.checked import check_methods
 from mlkit.functional.public import numpy_names
 
 
@@ -104,9 +105,12 @@ def _in_place(name: str, fn: Callable) -> Callable:
 
     def method(self, *args, **kwargs):
         inplace.check_leaf(self)
+        if fn is ops.abs and self._array.dtype.kind == "c":
+            raise DtypeError("In-place abs is not supported for complex tensors.", hint="Use x.abs().")
         return inplace.update(self, fn(self, *args, **kwargs), name)
 
     method.__name__ = name
+    method.__wrapped__ = fn  # type: ignore[attr-defined]  # whose signature it has
     method.__doc__ = f"In-place form of {name.rstrip('_')}: the result replaces the tensor's values."
     return method
 
@@ -1080,8 +1084,8 @@ class Tensor(Value):
     renorm = statistics.renorm
     unique = sets.unique
     unique_consecutive = sets.unique_consecutive
-    softmax = activation.softmax
-    log_softmax = activation.log_softmax
+    softmax = activation.plain_softmax
+    log_softmax = activation.plain_log_softmax
 
     # --- special functions ---------------------------------------------------------------------------------------------------------------------
 
@@ -1202,14 +1206,14 @@ class Tensor(Value):
 
     def cauchy_(self, median=0, sigma=1, *, generator=None):
         """Fill with numbers from a Cauchy distribution."""
-        if sigma <= 0:
+        if not sigma > 0:
             raise RefusedError(f"cauchy_ expects sigma > 0.0, but found sigma={sigma}.")
         u = _fresh_uniform(self, "cauchy_", generator)
         return inplace.assign(self, ops.tan((u - 0.5) * 3.141592653589793) * sigma + median, "cauchy_")
 
     def log_normal_(self, mean=1, std=2, *, generator=None):
         """Fill with numbers whose logarithm is normal with that mean and standard deviation."""
-        if std <= 0:
+        if not std > 0:
             raise RefusedError(f"log_normal_ expects std > 0.0, but found std={std}.")
         _floating(self, "log_normal_")
         fresh = creation.randn(tuple(self.shape), generator=generator, dtype=self.dtype, device=self.device)
@@ -1401,5 +1405,7 @@ Tensor.__iadd__, Tensor.__isub__, Tensor.__imul__ = Tensor.add_, Tensor.sub_, Te
 Tensor.__itruediv__, Tensor.__ifloordiv__, Tensor.__imod__ = Tensor.div_, Tensor.floor_divide_, Tensor.remainder_
 Tensor.__ipow__, Tensor.__iand__, Tensor.__ior__ = Tensor.pow_, Tensor.bitwise_and_, Tensor.bitwise_or_
 Tensor.__ixor__ = Tensor.bitwise_xor_
+
+check_methods(Tensor)
 
 value.register_tensor_class(Tensor)

@@ -31,13 +31,16 @@ def test_the_card_says_what_where_and_what_to_do(parse):
     page = parse(display.html(caught(fail)))
     assert "ShapeError" in page.text and "must agree." in page.text and "x.flatten(1)" in page.text
     assert "raise ShapeError(" in page.text and "test_display_error.py" in page.text
-    assert page.html.count('<b class="warn">784</b>') == 2 and page.html.count('<b class="warn">28</b>') == 2
+    assert page.html.count('<td class="warn">784</td>') == 1 and page.html.count('<td class="warn">28</td>') == 1
+    assert page.html.count('<th scope="col" class="warn">in</th>') == 2
     assert os.path.dirname(__file__) not in page.html  # names of files, not of folders
 
 
 def test_the_text_says_the_same():
     words = display.text(caught(fail))
-    assert words.startswith("ShapeError: linear:") and "784 != 28" in words
+    assert words.startswith("ShapeError: linear:") and "x:      (batch=32, in=784)\n" in words
+    line, carets = words.splitlines()[3:5]
+    assert line == "  weight: (out=10, in=28)" and carets.strip() == "^^^^^" and line[carets.index("^") :] == "in=28)"
     assert "> " in words and "x.flatten(1)" in words.splitlines()[-1]
 
 

@@ -101,12 +101,6 @@ class Reader:
     def unbroadcast(self, g, shape):
         return unbroadcast(self, g, shape)
 
-    def strided_places(self, shape, size, stride, offset, *, like):
-        flat = np.arange(int(np.prod(shape)))
-        step = flat.itemsize
-        view = np.lib.stride_tricks.as_strided(flat[offset:], size, [s * step for s in stride])
-        return self.xp.asarray(view.reshape(-1))
-
     def device_of(self, x):
         return backends.for_array(x).device_of(x)
 
@@ -269,13 +263,7 @@ class Reader:
                         )
                     axis += t.ndim
                 else:
-                    size = shape[axis]
-                    if t.size and (int(t.min()) < -size or int(t.max()) >= size):
-                        bad = int(t.max()) if int(t.max()) >= size else int(t.min())
-                        raise DimensionError(
-                            f"index {bad} is out of bounds for dimension {axis} with size {size}.",
-                            f"input: {tuple(shape)}\nindex: {tuple(t.shape)}, from {int(t.min())} to {int(t.max())}",
-                        )
+                    self.check_places(t, axis, shape)
                     axis += 1
                 place.append(t)
         found = [tuple(p.shape) for p in place if getattr(p, "dtype", None) is not None and p.dtype.kind != "b"]
@@ -289,6 +277,16 @@ class Reader:
                 "Index one axis after the other for every combination: x[rows][:, columns].",
             ) from None
         return tuple(place)
+
+    def check_places(self, index, axis, shape):
+        """Raise DimensionError where an index along that axis lies outside -size .. size - 1."""
+        size = shape[axis]
+        if index.size and (int(index.min()) < -size or int(index.max()) >= size):
+            bad = int(index.max()) if int(index.max()) >= size else int(index.min())
+            raise DimensionError(
+                f"index {bad} is out of bounds for dimension {axis} with size {size}.",
+                f"input: {tuple(shape)}\nindex: {tuple(index.shape)}, from {int(index.min())} to {int(index.max())}",
+            )
 
     def pattern_(self, pattern, indices):
         return split_pattern(pattern, indices)
