@@ -1,4 +1,4 @@
-"""detect_anomaly: find the first NaN or Inf, forward or backward, and remember which line made each node."""
+"""detect_anomaly: find the first NaN or Inf, forward or backward, and give places their module's path."""
 
 from __future__ import annotations
 
@@ -209,7 +209,7 @@ class set_detect_anomaly:  # noqa: N801 - PyTorch's name
 
     Args:
         mode: on or off.
-        check_nan: raise at the first NaN or Inf; with False only the lines are remembered.
+        check_nan: raise at the first NaN or Inf; with False only the paths of modules are remembered, for later errors.
         check_inf: with False infinities are let through.
     """
 
@@ -227,13 +227,13 @@ class set_detect_anomaly:  # noqa: N801 - PyTorch's name
 
 
 class detect_anomaly:  # noqa: N801 - PyTorch's name
-    """Inside, the first NaN or Inf raises where it is made, in forward or backward, and errors name lines.
+    """Inside, the first NaN or Inf raises where it is made, in forward or backward, and lines come with their module.
 
     The error says the op, the line of your program, the path of the module, and the statistics of what went in.
     Everything is slower: use it to find a fault, not to train.
 
     Args:
-        check_nan: raise at the first NaN or Inf; with False only the lines are remembered.
+        check_nan: raise at the first NaN or Inf; with False only the paths of modules are remembered, for later errors.
         check_inf: with False infinities (of a mask, of log(0)) are let through.
 
     >>> import mlkit

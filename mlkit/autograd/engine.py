@@ -431,7 +431,7 @@ def run(
                 results = run_node_hooks(node, results, g, tensors)
             if listening:
                 events.emit("backward_node", node, results)
-            if not retain_graph and node.saved and (op.rules is None or op.rules.holds):
+            if not retain_graph and node.saved and op.holds:
                 node.saved, node.freed_by = None, here
             for i, parent in enumerate(inputs):
                 if parent is None:

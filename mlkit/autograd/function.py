@@ -20,6 +20,7 @@ class FunctionOp:
     """What the engine asks of an op, for one Function class."""
 
     rules = None
+    holds = True
 
     def __init__(self, function: type[Function], outputs: int):
         self.name = function.__name__
@@ -406,6 +407,7 @@ def once_differentiable(backward: Callable) -> Callable:
 class _Refusal:
     name = "once_differentiable"
     rules = None
+    holds = True
     outputs = 1
 
     def backward_runner(self, tensors: bool):

@@ -16,6 +16,7 @@ class _Alias:
 
     name = "alias"
     rules = None
+    holds = True
     outputs = 1
 
     def backward_runner(self, tensors: bool):

@@ -69,6 +69,7 @@ class CompiledOp:
 
     name = "compiled"
     rules = None
+    holds = True
 
     def __init__(self, entry: Entry, outputs: int):
         self.entry, self.outputs = entry, outputs

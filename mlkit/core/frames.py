@@ -50,42 +50,45 @@ def user_place() -> tuple[str, int, str] | None:
 
 #: files whose code is the user's, as far as seen: a frame of one of them needs no further look
 user_files: set[str] = set()
-_other_files: set[str] = set()
-#: rooms that carry out what others ask for: their lines say least about what was meant
+#: files of mlkit's rooms that carry out what others ask for: their lines say least about what was meant
+_inner_files: set[str] = set()
+_other_files: set[str] = set()  # mlkit's outer rooms (the Trainer's), Python's and installed packages'
 _INNER = tuple(
     _LIBRARY + room + os.sep
     for room in ("core", "ops", "autograd", "functional", "nn", "func", "backends", "compiler", "amp", "optim")
 )
+_NEAREST = object()
 
 
-_ANY = object()
+def _sort(filename: str) -> set[str]:
+    """Put a file's name into the set it belongs to."""
+    if filename == "<string>" or is_users(filename):  # what python -c runs is a program too
+        kind = user_files
+    else:
+        kind = _inner_files if filename.startswith((*_INNER, "<mlkit")) else _other_files
+    kind.add(filename)
+    return kind
 
 
-def users_frame(frame, otherwise=_ANY):
+def users_frame(frame, otherwise=_NEAREST):
     """The first frame of the user's program, from ``frame`` outwards.
 
     A program without one (a training in a thread of its own with layers of mlkit alone) gives the first frame outside
     mlkit's inner rooms, the Trainer's say; or ``otherwise``, where that is given.
     """
-    first = frame
+    first, nearest = frame, None
     while frame is not None:
         filename = frame.f_code.co_filename
-        if filename not in _other_files:
+        if filename not in _inner_files:
             if filename in user_files:
                 return frame
-            if filename == "<string>" or is_users(filename):  # python -c is a program too
-                user_files.add(filename)
+            kind = _other_files if filename in _other_files else _sort(filename)
+            if kind is user_files:
                 return frame
-            _other_files.add(filename)
+            if nearest is None and kind is _other_files:
+                nearest = frame
         frame = frame.f_back
-    if otherwise is not _ANY:
-        return otherwise
-    frame = first
-    while frame is not None:
-        if not frame.f_code.co_filename.startswith((*_INNER, "<mlkit")):
-            return frame
-        frame = frame.f_back
-    return first
+    return (nearest or first) if otherwise is _NEAREST else otherwise
 
 
 class Place(NamedTuple):
@@ -106,6 +109,9 @@ class Place(NamedTuple):
 
     def __str__(self) -> str:
         return place_text(self)
+
+    def __repr__(self) -> str:
+        return f"<{place_text(self)}>"
 
 
 def place_of(code: CodeType, instruction: int, module: str = "") -> Place:

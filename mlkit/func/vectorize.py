@@ -297,6 +297,7 @@ class _Masked:
 
     name = "dropout"
     rules = None
+    holds = True
     outputs = 1
 
     def backward_runner(self, tensors: bool):

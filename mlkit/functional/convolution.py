@@ -94,7 +94,7 @@ def _transposed(n, input, weight, bias, stride, padding, output_padding, groups,
     if groups < 1 or kernel[0] % groups:
         raise ShapeError(f"{name}: groups={groups} does not divide the {kernel[0]} input channels.")
     if input._array.dtype != weight._array.dtype:
-        from mlkit.core.dispatch import different_dtypes
+        from mlkit.core.refusals import different_dtypes
 
         raise different_dtypes(ops.conv2d.op, [input, weight])
     if bias is not None and (n == 3 or bias.is_complex()):

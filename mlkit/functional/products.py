@@ -5,8 +5,9 @@ from __future__ import annotations
 import math
 
 from mlkit.core import dtype as dtypes
-from mlkit.core.dispatch import different_dtypes, ops
+from mlkit.core.dispatch import ops
 from mlkit.core.errors import ArgumentError, DtypeError, RefusedError, ShapeError
+from mlkit.core.refusals import different_dtypes
 from mlkit.core.value import Value
 from mlkit.functional.arguments import check_same_dtype
 from mlkit.functional.shaping import broadcast_shapes

@@ -121,6 +121,8 @@ class Op:
         defaults = self.forward.__kwdefaults__ or {}
         self.attributes = {k: defaults.get(k, REQUIRED) for k in keywords}
         self.rules = gradient_rules(self)
+        # whether backward needs tensors that the node keeps, not just shapes and settings: then it runs once
+        self.holds = self.rules is not None and any(kind in ("input", "out") for kind, _ in self.rules.slots)
 
     def __repr__(self) -> str:
         return f"<op {self.name}>"
@@ -153,7 +155,6 @@ class Rules:
     slots: list[tuple] = field(default_factory=list)
     users: list[tuple[int, ...]] = field(default_factory=list)
     kept: tuple = ()  # slots and users in pairs
-    holds: bool = False  # whether tensors are kept, not just shapes and settings
 
 
 def _arguments(fn: Callable) -> tuple[str, ...]:
@@ -200,7 +201,6 @@ def gradient_rules(op: Op) -> Rules | None:
     rules.slots = list(users)
     rules.users = [tuple(sorted(u)) for u in users.values()]
     rules.kept = tuple(zip(rules.slots, rules.users, strict=True))
-    rules.holds = any(kind in ("input", "out") for kind, _ in rules.slots)
     return rules
 
 
