@@ -24,6 +24,7 @@ from tests.oracle.bad_arguments import family, related
 from tests.oracle.sweep_torch import (
     FREE,
     Skip,
+    anew,
     differ,
     flat,
     leaves,
