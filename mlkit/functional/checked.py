@@ -67,6 +67,7 @@ OTHERWISE = {
     "asarray": {"obj": ""},
     "bernoulli": {"p": ""},
     "normal": {"mean": "tensor or number", "std": "tensor or number"},
+    "normal_": {"mean": "float", "std": "float"},
     "binomial": {"count": "tensor"},
     "pinv": {"rcond": "", "atol": "", "rtol": ""},
     "matrix_rank": {"tol": "", "atol": "", "rtol": ""},

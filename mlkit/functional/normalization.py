@@ -10,6 +10,7 @@ from mlkit.core.dispatch import composite, ops
 from mlkit.core.errors import ShapeError, UnsupportedDtype, ValueRangeError
 from mlkit.core.value import LevelArray, MetaArray, is_plain, mark_mutated
 from mlkit.functional.arguments import check_floating, check_same_dtype
+from mlkit.functional.creation import with_names
 
 
 def _more_than_one(shape) -> None:
@@ -174,8 +175,8 @@ def group_norm(input, num_groups: int, weight=None, bias=None, eps: float = 1e-0
                 f"shape {list(t._array.shape)} and input of shape {list(shape)}."
             )
     rows = ops.reshape(input, shape=(shape[0], num_groups, math.prod(shape[1:]) // num_groups))
-    out = ops.layer_norm(rows, None, None, dims=1, eps=eps)
-    return _scaled(ops.reshape(out, shape=shape), weight, bias)
+    out = _scaled(ops.reshape(ops.layer_norm(rows, None, None, dims=1, eps=eps), shape=shape), weight, bias)
+    return out if input._names is None else with_names(out.rename(None), input.names)
 
 
 def _checked_shape(name, input, normalized_shape) -> tuple:

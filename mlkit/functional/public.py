@@ -69,7 +69,7 @@ def check_out(name: str, out, fresh, inputs) -> None:
             f"{name}(): Expected out tensor to have dtype {fresh.dtype}, but got {out.dtype} instead.",
             hint="Give out= that dtype, or convert the result.",
         )
-    if any(step == 0 and n > 1 for step, n in zip(array.strides, array.shape, strict=True)):
+    if array.size and any(step == 0 and n > 1 for step, n in zip(array.strides, array.shape, strict=True)):
         raise RefusedError(
             f"{name}(): unsupported operation: more than one element of the written-to tensor refers to a single memory "
             "location.",
