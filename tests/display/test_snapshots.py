@@ -91,7 +91,9 @@ def failing():
 
 
 def optimizer():
-    return optim.AdamW([{"params": [nn.Parameter(even(3, 4))], "lr": 1e-2}, {"params": [nn.Parameter(even(5))]}], lr=1e-3)
+    return optim.AdamW(
+        [{"params": [nn.Parameter(even(3, 4))], "lr": 1e-2}, {"params": [nn.Parameter(even(5))]}], lr=1e-3
+    )
 
 
 SERIES = {
@@ -121,7 +123,14 @@ def explained():
     buffers = [
         {"id": 0, "offset": 0, "bytes": 4096, "first": 0, "last": 3}, {"id": 1, "offset": 4096, "bytes": 2048, "first": 1, "last": 2},
     ]  # fmt: skip
-    loops = [{"ops": ["mul", "tanh"], "source": "for i in range(n):\n    y[i] = tanh(x[i] * 2)", "line": "net.py:3", "uses": 1}]
+    loops = [
+        {
+            "ops": ["mul", "tanh"],
+            "source": "for i in range(n):\n    y[i] = tanh(x[i] * 2)",
+            "line": "net.py:3",
+            "uses": 1,
+        }
+    ]
     part = Part("program", "y = loop0(x)", 4, loops, buffers, 6144, 6144)
     found = Explanation.__new__(Explanation)
     found.name, found.limit, found.eager = "gelu", 8, [("a shape depends on values", "net.py, line 7")]
@@ -288,7 +297,9 @@ def test_a_display_is_as_it_was_looked_at(name, monkeypatch, parse):
             FOLDER.mkdir(exist_ok=True)
             path.write_text(found, "utf-8")
             continue
-        assert path.exists(), f"{path.name} is not stored yet: look at the display, then run with MLKIT_RENEW_SNAPSHOTS=1"
+        assert path.exists(), (
+            f"{path.name} is not stored yet: look at the display, then run with MLKIT_RENEW_SNAPSHOTS=1"
+        )
         stored = path.read_text("utf-8")
         difference = difflib.unified_diff(stored.splitlines(), found.splitlines(), "stored", "now", lineterm="", n=1)
         assert stored == found, "\n".join([f"{path.name} differs:", *list(difference)[:40]])
