@@ -22,6 +22,7 @@ _CHOICES: dict[str, tuple] = {
     "activation": ("relu", "gelu"),
     "mode": ("nearest", "nearest-exact", "linear", "bilinear", "bicubic", "trilinear", "area"),
 }
+_OTHER_CHOICES: tuple[tuple, ...] = (("mean", "sum", "max"), ("constant", "reflect", "replicate", "circular"))
 _SHARES = {"p", "dropout", "dropout_p", "label_smoothing"}  # 0 to 1
 _AT_LEAST_ONE = {
     "in_channels", "out_channels", "in_features", "out_features", "num_features", "num_channels", "num_groups",
@@ -216,7 +217,10 @@ def _property(name: str, parameter: inspect.Parameter) -> Property:
         low = 1
     elif name in _ZERO_OR_MORE:
         low = 0
-    return Property(name, _kind(name, parameter.annotation, default), default, required, _CHOICES.get(name), low, high)
+    choices = _CHOICES.get(name)
+    if choices and isinstance(default, str) and default not in choices:  # another class's meaning of the same word
+        choices = next((c for c in _OTHER_CHOICES if default in c), None)
+    return Property(name, _kind(name, parameter.annotation, default), default, required, choices, low, high)
 
 
 def _signature(cls: type) -> dict[str, inspect.Parameter]:
@@ -252,6 +256,8 @@ def module_type(cls: type, group: str | None = None, inputs: tuple[str, ...] | N
         inputs = tuple(p.name for p in places if p.default is p.empty)
         optional = tuple(p.name for p in places if p.default is None and "bool" not in str(p.annotation))
     room = cls.__module__.rpartition(".")[2]
+    if cls.__name__ in ("Flatten", "Unflatten", "Identity") and cls.__module__.startswith("mlkit.nn"):
+        group = group or "Shapes"
     return BlockType(
         cls.__name__,
         group or _GROUPS.get(room, "Yours") if cls.__module__.startswith("mlkit.nn") else group or "Yours",

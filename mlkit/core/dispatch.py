@@ -10,10 +10,12 @@ rules get when the gradient itself shall have a gradient.
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import linecache
+import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
@@ -23,7 +25,19 @@ from mlkit.core import dtype as dtypes
 from mlkit.core import events, value
 from mlkit.core.device import device
 from mlkit.core.errors import ArgumentError, DeviceError, DtypeError, MlkitError, UnsupportedDtype
-from mlkit.core.value import LevelArray, MetaArray, Node, Storage, Value, link_view, node_type, tensor_types, tick, wrap
+from mlkit.core.frames import user_files, users_frame
+from mlkit.core.value import (
+    LevelArray,
+    MetaArray,
+    Node,
+    Storage,
+    Value,
+    link_view,
+    node_type,
+    tensor_types,
+    tick,
+    wrap,
+)
 from mlkit.ops.registry import REGISTRY, REQUIRED, Elementwise, Op, unbroadcast
 
 
@@ -38,6 +52,7 @@ class State(threading.local):
         self.scopes: list[str] = []
         self.saving: list[Callable] = []  # what saved_tensors_hooks make of what backward keeps
         self.transforms = 0  # how many of mlkit.func's transforms are running
+        self.shapes_only = 0  # >0: only shapes are asked for, and a tensor with data beside one without is no mistake
         self.recorder: Any = None  # what mlkit.compile records the running function with
 
 
@@ -55,6 +70,17 @@ def _count_busy(change: int) -> None:
 
 
 events.on_subscription(lambda kind, change: _count_busy(change) if kind == "op" else None)
+
+
+@contextlib.contextmanager
+def only_shapes() -> Iterator[None]:
+    """Inside, ops take tensors with data beside ones on ``meta``: for finding the shapes in a user's model, whose forward
+    may make masks or positions of its own on the CPU."""
+    state.shapes_only += 1
+    try:
+        yield
+    finally:
+        state.shapes_only -= 1
 
 
 class Interpreter:
@@ -261,6 +287,8 @@ def library_of(op: Op, operands: list, arrays: list, attributes: dict):
         if not hasattr(x, "shape"):
             continue
         if x.__class__ is MetaArray:
+            if not state.shapes_only:
+                all_on_meta(op, operands, arrays)
             return None
         found = backends.for_array(x)
         if first is None:
@@ -276,10 +304,13 @@ def library_of(op: Op, operands: list, arrays: list, attributes: dict):
                     else:  # the gradient rules read the number too
                         arrays[i] = operands[i] = arrays[i].item()
                 return first if first.name != "numpy" else found
-            raise different_devices(op, arrays)
+            raise different_devices(op, operands, arrays)
     if first is None:
         place = attributes.get("device")
-        return backends.for_device(device(place)) if place is not None else backends.load("numpy")
+        if place is None:
+            return backends.load("numpy")
+        place = device(place)
+        return None if place.type == "meta" else backends.for_device(place)
     return first
 
 
@@ -289,31 +320,94 @@ def first_device(arrays: list) -> device:
     return backends.for_array(x).device_of(x)
 
 
-def different_devices(op: Op, arrays: list) -> DeviceError:
-    names = [f"tensors[{i}]" for i in range(len(arrays))] if op.variadic else op.inputs
-    rows = []
-    for name, x in zip(names, arrays, strict=False):
-        if hasattr(x, "shape"):
-            rows.append(f"{name}: {tuple(x.shape)} on {backends.for_array(x).device_of(x)}")
-    return DeviceError(
-        f"{op.name}: expected all tensors to be on the same device.",
-        "\n".join(rows),
-        "Move one with .to(other.device), or the model with model.to(device).",
+#: inputs that say where, not what: they may lie on the CPU while the rest has no data
+_PLACES = frozenset(("index", "indices"))
+
+
+def all_on_meta(op: Op, operands: list, arrays: list) -> None:
+    """Raise DeviceError when tensors with data come beside one on meta (numbers and indices may)."""
+    for i, x in enumerate(arrays):
+        if x.__class__ is MetaArray or not getattr(x, "ndim", 0):
+            continue
+        is_index = (
+            op.name in ("index", "index_put")
+            if op.variadic
+            else op.inputs[i] in _PLACES or (op.name, i) == ("embedding", 0)
+        )
+        if not (is_index and x.dtype.kind in "iub"):
+            raise different_devices(op, operands, arrays)
+
+
+def _device_of(x) -> str:
+    return "meta" if x.__class__ is MetaArray else str(backends.for_array(x).device_of(x))
+
+
+def _rows(op: Op, operands: list, describe: Callable) -> list[tuple[str, bool, str]]:
+    """Of each tensor among the operands: its name, whether it is a layer's parameter, and what is to say of it."""
+    names = [f"tensors[{i}]" for i in range(len(operands))] if op.variadic else op.inputs
+    return [
+        (name, type(t).__name__ == "Parameter", describe(t))
+        for name, t in zip(names, operands, strict=False)
+        if isinstance(t, Value)
+    ]
+
+
+def _sides(op: Op, operands: list, describe: Callable, more: Callable) -> tuple[str, str, list[tuple[str, bool, str]]]:
+    """What differs, for an error: ("cpu and meta", a line for each operand, the rows)."""
+    rows = _rows(op, operands, describe)
+    lines = [
+        f"{name}: {said}{' (a parameter)' if parameter else ''}"
+        for (name, parameter, _), (_, _, said) in zip(rows, _rows(op, operands, more), strict=True)
+    ]
+    return " and ".join(dict.fromkeys(said for _, _, said in rows)), "\n".join(lines), rows
+
+
+def different_devices(op: Op, operands: list, arrays: list) -> DeviceError:
+    found, lines, rows = _sides(
+        op,
+        operands,
+        lambda t: _device_of(t._array),
+        lambda t: f"{tuple(t._array.shape)} on {_device_of(t._array)}",
     )
+    parameters = {place for _, is_parameter, place in rows if is_parameter}
+    name, _, place = next((row for row in rows if row[2] == "cpu"), rows[0])
+    other = next(p for _, _, p in rows if p != place)
+    if "meta" in parameters:
+        hint = (
+            "The parameters are on meta: shapes without data. Give them memory with model.to_empty(device=...), then load "
+            "or set their values."
+        )
+    elif "meta" in found:
+        hint = (
+            'A tensor on meta has a shape and no data. Make all of them on one device: device="meta" for shapes alone.'
+        )
+    elif parameters == {place}:
+        hint = f'Move the model to the input: model.to("{other}"), before its optimizer is made.'
+    else:
+        hint = f'Move {name}: {name}.to("{other}").'
+    return DeviceError(
+        f"{op.name}: expected all tensors to be on the same device, but found at least two devices, {found}.",
+        lines,
+        hint,
+    )
+
+
+_CASTS = {"float16": "half", "bfloat16": "bfloat16", "float32": "float", "float64": "double", "int64": "long"}
 
 
 def different_dtypes(op: Op, operands: list) -> DtypeError:
-    rows = [
-        f"{name}: {dtypes.from_numpy_dtype(t._array.dtype).name} {tuple(t._array.shape)}"
-        for name, t in zip(op.inputs, operands, strict=False)
-        if isinstance(t, Value)
-    ]
-    found = [row.split(": ")[1].split(" ")[0] for row in rows]
-    return DtypeError(
-        f"{op.name}: expected all tensors to have the same dtype, but got {' and '.join(dict.fromkeys(found))}.",
-        "\n".join(rows),
-        "Convert one: input.float(), or the model with model.double().",
-    )
+    def dtype_of(t):
+        return dtypes.from_numpy_dtype(t._array.dtype).name
+
+    found, lines, rows = _sides(op, operands, dtype_of, lambda t: f"{dtype_of(t)} {tuple(t._array.shape)}")
+    own = next((d for _, parameter, d in rows if parameter), None)
+    if own is not None:
+        name, d = next((name, d) for name, _, d in rows if d != own)
+        hint = f"Give the layer its own type: {name}.{_CASTS.get(own, f'to(mlkit.{own})')}()"
+        hint += f", or change the model: model.{_CASTS[d]}()." if d in _CASTS and d != "int64" else "."
+    else:
+        hint = "Convert one: x.float(), or x.to(other.dtype)."
+    return DtypeError(f"{op.name}: expected all tensors to have the same dtype, but got {found}.", lines, hint)
 
 
 def refuse(op: Op, operands: list, kinds: str) -> None:
@@ -428,6 +522,8 @@ def record(op: Op, operands: list, arrays: list, attributes: dict, results):
             source = arrays[0]
             if source.__class__ is not MetaArray and shares_memory(source, out._array):
                 link_view(operands[0], out, op, attributes)
+                if not state.grad:
+                    out._seen_without_grad = True
     if node is not None:
         save(node, op, operands, arrays, attributes, outputs)
     return outputs
@@ -453,8 +549,11 @@ class Output(Node):
         self.attributes = {}
         self.seq = tick()
         self.shapes = None
-        self.where = None
         self.number = number
+
+    @property
+    def where(self):
+        return self.inputs[0].where
 
     def name(self) -> str:
         return self.inputs[0].name()
@@ -478,9 +577,13 @@ def make_node(op: Op, inputs: tuple, operands: list, arrays: list, attributes: d
     node.inputs = inputs
     node.attributes = attributes
     node.seq = tick()
-    node.where = None
     node.saved = ()
     node.shapes = None
+    frame = _getframe(3)  # that of record's caller's caller: all further in are ours
+    if frame.f_code.co_filename not in user_files:
+        frame = users_frame(frame)
+    node.code = frame.f_code
+    node.instruction = frame.f_lasti
     if not op.variadic and len(arrays) > 1:
         node.shapes = tuple([getattr(x, "shape", None) for x in arrays])
     return node
@@ -540,6 +643,7 @@ _new = object.__new__
 _ndarray = np.ndarray
 _F32, _F64 = np.dtype(np.float32), np.dtype(np.float64)
 _EMPTY: dict = {}
+_getframe = sys._getframe
 
 
 def _plan(op: Op) -> tuple[str, ...] | None:
@@ -581,7 +685,13 @@ def _unary(op: Op, kernel: Callable) -> Callable | None:
         node.attributes = _EMPTY
         node.seq = tick()
         node.shapes = None
-        node.where = None
+        frame = _getframe(1)
+        code = frame.f_code
+        if code.co_filename not in user_files:
+            frame = users_frame(frame)
+            code = frame.f_code
+        node.code = code
+        node.instruction = frame.f_lasti
         if keeps_output:
             kept = out._storage = Storage()
             node.saved = (input, (y, kept)) if both else ((y, kept),)
@@ -655,7 +765,13 @@ def _binary(op: Op, kernel: Callable, apply: Callable) -> Callable | None:
         node.inputs = (a, b)
         node.attributes = _EMPTY
         node.seq = tick()
-        node.where = None
+        frame = _getframe(1)
+        code = frame.f_code
+        if code.co_filename not in user_files:
+            frame = users_frame(frame)
+            code = frame.f_code
+        node.code = code
+        node.instruction = frame.f_lasti
         node.shapes = None
         if dimensioned and x.shape != y.shape:
             node.shapes = (x.shape, y.shape)
@@ -693,7 +809,13 @@ def _product(op: Op, kernel: Callable, apply: Callable) -> Callable | None:
         node.inputs = (a, b)
         node.attributes = _EMPTY
         node.seq = tick()
-        node.where = None
+        frame = _getframe(1)
+        code = frame.f_code
+        if code.co_filename not in user_files:
+            frame = users_frame(frame)
+            code = frame.f_code
+        node.code = code
+        node.instruction = frame.f_lasti
         node.shapes = (rows, columns)
         node.saved = (other if a is not None else None, rows, input if b is not None else None, columns)
         out._node = node
@@ -843,6 +965,8 @@ class TensorReader:
         return x._array.dtype.kind == "c"
 
     def device_of(self, x):
+        if backends.is_meta(x._array):
+            return device("meta")
         return backends.for_array(x._array).device_of(x._array)
 
     def cast_like(self, x, like):
@@ -877,10 +1001,6 @@ class TensorReader:
     def unbroadcast(self, g, shape):
         return unbroadcast(self, g, shape)
 
-    def strided_places(self, shape, size, stride, offset, *, like):
-        m = backends.for_array(like._array).m
-        return wrap(m.strided_places(shape, size, stride, offset, like=like._array))
-
 
 ops = TensorReader()
 
@@ -892,7 +1012,10 @@ def check_numbers(tensor: Value, check: Callable) -> None:
         return
     if state.recorder is not None:
         state.recorder.check(tensor, check)
-    else:
+        return
+    while isinstance(array, LevelArray):  # all examples of vmap, the primal of forward mode
+        array = array.inner._array
+    if array.__class__ is not MetaArray:
         check(array)
 
 

@@ -7,6 +7,7 @@ statistics and random numbers stay as they were, and a background training of th
 
 from __future__ import annotations
 
+import contextlib
 import shutil
 import threading
 from collections.abc import Iterator, Sequence
@@ -14,6 +15,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from mlkit.core import events
+from mlkit.core.dispatch import only_shapes
 from mlkit.display.error import brief, brief_text
 from mlkit.display.macs import of_operation
 from mlkit.display.markup import card, count, escape, number, shape_text, size_of
@@ -279,7 +281,7 @@ def _run(model: Any, inputs: tuple, device: str | None, rows: dict[int, list[Row
     stop = events.subscribe("op", operation)
     arguments = _map(inputs, lambda t: t.detach().to("meta")) if device == "meta" else inputs
     try:
-        with mlkit.no_grad():
+        with mlkit.no_grad(), only_shapes() if device == "meta" else contextlib.nullcontext():
             clone(*arguments)
     except Exception as error:
         failed = stack[-1] if stack else result.root

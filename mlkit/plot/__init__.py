@@ -10,6 +10,7 @@ figure follows the page's theme, light or dark; what is saved to a file is on wh
 from mlkit.plot import attribution
 from mlkit.plot.explained import grad_cam, integrated_gradients, saliency
 from mlkit.plot.figures import attention, confusion, curves, decision_boundary, filters, histogram, images
+from mlkit.plot.flow import gradient_flow
 from mlkit.plot.interactive import history_interactive
 
 __all__ = [
@@ -20,6 +21,7 @@ __all__ = [
     "decision_boundary",
     "filters",
     "grad_cam",
+    "gradient_flow",
     "histogram",
     "history_interactive",
     "images",
