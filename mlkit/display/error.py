@@ -70,6 +70,9 @@ def _source(frame: traceback.FrameSummary, around: int = 1) -> list[tuple[int, s
     return [(n, line[indent:], n == number) for n, line in lines]
 
 
+_CELL = re.compile(r"\b\d{6,}\.py:(\d+)(?: in <module>)?")  # a cell's code is in a file with a number for a name
+
+
 def _parts(error: BaseException) -> tuple[str, str, str]:
     """(sentence, details, hint): an mlkit error has them apart, any other is all sentence."""
     sentence = getattr(error, "sentence", None)
@@ -77,6 +80,7 @@ def _parts(error: BaseException) -> tuple[str, str, str]:
     if sentence is None:
         return str(error) or type(error).__name__, notes, ""
     details = "\n".join(part for part in (str(getattr(error, "details", None) or ""), notes) if part)
+    details = _CELL.sub(r"this notebook, line \1", details)
     return str(sentence), details, str(getattr(error, "hint", None) or "")
 
 
@@ -150,8 +154,8 @@ def _shapes(shapes: list[clashes.Shape]) -> str:
         named = any(axis.name for axis in shape.axes)
         head = f"<thead><tr>{''.join(heads)}</tr></thead>" if named else ""
         out.append(
-            f'<table class="shape"><caption>{escape(shape.name, 60)}{more}</caption>{head}'
-            f"<tbody><tr>{''.join(cells) or '<td>one number</td>'}</tr></tbody></table>"
+            f'<div><p><b>{escape(shape.name, 60)}</b>{more}</p><table class="shape" aria-label="{escape(shape.name, 60)}">'
+            f"{head}<tbody><tr>{''.join(cells) or '<td>one number</td>'}</tr></tbody></table></div>"
         )
     left_out = len(shapes) - MOST_SHAPES
     note = f'<p class="note">and {left_out} more</p>' if left_out > 0 else ""
@@ -224,10 +228,25 @@ def show(shell: Any, kind: type, error: BaseException, tb: TracebackType | None,
     try:
         if error.__traceback__ is None:
             error = error.with_traceback(tb)
-        words = text(error).splitlines()
-        if getattr(shell, "kernel", None) is not None:
-            shell.display_pub.publish({"text/plain": "\n".join(words), "text/html": html(error)})
-            words = [f"{kind.__name__}: {_parts(error)[0]}"]
+        words = _published(shell, error)
     except Exception:  # whatever went wrong here, the user's own error is what must be seen
         words = shell.InteractiveTB.structured_traceback(kind, error, tb, tb_offset=tb_offset)
     shell._showtraceback(kind, error, words)
+
+
+def _published(shell: Any, error: BaseException) -> list[str]:
+    """Show the card where there is a notebook; gives the lines that IPython prints after it."""
+    words = text(error).splitlines()
+    if getattr(shell, "kernel", None) is None:
+        return words
+    if getattr(error, "_shown_in", None) != shell.execution_count:  # IPython may ask for the lines more than once
+        error._shown_in = shell.execution_count  # type: ignore[attr-defined]
+        shell.display_pub.publish({"text/plain": "\n".join(words), "text/html": html(error)})
+    return [f"{type(error).__name__}: {_parts(error)[0]}"]
+
+
+def lines(error: BaseException) -> list[str]:
+    """What ``_render_traceback_`` of an error gives that is not mlkit's own class: one from a loader's worker."""
+    from IPython import get_ipython
+
+    return _published(get_ipython(), error)

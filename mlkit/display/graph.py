@@ -5,6 +5,7 @@ Layout is the classic of layered drawing: longest paths give the rows, a few swe
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -62,7 +63,7 @@ def _operations(record: dict[str, Any], most: int = 60) -> str:
     rows = []
     for node in record["nodes"][:most]:
         source = node.get("source") or {}
-        line = f"{source.get('file', '')}:{source.get('line')}" if source.get("line") else ""
+        line = _line_of(str(source.get("file", "")), source.get("line"))
         seconds = node.get("seconds")
         size = sum(_bytes(values.get(v)) for v in node["outputs"])
         rows.append(
@@ -80,6 +81,13 @@ def _operations(record: dict[str, Any], most: int = 60) -> str:
     note = f'<p class="note">and {number(more)} more</p>' if more > 0 else ""
     inner = table(rows, ("operation", "module", "output", "ms", "result", "line", "code"), numeric=(3, 4))
     return f'<details><summary class="soft">operations in order</summary>{scroll(inner, "operations in order")}{note}</details>'
+
+
+def _line_of(file: str, line: Any) -> str:
+    if not line:
+        return ""
+    cell = "ipykernel_" in file or file.startswith("<ipython") or re.fullmatch(r"(.*/)?\d{6,}\.py", file)
+    return f"line {line}" if cell else f"{file}:{line}"
 
 
 def _shape(value: dict[str, Any] | None) -> str:
