@@ -111,6 +111,7 @@ class GradientFlow(Flow):
         self.name = name or type(model).__name__
         self._model = weakref.ref(model)
         self._run_dir = run_dir
+        self.every = every
         self._activations = activations
         self._purse = Purse(share, every)
         self._layers = Layers(model)
