@@ -292,7 +292,9 @@ class History:
             if owner.type != "Graph":
                 raise DataError(f"{block} is no sub-graph.")
             if int(owner.properties.get("repeat", 1)) > 1:
-                raise DataError(f"{block} is repeated {owner.properties['repeat']} times.", hint="Set repeat to 1 first.")
+                raise DataError(
+                    f"{block} is repeated {owner.properties['repeat']} times.", hint="Set repeat to 1 first."
+                )
             if owner.shared or any(b.shared == block for b in g.blocks):
                 raise DataError(f"{block} shares its weights.", hint="Give it weights of its own first.")
             inner = document.graph(owner.properties["graph"])

@@ -455,5 +455,3 @@ def _meaning(document: Document) -> Any:
         (g.name, [(b.name, b.type, repr(b.properties), b.shared) for b in g.blocks], list(g.links))
         for g in document.all_graphs()
     ]
-
-

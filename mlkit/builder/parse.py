@@ -203,7 +203,6 @@ class _File:
         self.graphs[key] = made
         return made
 
-
     def unused(self, node: ast.ClassDef, init: _Init) -> None:
         """Warn of attributes with a layer that no method uses."""
         used = {

@@ -60,7 +60,9 @@ class Builder:
         start = self.block(source).locator(f".react-flow__handle-bottom[data-handleid='{output}']")
         end = self.block(target).locator(f".react-flow__handle-top[data-handleid='{input}']")
         self.draw(start, end)
-        expect(self.canvas.locator(f".react-flow__edge[data-id='{source}.{output} -> {target}.{input}']")).to_be_attached()
+        expect(
+            self.canvas.locator(f".react-flow__edge[data-id='{source}.{output} -> {target}.{input}']")
+        ).to_be_attached()
 
     def draw(self, start: Locator, end: Locator) -> None:
         one, two = middle(start), middle(end)
