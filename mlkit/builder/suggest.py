@@ -11,7 +11,16 @@ from mlkit.builder.document import Block
 from mlkit.builder.module import make_layer, run
 from mlkit.builder.shapes import Value
 
-_LAST = {"in_features", "input_size", "embed_dim", "d_model", "normalized_shape", "in1_features", "in2_features"}
+_LAST = {
+    "in_features",
+    "input_size",
+    "embed_dim",
+    "d_model",
+    "normalized_shape",
+    "in1_features",
+    "in2_features",
+    "features",
+}
 _CHANNELS = {"in_channels", "num_features", "num_channels"}
 _FIXED: dict[str, Any] = {
     "out_features": 64, "hidden_size": 64, "kernel_size": 3, "num_embeddings": 1000, "embedding_dim": 64,
@@ -91,6 +100,8 @@ def _guess(name: str, found: BlockType, shape: tuple, made: dict[str, Any]) -> A
         return list(range(len(shape))) if shape else [0, 1]
     if name == "dim":
         return 1
+    if name == "size":
+        return 5 if "Norm" in found.name else [1, 1]
     if name == "shape" and found.name == "Parameter":
         return [int(n) for n in shape[1:] if isinstance(n, int)] or [1]
     if name == "hidden_size" and last is not None:
