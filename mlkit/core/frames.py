@@ -120,7 +120,8 @@ def place_of(code: CodeType, instruction: int, module: str = "") -> Place:
     return Place(code.co_filename, line or code.co_firstlineno, code.co_name, module, _expression(code, instruction))
 
 
-_WHOLE = re.compile(r"^(return|yield|await|[\w.\[\], ]+ *[-+*/@]?=)? *\(*\s*\)*$| *[-+*/@]?= ")
+#: a line that is nothing but the expression, and perhaps a name for it
+_WHOLE = r"^(return|yield|await|[\w.\[\], ]+ *[-+*/@]?=)? *\(*\s*\)*$| *[-+*/@]?= "
 
 
 def _expression(code: CodeType, instruction: int) -> str:
@@ -132,7 +133,7 @@ def _expression(code: CodeType, instruction: int) -> str:
     text = linecache.getline(code.co_filename, row).encode()
     found = text[start:end].decode(errors="replace").strip()
     rest = (text[:start] + text[end:]).decode(errors="replace").split("#")[0].strip()
-    return "" if not found or _WHOLE.match(rest) or len(found) > 80 else found
+    return "" if not found or re.match(_WHOLE, rest) or len(found) > 80 else found
 
 
 def file_text(filename: str) -> str:
