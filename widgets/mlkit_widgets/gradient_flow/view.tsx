@@ -1,5 +1,5 @@
 /** GradientFlow in the browser: what is wrong, the layers in forward order with bars, and the chosen one over time. */
-import { type KeyboardEvent, useId, useMemo, useRef, useState, useSyncExternalStore } from "react";
+import { type KeyboardEvent, useEffect, useId, useMemo, useRef, useState, useSyncExternalStore } from "react";
 import { count, number, plural } from "../../shared/format";
 import { type Model, useTrait } from "../../shared/model";
 import { define } from "../../shared/mount";
@@ -29,11 +29,11 @@ const TITLES: Record<string, string> = {
   dead: "Dead units",
 };
 const SPREAD_OF: Record<Quantity, string> = {
-  gradient: "gradients",
-  ratio: "gradients",
-  weight: "weights",
-  dead: "activations",
-  activation: "activations",
+  gradient: "gradient",
+  ratio: "gradient",
+  weight: "weight",
+  dead: "activation",
+  activation: "activation",
 };
 const NONE: Record<Quantity, string> = {
   gradient: "No layer has had a gradient yet.",
@@ -374,8 +374,10 @@ interface SpreadsProps {
 
 function Spreads({ store, chosen, quantity, kind, theme }: SpreadsProps) {
   const { spread } = store;
-  const of = SPREAD_OF[quantity];
-  if (!spread || spread.layer !== chosen || `${spread.of}s` !== of) {
+  const wanted = SPREAD_OF[quantity];
+  const of = `${wanted}s`;
+  useEffect(() => store.show(chosen, wanted), [store, chosen, wanted]);
+  if (!spread || spread.layer !== chosen || spread.of !== wanted) {
     return (
       <p className="empty quiet">
         Asking the kernel for the {of} of {chosen}.
