@@ -29,6 +29,7 @@ from mlkit.train.checks import (
     warn,
 )
 from mlkit.train.history import History
+from mlkit.train.hyperparameters import Hyperparameters
 from mlkit.train.keeping import Keeping
 from mlkit.train.lr_finder import LearningRateCurve, find_lr
 from mlkit.train.means import Means
@@ -40,6 +41,7 @@ from mlkit.train.parts import labels_of, size_of, split_batch
 from mlkit.train.precision import Precision
 from mlkit.train.run import Run
 from mlkit.train.state import restore_random, snapshot_random
+from mlkit.train.steering import _here
 from mlkit.train.turns import Turns, enter_training, leave_training
 
 __all__ = ["NotFiniteLoss", "Step", "Trainer"]
@@ -183,6 +185,7 @@ class Trainer(Keeping):
         self.stateful = dict(stateful or {})
         self.name = name or type(model).__name__
         self.run: Run | None = None
+        self.clones: list[Run] = []
         self.gradient_flow: GradientFlow | None = _watching(gradient_flow, model)
 
         # Where the training is; a checkpoint keeps all of it.
@@ -194,6 +197,9 @@ class Trainer(Keeping):
         self.loaders: tuple[Any, Any] = (None, None)
         self.resumed_from: Path | None = None
 
+        self._registered = Hyperparameters()
+        self._lineage: tuple[weakref.ref[Any], ...] = ()  # the trainers that this one was cloned from
+        self._goes_on = False  # a clone begins in the middle
         self._taken_up: dict[str, Any] | None = None
         self._saved_at: tuple[int, ...] | None = None
         self._run_dir = run_dir
@@ -203,7 +209,7 @@ class Trainer(Keeping):
         self._told_not_finite = False
         self._checked_first = False
         self.recorder = self._new_recorder()
-        self.control = Control(self._set, self._save_from_control, self._enter_state, self._problem)
+        self.control = self._new_control()
 
     # -- the loop ---------------------------------------------------------------------------------------------------
 
@@ -401,10 +407,11 @@ class Trainer(Keeping):
             restore_random(now, *self.loaders, samplers=False)
         else:
             self.epoch_random = snapshot_random(*self.loaders)
-            self.epoch_sums.reset()
-            for metric in self.epoch_metrics:
-                metric.reset()
-            batches = _iterate(loader, 0)
+            if not seen:  # a clone begins in the middle, and has the sums of what came before
+                self.epoch_sums.reset()
+                for metric in self.epoch_metrics:
+                    metric.reset()
+            batches = _iterate(loader, seen)
         yield from batches
         if self.place["batch"] == 0:
             raise DataError("The training loader gave no batch.", hint="Check where its samples come from.")
@@ -514,7 +521,7 @@ class Trainer(Keeping):
             train_loader: A `DataLoader`, or anything that gives batches anew each time it is iterated.
             valid_loader: Measured on after each epoch.
             epochs: How many; a further `fit` goes on from where this one ended.
-            resume: Path of a checkpoint to take up exactly where it was (`epochs` then counts those it had done), or
+            resume: Path of a checkpoint (or of a folder with some) to take up exactly where it was (`epochs` then counts those it had done), or
                 "auto": the newest whole one in `checkpoint_dir`, if there is one. On the same machine and with as many
                 threads the weights are then those of a training that was never interrupted, bit by bit.
 
@@ -544,6 +551,16 @@ class Trainer(Keeping):
             The `Run`: ``await run`` waits for it, ``run.stop()`` ends it, `Watch(run)` shows it.
         """
         loop = self._begin(train_loader, valid_loader, epochs, resume, "background", [])
+        self.run = Run(self, loop)
+        self.run._start()
+        return self.run
+
+    def _start_here(self, train_loader: Any, valid_loader: Any, epochs: int, keeps: bool) -> Run:
+        """Start a clone: it goes on in the middle of the epoch it is in. `keeps`: it is to write checkpoints."""
+        self._goes_on = True
+        loop = self._begin(train_loader, valid_loader, epochs, None, "background", [])
+        if keeps and self.recorder.path is not None:
+            self.checkpoint_dir = self.recorder.path / "checkpoints"  # never among those of the first training
         self.run = Run(self, loop)
         self.run._start()
         return self.run
@@ -587,10 +604,12 @@ class Trainer(Keeping):
             self.loaders = (train_loader, valid_loader)
             length = length_of(train_loader)
             per_epoch = None if length is None else -(-length // self.accumulate)
-            self._make_scheduler(None if per_epoch is None else per_epoch * epochs)
-            if not self._resume(resume):
+            if not self._goes_on:
+                self._make_scheduler(None if per_epoch is None else per_epoch * epochs)
+            if not self._resume(resume) and not self._goes_on:
                 self.place.update(fit_began_at_epoch=self.place["epoch"], batch=0)
             self.random_before_validation = None
+            self._goes_on = False
             self.control.reset()
             dtype = mlkit.get_default_dtype()
             last = self.place["fit_began_at_epoch"] + epochs
@@ -617,6 +636,7 @@ class Trainer(Keeping):
                 steps=None if left is None else self.place["step"] + max(0, left),
                 epoch=self.place["epoch"],
                 epochs=last,
+                clonable=True,
             )
             self._report_hyperparameters()
             self.recorder.begin(mode)
@@ -643,7 +663,7 @@ class Trainer(Keeping):
                 if decision == "wait":
                     yield POLL_SECONDS
                     continue
-                with self._turns.step():
+                with self._turns.step(), self._on_this_thread():
                     step = next(steps, None)
                 if step is None:
                     state = "finished"
@@ -694,6 +714,26 @@ class Trainer(Keeping):
         self._driving.release()
 
     @contextlib.contextmanager
+    def _on_this_thread(self) -> Iterator[None]:
+        outer, _here.trainer = _here.trainer, self
+        try:
+            yield
+        finally:
+            _here.trainer = outer
+
+    def _made_from(self, parent: Any) -> None:
+        super()._made_from(parent)
+        self.loaders = parent.loaders
+        self.checkpoint_dir = self.resumed_from = self._taken_up = self._saved_at = self._occupied = None
+        self._turns, self._driving = Turns(), threading.Lock()
+        self.control = self._new_control()
+
+    def _new_control(self) -> Control:
+        return Control(
+            self._set, self._save_from_control, self._enter_state, self._problem, self._clone_from_wish
+        )  # fmt: skip
+
+    @contextlib.contextmanager
     def _interrupt_means_stop(self) -> Iterator[None]:
         """While `fit` runs, the first interrupt is the command "stop", obeyed between two steps: no half-made step."""
         usual = signal.getsignal(signal.SIGINT) if threading.current_thread() is threading.main_thread() else None
@@ -721,7 +761,7 @@ class Trainer(Keeping):
             getattr(callback, event)(self, *arguments)
 
     def __mlkit_source__(self) -> Source:
-        return RecorderSource(lambda: self.recorder, self._send_from_source)
+        return RecorderSource(lambda: self.recorder, self._send_from_source, self._clone_from_wish)
 
     def __repr__(self) -> str:
         return (
