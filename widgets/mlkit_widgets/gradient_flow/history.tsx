@@ -23,7 +23,7 @@ interface Props {
   chosen: string;
   cursor: number | null;
   theme: Theme;
-  version: number;
+  grown: string;
   setCursor(at: number | null): void;
 }
 
@@ -70,7 +70,7 @@ function trace(
 }
 
 export function History(props: Props) {
-  const { run, rows, other, otherRows, quantity, scale, chosen, cursor, theme, version, setCursor } = props;
+  const { run, rows, other, otherRows, quantity, scale, chosen, cursor, theme, grown, setCursor } = props;
   const box = useRef<HTMLDivElement>(null);
   const steps = run.steps();
   const otherSteps = other?.steps();
@@ -131,7 +131,7 @@ export function History(props: Props) {
         context.setLineDash([]);
       }
     },
-    [version, quantity, chosen, cursor, theme, scale.low, scale.high, rows.length, otherRows.length],
+    [grown, quantity, chosen, cursor, theme, scale.low, scale.high, rows.length, otherRows.length],
   );
 
   const at = cursor ?? steps.length - 1;

@@ -274,7 +274,7 @@ class GradientFlow(Widget):
             self._send_spread(time.monotonic())
 
         elif message.get("kind") == "show":
-            name, of = str(message.get("layer")), message.get("of")
+            name, of = str(message.get("layer")), str(message.get("of"))
             self._flow._row(name)
             if of not in SPREAD_OF.values():
                 raise ValueError(f"There is no spread of {of!r}.")
