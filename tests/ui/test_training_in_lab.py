@@ -78,7 +78,7 @@ def test_pause_learning_rate_step_resume_checkpoint_stop(page: Page, lab: Any, n
     wait(page, lambda: curves.step == still + 1 and curves.state == "paused", "one step and then a pause")
 
     curves.set_learning_rate("0.25")
-    expect(curves.root.get_by_label("Learning rate")).to_have_value("0.25")
+    expect(curves.root.get_by_label("learning rate", exact=True)).to_have_value("0.25")
 
     curves.press("Resume")
     wait(page, lambda: curves.step > still + 20, "steps after Resume")

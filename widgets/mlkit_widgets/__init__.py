@@ -2,7 +2,7 @@
 
 >>> import mlkit_widgets
 >>> sorted(mlkit_widgets.__all__)
-['GraphInspector', 'TrainingCurves', 'Watch']
+['GraphInspector', 'TrainingCurves', 'TrainingMonitor', 'Watch']
 
 Each widget lives in a folder of its own: `widget.py` is the kernel's half, `view.tsx` the browser's.
 """
@@ -14,13 +14,14 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from mlkit_widgets.graph_inspector import GraphInspector
-    from mlkit_widgets.training_curves import TrainingCurves, Watch
+    from mlkit_widgets.training_curves import TrainingCurves, TrainingMonitor, Watch
 
-__all__ = ["GraphInspector", "TrainingCurves", "Watch"]
+__all__ = ["GraphInspector", "TrainingCurves", "TrainingMonitor", "Watch"]
 
 _HOME = {
     "GraphInspector": "mlkit_widgets.graph_inspector",
     "TrainingCurves": "mlkit_widgets.training_curves",
+    "TrainingMonitor": "mlkit_widgets.training_curves",
     "Watch": "mlkit_widgets.training_curves",
 }
 
