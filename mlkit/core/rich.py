@@ -75,6 +75,19 @@ def repr_mimebundle(obj: object, include: Any = None, exclude: Any = None) -> di
     return bundle
 
 
+class Rendered:
+    """An error's ``_render_traceback_``: under IPython an error of any class gets a card, as mlkit's own have."""
+
+    def __init__(self, error: BaseException) -> None:
+        self._error = error
+
+    def __call__(self) -> list[str]:
+        return importlib.import_module(_DISPLAY + ".error").lines(self._error)
+
+    def __reduce__(self) -> Any:
+        return type(self), (self._error,)
+
+
 def install_error_cards(shell: Any = None) -> bool:
     """Have IPython show mlkit's errors as cards, other errors as ever; True where an IPython shell runs.
 

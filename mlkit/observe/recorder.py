@@ -179,6 +179,11 @@ class Recorder:
         return self._status["state"]
 
     @property
+    def step(self) -> int:
+        """How many training steps are done."""
+        return self._status["step"]
+
+    @property
     def epochs(self) -> int | None:
         """How many epochs the training has, where that is known."""
         return self._status["epochs"]

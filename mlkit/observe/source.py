@@ -34,6 +34,7 @@ GONE = (
     "The run has ended, and another process cannot start a second one for it. Clone it where it was trained "
     "(run.clone(lr=...)), or build its model again and use trainer.fit(..., resume=checkpoint)."
 )
+WATCHED = "This loop is only watched; it takes no commands. One around mlkit.live(loader) does."
 
 
 class Source(ABC):
@@ -174,6 +175,11 @@ class Source(ABC):
         from mlkit.core import rich  # drawn only where something displays it
 
         return rich.repr_html(self)
+
+    def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, Any] | None:
+        from mlkit.core import rich
+
+        return rich.repr_mimebundle(self, include, exclude)
 
     def __repr__(self) -> str:
         status = self.status()
@@ -352,6 +358,8 @@ class DirectorySource(Source):
         status = self.status()
         if status["state"] not in layout.ALIVE:
             return False, _not_running(status["state"])
+        if status.get("mode") == "watched":
+            return False, WATCHED
         if status.get("mode") == "blocking" and status.get("pid") == os.getpid():
             return False, BLOCKING
         return self._mailbox_is_open()

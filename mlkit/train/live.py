@@ -272,6 +272,11 @@ class Live:
 
         return rich.repr_html(self._run.source())
 
+    def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, Any] | None:
+        from mlkit.core import rich
+
+        return rich.repr_mimebundle(self._run.source(), include, exclude)
+
     def __repr__(self) -> str:
         status = self._run.recorder.status()
         return f"<Live {self._run.recorder.name}: {status['state']}, step {status['step']:,}>"
@@ -339,7 +344,7 @@ class _LoopRun:
         if trained is None and self.optimizer is not None:
             self._moved_by = trained = _MovedBy(self.optimizer)
         if trained is not None:
-            enter_training(trained, self.turns)
+            enter_training(trained, self.turns, lambda: self.recorder)
 
     def leave_pass(self, live: Live, whole: bool, done: bool, outer: Live | None, means: dict[str, float]) -> None:
         if not self._confirmed:

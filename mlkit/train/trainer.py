@@ -15,7 +15,7 @@ from typing import Any
 
 import mlkit
 from mlkit.core.errors import DataError, GradientError
-from mlkit.observe import Control, Recorder, RecorderSource, Source
+from mlkit.observe import Control, GradientFlow, Recorder, RecorderSource, Source
 from mlkit.observe.control import POLL_SECONDS
 from mlkit.train.callbacks import Callback, ProgressBar
 from mlkit.train.checks import (
@@ -88,6 +88,8 @@ class Trainer(Keeping):
         on_nan: What to do when the loss is infinite or no number: "stop" with an explanation, before the weights are
             spoiled; "skip" the step; or "warn" once and go on.
         stateful: More objects with ``state_dict`` and ``load_state_dict`` that checkpoints keep, by name.
+        gradient_flow: True: record gradients, weights and activations of each layer while it trains
+            (``trainer.gradient_flow.findings()`` says what is wrong with them); or a `GradientFlow` of the model.
 
     A batch is ``(inputs..., target)``, ``((inputs...), target)``, or a dictionary, whose entry "target", "label",
     "labels" or "y" is the target and whose others go to the parameters of ``forward`` of those names (entries that it
@@ -137,6 +139,7 @@ class Trainer(Keeping):
         keep: int = 1,
         on_nan: str = "stop",
         stateful: Mapping[str, Any] | None = None,
+        gradient_flow: Any = None,
     ) -> None:
         if not isinstance(model, mlkit.nn.Module):
             raise DataError(f"Trainer: the model must be an nn.Module, got a {type(model).__qualname__}.")
@@ -184,6 +187,7 @@ class Trainer(Keeping):
         self.name = name or type(model).__name__
         self.run: Run | None = None
         self.clones: list[Run] = []
+        self.gradient_flow: GradientFlow | None = _watching(gradient_flow, model)
 
         # Where the training is; a checkpoint keeps all of it.
         self.place = {"step": 0, "epoch": 0, "batch": 0, "fit_began_at_epoch": 0}
@@ -518,7 +522,7 @@ class Trainer(Keeping):
             train_loader: A `DataLoader`, or anything that gives batches anew each time it is iterated.
             valid_loader: Measured on after each epoch.
             epochs: How many; a further `fit` goes on from where this one ended.
-            resume: Path of a checkpoint to take up exactly where it was (`epochs` then counts those it had done), or
+            resume: Path of a checkpoint (or of a folder with some) to take up exactly where it was (`epochs` then counts those it had done), or
                 "auto": the newest whole one in `checkpoint_dir`, if there is one. On the same machine and with as many
                 threads the weights are then those of a training that was never interrupted, bit by bit.
 
@@ -700,7 +704,7 @@ class Trainer(Keeping):
                     "both at once, give each its own model."
                 )
             _models[self.model] = self.name
-        enter_training(self.model, self._turns)
+        enter_training(self.model, self._turns, lambda: self.recorder)
 
     def _release(self) -> None:
         leave(self._occupied)
@@ -785,6 +789,20 @@ def _averaged(wanted: Any, model: Any) -> Any:
             f"Trainer: ema is a decay between 0 and 1, got {wanted!r}.", hint="Usual are 0.99 to 0.9999, or True."
         )
     return averages.AveragedModel(model, multi_avg_fn=averages.get_ema_multi_avg_fn(decay))
+
+
+def _watching(wanted: Any, model: Any) -> GradientFlow | None:
+    """The watcher for ``gradient_flow=``: made here for True."""
+    if wanted is None or wanted is False:
+        return None
+    if wanted is True:
+        return GradientFlow(model)
+    if not isinstance(wanted, GradientFlow):
+        raise DataError(
+            f"Trainer: gradient_flow must be True or a GradientFlow, got a {type(wanted).__qualname__}.",
+            hint="GradientFlow(model, every=10) looks at each tenth step.",
+        )
+    return wanted
 
 
 def _check_choice(name: str, value: Any, choices: tuple[Any, ...]) -> None:

@@ -46,7 +46,7 @@ export class Channel {
     this.model.send(tree, undefined, buffers);
   }
 
-  /** Send and wait for the kernel's word on it; no word within `patience` milliseconds is a reply too. */
+  /** Send and wait for the kernel's word on it; no word within `patience` (milliseconds) is a reply too. */
   ask(message: Record<string, unknown>, patience = PATIENCE): Promise<Reply> {
     const id = this.next++;
     return new Promise((resolve) => {

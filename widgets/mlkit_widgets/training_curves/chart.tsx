@@ -223,7 +223,7 @@ export function Chart({ id, title, family, lines, runs, version, view, setZoom, 
       const [first, final] = [x[0]!, x[x.length - 1]!];
       const low = Math.max(first, middle - (middle - plot.x.low) * factor);
       const high = Math.min(final, middle + (plot.x.high - middle) * factor);
-      if (key === "-" || inside.length > 3) setZoom(low <= first && high >= final ? null : [low, high]);
+      if (key === "-" || high - low >= 2 * longest.spacing) setZoom(low <= first && high >= final ? null : [low, high]);
     } else if (event.shiftKey && (key === "ArrowLeft" || key === "ArrowRight")) {
       if (zoom) {
         const by = (key === "ArrowLeft" ? -1 : 1) * span * 0.25;

@@ -38,6 +38,8 @@ export interface Drawn extends Line {
   high: Float32Array | null;
   /** What is painted: no more than the panel has dots. */
   coarse: Coarse;
+  /** How far recorded points lie apart, on the average of the whole curve. */
+  spacing: number;
   best: { x: number; value: number; step: number } | null;
 }
 
@@ -80,6 +82,7 @@ export function prepare(lines: Line[], family: string, view: View, runs: Run[], 
     const ringed =
       exact !== null && (partOf(line.name) === "valid" || (runs.length > 1 && !recorded && family !== "lr"));
     const x = along(part, view.axis, perEpoch);
+    const whole = along(curve, view.axis, perEpoch);
     const coarse = coarsen(x, part, zoom, Math.max(100, width));
     return [
       {
@@ -89,6 +92,7 @@ export function prepare(lines: Line[], family: string, view: View, runs: Run[], 
         low: part.low,
         high: part.high,
         coarse: { ...coarse, smooth: recorded && view.smoothing > 0 ? smoothed(coarse.mean, view.smoothing) : null },
+        spacing: (whole[whole.length - 1]! - whole[0]!) / Math.max(1, curve.points - 1),
         best: ringed ? { x: placeOf(view.axis, perEpoch, exact[0], exact[1]), value: exact[2], step: exact[0] } : null,
       },
     ];
