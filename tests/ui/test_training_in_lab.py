@@ -102,6 +102,9 @@ def test_a_reloaded_page_and_a_second_display_have_the_whole_curve(page: Page, l
     book.run(0)
     book.run(1)
     Curves(page).wait_points(100)
+    page.evaluate("async () => { await jupyterapp.shell.currentWidget.sessionContext.session.kernel.reconnect(); }")
+    known = Curves(page).points()
+    Curves(page).wait_points(known + 20)  # it goes on after the connection was lost and made again
     book.save()
     page.reload()
     book.wait_ready()

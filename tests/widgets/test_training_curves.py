@@ -204,6 +204,9 @@ def test_several_runs_each_with_its_own_key_and_commands_to_the_one_that_is_mean
         page = Reader(f"run{index}")
         page.take(updates)
         assert page.values() == [float(index)]
+    assert view.widget.steered is sources[0]
+    view.widget.selected = "run2"
+    assert view.widget.steered is sources[2]
     view.say(kind="command", id=1, run="run1", command="pause")
     view.say(kind="command", id=2, run="run7", command="pause")
     assert [source.commands for source in sources] == [[], [("pause", None, None)], []]
@@ -219,6 +222,7 @@ def test_too_many_runs_and_none_at_all_are_told(connect: Any) -> None:
         connect(lambda: Watch(many))
     view = connect(lambda: Watch([]))
     ElementTree.fromstring(view.widget._draw())
+    assert view.widget.steered is None
     assert "no run" in view.widget._describe()
 
 

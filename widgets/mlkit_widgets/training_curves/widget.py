@@ -164,6 +164,12 @@ class TrainingCurves(Widget):
         """The `mlkit.observe.Source` of every run on the picture."""
         return [one.source for one in self._followed]
 
+    @property
+    def steered(self) -> Any:
+        """The `mlkit.observe.Source` of the run that the buttons steer; None where no run is shown."""
+        chosen = [one.source for one in self._followed if one.key == self.selected]
+        return (chosen or self.sources or [None])[0]
+
     def close(self) -> None:
         """Take the widget away; the runs go on."""
         pump.discard(self)
