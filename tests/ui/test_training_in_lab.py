@@ -156,7 +156,10 @@ def test_a_model_that_raises_shows_its_error(page: Page, lab: Any, notebook: Any
     book.run_all()
     curves = Curves(page)
     curves.wait_state("failed")
-    expect(curves.root.get_by_role("alert")).to_contain_text("63")
+    card = curves.root.get_by_role("alert")
+    expect(card).to_contain_text("ShapeError")
+    expect(card).to_contain_text("63")
+    expect(card).to_contain_text("What to do")
 
 
 def test_keys_in_the_widget_are_not_notebook_commands(page: Page, lab: Any, notebook: Any) -> None:

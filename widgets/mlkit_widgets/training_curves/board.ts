@@ -364,6 +364,12 @@ export function smoothed(values: Float64Array, weight: number): Float64Array {
   return result;
 }
 
+/** Whether what is in view is here as fine as it was asked for: all of it, every point of it, or a part made for it. */
+export function isFine(curve: Curve | undefined, zoom: [number, number] | null): boolean {
+  if (!curve || !zoom || curve.size === 1) return true;
+  return curve.window?.zoom[0] === zoom[0] && curve.window.zoom[1] === zoom[1];
+}
+
 /** The exact best point of a curve. */
 export const bestOf = (curve: Curve, family: string): Point | null => (isLoss(family) ? curve.lowest : curve.highest);
 

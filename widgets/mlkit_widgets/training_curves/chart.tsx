@@ -12,7 +12,7 @@ import { share, valueAt } from "../../shared/axis";
 import { number } from "../../shared/format";
 import { nearest } from "../../shared/series";
 import type { Theme } from "../../shared/theme";
-import { type Along, partOf, type Run } from "./board";
+import { type Along, isFine, partOf, type Run } from "./board";
 import {
   type Drawn,
   HEIGHT,
@@ -238,8 +238,9 @@ export function Chart({ id, title, family, lines, runs, version, view, setZoom, 
 
   const points = lines.reduce((sum, { run, name }) => sum + (run.curves.get(name)?.points ?? 0), 0);
   const best = readings.filter(({ one }) => one.best);
+  const fine = lines.every(({ run, name }) => isFine(run.curves.get(name), zoom));
   return (
-    <section className="panel" data-family={family} data-points={points}>
+    <section className="panel" data-family={family} data-points={points} data-detail={fine ? "fine" : "coarse"}>
       <header>
         <div className="title">
           {title}

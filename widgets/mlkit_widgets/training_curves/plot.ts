@@ -9,6 +9,7 @@ import {
   branchOf,
   type Columns,
   colourOf,
+  isFine,
   partOf,
   placeOf,
   type Run,
@@ -72,7 +73,7 @@ export function prepare(lines: Line[], family: string, view: View, runs: Run[], 
     if (!curve || curve.step.length === 0) return [];
     const { zoom } = view;
     const { window } = curve;
-    let part: Columns = zoom && window && window.zoom[0] === zoom[0] && window.zoom[1] === zoom[1] ? window : curve;
+    let part: Columns = zoom && window && isFine(curve, zoom) ? window : curve;
     if (part.step.length === 0) part = curve;
     const begin = branchOf(line.run, runs);
     if (begin !== null) part = from(part, begin);

@@ -133,7 +133,9 @@ export function TrainingCurves({ board, model }: { board: Board; model: Model })
             ? "Asking the kernel for the curve."
             : runs.length && !visible.length
               ? "All runs are hidden: tick one under Show."
-              : "Nothing has been recorded yet. Curves appear with the first training step."}
+              : status?.state === "running"
+                ? "The first step is under way. It takes longer than the others where kernels are compiled for this machine."
+                : "Nothing has been recorded yet. Curves appear with the first training step."}
         </p>
       ) : (
         <>

@@ -54,7 +54,8 @@ class TrainingCurves(Widget):
     second run with changed settings, drawn beside the first. A field "learning rate" and one for each registered
     hyperparameter are applied with Enter from the next step on and marked on the curves. They reach a run started with
     `trainer.start(...)`, a `mlkit.live` loop in a thread, and a run directory of any process on this machine.
-    `trainer.fit(...)` holds the cell itself: the widget then says so and draws only.
+    `trainer.fit(...)` holds the cell itself: the widget then says so and draws only. While a cell awaits (``await run``),
+    buttons are heard with ipykernel 7.1 or newer; with 6.x leave the cell free.
 
     Drag over a curve to zoom in, double-click to see all again; with the keyboard: arrow keys read values, + and - zoom,
     Shift with an arrow key moves, 0 shows all. Everything is read from the runs, nothing is kept here: a reloaded page, a
