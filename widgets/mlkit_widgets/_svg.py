@@ -9,9 +9,9 @@ FONT = "system-ui,-apple-system,'Segoe UI',Roboto,'DejaVu Sans',sans-serif"
 
 STYLE = f"""
 svg.mlkit{{font-family:{FONT};--bg:#ffffff;--line:#d5dae1;--grid:#eceff3;--text:#1c2430;--quiet:#56616f;
---train:#1f5fd0;--valid:#b4490b;--other:#13795b;--mark:#7a3fb3;--module:#eef3fb;--op:#ffffff;--io:#e9f5ef}}
+--train:#1f5fd0;--valid:#b4490b;--other:#13795b;--mark:#7a3fb3;--module:#eef3fb;--op:#ffffff;--io:#e9f5ef;--bad:#b3261e}}
 @media (prefers-color-scheme:dark){{svg.mlkit{{--bg:#15191f;--line:#39424e;--grid:#232a33;--text:#e8ecf1;--quiet:#a3aebb;
---train:#7fb0ff;--valid:#ffa066;--other:#5cc9a3;--mark:#c79bf2;--module:#1e2733;--op:#191f27;--io:#1a2b24}}}}
+--train:#7fb0ff;--valid:#ffa066;--other:#5cc9a3;--mark:#c79bf2;--module:#1e2733;--op:#191f27;--io:#1a2b24;--bad:#ff8f85}}}}
 """
 
 
