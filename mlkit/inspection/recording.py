@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import sys
 import time
@@ -22,6 +23,8 @@ from mlkit.ops.registry import REGISTRY
 
 def source_of(frame: Any) -> dict | None:
     """File, line and text of a frame; a notebook's cell is called by its number."""
+    while frame is not None and f"{os.sep}mlkit_widgets{os.sep}" in frame.f_code.co_filename:
+        frame = frame.f_back  # the widgets are a package of their own, and no user's line
     found = source_in_file(frame)
     if found is not None:
         filename = frame.f_code.co_filename

@@ -284,7 +284,7 @@ export function GraphInspector({ model, channel }: { model: Model; channel: Chan
       ref={root}
       data-theme={theme}
       data-items={picture.items.length}
-      role="region"
+      role="group"
       aria-label={`Graph of ${document.name}`}
     >
       <div className="top">
@@ -295,7 +295,7 @@ export function GraphInspector({ model, channel }: { model: Model; channel: Chan
           {graph.root.parameters ? ` · ${plural(graph.root.parameters, "parameter")}` : ""}
           {total ? ` · ${total}` : ""}
         </span>
-        <div className="tools search" role="search">
+        <div className="tools search">
           <input
             type="search"
             aria-label="Search modules and operations"
