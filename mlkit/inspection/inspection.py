@@ -327,9 +327,9 @@ class Inspection:
         single = len(outputs) == 1 and int(np.prod(self.graph.values[outputs[0]].shape, dtype=np.int64)) == 1
         return "the output" if single else "the sum of the output" if len(outputs) < 2 else "the sum of all outputs"
 
-    def _floating(self, key: str) -> bool:
+    def _floating(self, key: str, kinds: str = "fV") -> bool:
         kept = self.graph._tensors.get(key)
-        return kept is not None and kept._array.dtype.kind in "fV" and kept._array.__class__ is not MetaArray
+        return kept is not None and kept._array.dtype.kind in kinds and kept._array.__class__ is not MetaArray
 
     @property
     def gradients(self) -> dict[str, Any]:
@@ -366,7 +366,7 @@ class Inspection:
             leaves: list[Any] = []
             operands = self.operands(node)
             for place, argument in enumerate(node.arguments):
-                if isinstance(argument, Ref) and self._floating(argument):
+                if isinstance(argument, Ref) and self._floating(argument, "fcV"):
                     leaf = wrap(operands[place]._array)
                     leaf.requires_grad_()
                     operands[place] = leaf
