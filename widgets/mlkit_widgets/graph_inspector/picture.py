@@ -13,7 +13,9 @@ from mlkit_widgets._svg import document, shorten, text
 
 GAP_X, GAP_Y, PAD, HEADER = 24.0, 40.0, 14.0, 28.0
 MOST = 120
-"""Boxes drawn at most; a larger picture is for the live view."""
+"""Boxes drawn at most in one module; a larger picture is for the live view."""
+WHOLE = 300
+"""Boxes drawn at most altogether."""
 
 
 @dataclass
@@ -36,16 +38,23 @@ class Box:
 
 def draw(graph: dict[str, Any], open: Iterable[str] = ()) -> str:
     """The graph's document as an SVG, with the modules in `open` unfolded."""
-    root = _level(graph, "", set(open))
+    index = Index(graph)
+    opened, closed = index.fitting(set(open))
+    root = _level(index, "", opened)
     said = _trouble(graph)
     width = max(320.0, root.width + 40, 6.4 * len(said) + 40)
     height = root.height + 74 + (18 if said else 0)
     title = f"Graph of {graph['name']}"
     root.x, root.y = (width - root.width) / 2, 74.0 if said else 56.0
     count = len(graph["nodes"])
+    words = f"{count:,} operation{'s' if count != 1 else ''}"
+    if closed:
+        words += f"; {closed:,} open module{'s are' if closed != 1 else ' is'} drawn closed here"
+    if index.cut:
+        words += f"; the first {MOST} boxes of {index.cut:,}"
     body = [
         text(18, 27, shorten(graph["name"], 40), 15, font_weight="600"),
-        text(18, 44, f"{count:,} operation{'s' if count != 1 else ''}", 12, "var(--quiet)"),
+        text(18, 44, words, 12, "var(--quiet)"),
     ]
     if said:
         body.append(text(18, 63, said, 12, "var(--bad)", font_weight="600"))
@@ -81,13 +90,43 @@ def _item(level: str, node: dict[str, Any]) -> str | None:
     return f"m:{level}.{head}" if level else f"m:{head}"
 
 
-def _level(graph: dict[str, Any], level: str, open: set[str]) -> Box:
-    values = {value["id"]: value for value in graph["values"]}
-    nodes = {node["id"]: node for node in graph["nodes"]}
-    modules = {module.get("place", module["path"]): module for module in graph["modules"]}
-    bad = graph.get("failed") or (graph.get("trouble") or {}).get("node")
-    where = _place(nodes[bad]) if bad in nodes else None
-    producer = {output: node for node in graph["nodes"] for output in node["outputs"]}
+class Index:
+    """The graph's parts by their ids, made once for a picture."""
+
+    def __init__(self, graph: dict[str, Any]):
+        self.values = {value["id"]: value for value in graph["values"]}
+        self.nodes = {node["id"]: node for node in graph["nodes"]}
+        self.modules = {module.get("place", module["path"]): module for module in graph["modules"]}
+        self.producer = {output: node for node in graph["nodes"] for output in node["outputs"]}
+        self.outputs = set(graph["outputs"])
+        self.bad = graph.get("failed") or (graph.get("trouble") or {}).get("node")
+        self.where = _place(self.nodes[self.bad]) if self.bad in self.nodes else None
+        self.cut = 0
+        self.inside: dict[str, list[dict[str, Any]]] = {"": []}
+        for node in graph["nodes"]:
+            parts = _place(node).split(".") if _place(node) else []
+            for end in range(len(parts) + 1):
+                self.inside.setdefault(".".join(parts[:end]), []).append(node)
+
+    def fitting(self, wanted: set[str]) -> tuple[set[str], int]:
+        """Of the modules to open as many as a still picture can hold, outer ones first; and how many stay closed."""
+        chosen: set[str] = set()
+        boxes = len({_item("", node) for node in self.inside[""]})
+        left = 0
+        for path in sorted((p for p in wanted if p in self.inside), key=lambda p: (p.count("."), p)):
+            own = len({_item(path, node) for node in self.inside[path]})
+            above = path.rpartition(".")[0]
+            if boxes + own > WHOLE or (above and above not in chosen):
+                left += 1
+                continue
+            boxes += own
+            chosen.add(path)
+        return chosen, left
+
+
+def _level(index: Index, level: str, open: set[str]) -> Box:
+    values, nodes, modules, producer = index.values, index.nodes, index.modules, index.producer
+    bad, where = index.bad, index.where
     boxes: dict[str, Box] = {}
     wires: dict[tuple[str, str], str] = {}
 
@@ -97,7 +136,7 @@ def _level(graph: dict[str, Any], level: str, open: set[str]) -> Box:
             if kind == "n":
                 boxes[key] = Box(key, shorten(nodes[name]["op"], 30), bad=name == bad)
             elif kind == "m" and name in open:
-                boxes[key] = _level(graph, name, open)
+                boxes[key] = _level(index, name, open)
             elif kind == "m":
                 module = modules.get(name, {"type": "", "path": name})
                 fold = module.get("fold") or {}
@@ -119,10 +158,13 @@ def _level(graph: dict[str, Any], level: str, open: set[str]) -> Box:
         box(target)
         wires.setdefault((source, target), "×".join(map(str, values[value]["shape"])) or "scalar")
 
-    for node in graph["nodes"]:
+    for node in index.inside.get(level, ()):
         here = _item(level, node)
         if here is None:
             continue
+        if here not in boxes and len(boxes) >= MOST:
+            index.cut = max(index.cut, len(index.inside[level]))
+            break
         box(here)
         for value in node["inputs"]:
             maker = producer.get(value)
@@ -133,7 +175,7 @@ def _level(graph: dict[str, Any], level: str, open: set[str]) -> Box:
                 connect(f"in:{value}", here, value)
         if not level:
             for value in node["outputs"]:
-                if value in graph["outputs"]:
+                if value in index.outputs:
                     connect(here, f"out:{value}", value)
     return _arrange(level, modules, list(boxes.values())[:MOST], wires)
 

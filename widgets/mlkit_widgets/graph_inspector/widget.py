@@ -314,15 +314,15 @@ def _opened(graph: dict[str, Any], expand: Sequence[str] | None) -> list[str]:
     if expand is None:
         outermost = sorted(place for place in places.values() if place and "." not in place)
         return outermost if len(outermost) == 1 and any("." in place for place in places.values()) else []
-    found: list[str] = []
+    found: dict[str, None] = {}
     for path in [expand] if isinstance(expand, str) else expand:
         if path not in places:
             known = ", ".join(sorted(path for path in places if path)[:12])
             raise ValueError(f"expand names {path!r}, which is no module of this graph. Some that are: {known}.")
         parts = places[path].split(".")
         around = [".".join(parts[:end]) for end in range(1, len(parts) + 1)]
-        found += [place for place in around if place and place not in found]
-    return found
+        found.update(dict.fromkeys(place for place in around if place))
+    return list(found)
 
 
 def _card(recorded: Any) -> str:
