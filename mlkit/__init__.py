@@ -454,8 +454,8 @@ _LAZY = {
         name: ("mlkit.autograd.anomaly_mode", name)
         for name in "is_anomaly_enabled is_anomaly_check_nan_enabled".split()
     },
-    "softmax": ("mlkit.functional.activation", "softmax"),
-    "log_softmax": ("mlkit.functional.activation", "log_softmax"),
+    "softmax": ("mlkit.functional.activation", "plain_softmax"),
+    "log_softmax": ("mlkit.functional.activation", "plain_log_softmax"),
     "summary": ("mlkit.display.summary", "summary"),
     **{
         name: ("mlkit.nn.functional", name)
@@ -487,6 +487,8 @@ _LAZY = {
     "random": ("mlkit.random", None),
     "GradScaler": ("mlkit.amp", "GradScaler"),
     "Trainer": ("mlkit.train", "Trainer"),
+    "ModelBuilder": ("mlkit.builder.model_builder", "ModelBuilder"),
+    "builder": ("mlkit.builder", None),
     "metrics": ("mlkit.train.metrics", None),
     "lint": ("mlkit.linting.lint", "lint"),
     "inspection": ("mlkit.inspection", None),

@@ -22,6 +22,30 @@ const cssAsText = {
   },
 };
 
+/**
+ * React Flow moves the view with d3-zoom, which can also glide there. No view of ours glides, so what glides (transitions,
+ * and interpolation of colours, dates and texts) stays out: that is a tenth of what a canvas sends to the page.
+ */
+const still = {
+  name: "still",
+  setup(build) {
+    build.onResolve({ filter: /^d3-(transition|interpolate)$/ }, ({ path: wanted }) => ({
+      path: wanted,
+      namespace: "still",
+    }));
+    build.onLoad({ filter: /.*/, namespace: "still" }, ({ path: wanted }) => ({
+      resolveDir: home,
+      contents:
+        wanted === "d3-transition"
+          ? `import { selection } from "d3-selection";
+             selection.prototype.interrupt = function () { return this; };
+             export const interrupt = () => {};`
+          : `export const interpolate = (from, to) => (t) => (t < 1 ? from : to);
+             export const interpolateZoom = interpolate;`,
+    }));
+  },
+};
+
 const options = (name) => ({
   absWorkingDir: home,
   entryPoints: [path.join("mlkit_widgets", name, "view.tsx")],
@@ -33,7 +57,7 @@ const options = (name) => ({
   minify: true,
   legalComments: "eof",
   define: { "process.env.NODE_ENV": '"production"' },
-  plugins: [cssAsText],
+  plugins: [cssAsText, still],
   logLevel: "warning",
 });
 

@@ -170,6 +170,179 @@ class History:
 
         self._graph(f"Set {name} of {block}", graph, change, merge=f"set {graph} {block} {name}")
 
+    def reset(self, block: str, name: str, graph: str | None = None) -> None:
+        """Let a property be what it is by default, in all blocks that share the module."""
+
+        def change(g: ModelGraph) -> ModelGraph:
+            owner = g[block].shared or block
+            blocks = [
+                replace(b, properties={k: v for k, v in b.properties.items() if k != name})
+                if owner in (b.name, b.shared)
+                else b
+                for b in g.blocks
+            ]
+            return replace(g, blocks=tuple(blocks))
+
+        self._graph(f"Reset {name} of {block}", graph, change)
+
+    def place(self, positions: dict[str, tuple[float, float]], notes: dict[int, tuple[float, float]],
+              graph: str | None = None, drag: str | None = None) -> None:  # fmt: skip
+        """Move blocks and notes together."""
+
+        def change(document: Document) -> Document:
+            g = document.graph(graph)
+            g = replace(g, blocks=tuple(replace(b, position=positions.get(b.name, b.position)) for b in g.blocks))
+            moved = tuple({**n, "position": [*notes[i]]} if i in notes else n for i, n in enumerate(document.notes))
+            return replace(document.with_graph(g, graph), notes=moved)
+
+        self.do("Move", change, merge=drag and f"move {drag}")
+
+    # --- notes, name, training -------------------------------------------------------------------------------------------
+
+    def add_note(self, text: str, position: tuple[float, float] = (0, 0), graph: str | None = None) -> int:
+        """Put a note on the canvas of a graph; returns its number.
+
+        >>> history = History()
+        >>> history.add_note("what this is for")
+        0
+        """
+        note: dict[str, Any] = {"text": text, "position": [*position]}
+        if graph is not None and graph != self.document.name:
+            note["graph"] = graph
+        self.do("Add note", lambda document: replace(document, notes=(*document.notes, note)))
+        return len(self.document.notes) - 1
+
+    def set_note(self, number: int, text: str) -> None:
+        """Write another text on a note."""
+        self._note(number)
+        self.do("Edit note", lambda document: replace(document, notes=tuple(
+            {**note, "text": text} if i == number else note for i, note in enumerate(document.notes))),
+            merge=f"note {number}")  # fmt: skip
+
+    def remove_notes(self, numbers: Iterable[int]) -> None:
+        """Take notes away."""
+        gone = set(numbers)
+        for number in gone:
+            self._note(number)
+        self.do("Remove note", lambda document: replace(document, notes=tuple(
+            note for i, note in enumerate(document.notes) if i not in gone)))  # fmt: skip
+
+    def _note(self, number: int) -> None:
+        if not 0 <= number < len(self.document.notes):
+            raise DataError(f"There is no note {number}; there are {len(self.document.notes)}.")
+
+    def title(self, name: str, graph: str | None = None) -> None:
+        """Give the model, or a sub-graph, another name: the name of its class."""
+
+        def change(document: Document) -> Document:
+            g = document.graph(graph)
+            if name != g.name and name in {document.name, *document.graphs}:
+                raise DataError(f"There is a graph {name!r} already.")
+            if g is document.main:
+                notes = document.notes
+                return replace(document, main=replace(g, name=name), notes=notes)
+            graphs = {name if key == g.name else key: replace(
+                replace(one, name=name) if key == g.name else one,
+                blocks=_regraph(one.blocks, {g.name: name})) for key, one in document.graphs.items()}  # fmt: skip
+            main = replace(document.main, blocks=_regraph(document.main.blocks, {g.name: name}))
+            notes = tuple({**n, "graph": name} if n.get("graph") == g.name else n for n in document.notes)
+            return replace(document, main=main, graphs=graphs, notes=notes)
+
+        self.do(f"Rename {self.document.graph(graph).name}", change)
+
+    def training(self, name: str, value: Any) -> None:
+        """Set what the model is trained with: data, loss, optimizer, lr, epochs, ..."""
+
+        def change(document: Document) -> Document:
+            settings = {**document.training, name: value}
+            if value is None:
+                settings.pop(name)
+            return replace(document, training=settings)
+
+        self.do(f"Set {name}", change, merge=f"training {name}")
+
+    def replace(self, document: Document, name: str = "Open") -> None:
+        """Another document in place of this one, as a step that can be taken back."""
+        self.do(name, lambda _: document)
+
+    def add_graph(self, title: str, position: tuple[float, float] = (0, 0), graph: str | None = None) -> str:
+        """Add a new sub-graph that gives what it gets, and a block of it; returns the block's name."""
+        made: list[str] = []
+
+        def change(document: Document) -> Document:
+            name = unique(title, {document.name, *document.graphs, *(t.name for t in self.types)})
+            inner = ModelGraph(name, (Block("input", "Input"), Block("output", "Output", {}, (0.0, 180.0))),
+                               (Link("input", "output"),))  # fmt: skip
+            g = document.graph(graph)
+            block = Block(g.unique_name(default_name(title)), "Graph", {"graph": name}, position)
+            made.append(block.name)
+            document = replace(document, graphs={**document.graphs, name: inner})
+            return document.with_graph(replace(g, blocks=(*g.blocks, block)), graph)
+
+        self.do(f"Add {title}", change)
+        return made[-1]
+
+    def ungroup(self, block: str, graph: str | None = None) -> list[str]:
+        """Write a sub-graph out where it is used once; returns the names of its blocks."""
+        made: list[str] = []
+
+        def change(document: Document) -> Document:
+            g = document.graph(graph)
+            owner = g[block]
+            if owner.type != "Graph":
+                raise DataError(f"{block} is no sub-graph.")
+            if int(owner.properties.get("repeat", 1)) > 1:
+                raise DataError(
+                    f"{block} is repeated {owner.properties['repeat']} times.", hint="Set repeat to 1 first."
+                )
+            if owner.shared or any(b.shared == block for b in g.blocks):
+                raise DataError(f"{block} shares its weights.", hint="Give it weights of its own first.")
+            inner = document.graph(owner.properties["graph"])
+            taken = {b.name for b in g.blocks if b.name != block}
+            names: dict[str, str] = {}
+            for b in inner.blocks:
+                if b.type not in ("Input", "Output"):
+                    names[b.name] = unique(b.name, taken)
+                    taken.add(names[b.name])
+            made[:] = names.values()
+            middle = [b for b in inner.blocks if b.name in names]
+            left = min((b.position[0] for b in middle), default=0.0)
+            top = min((b.position[1] for b in middle), default=0.0)
+            fresh = tuple(
+                replace(b, name=names[b.name], shared=names.get(b.shared or ""),
+                        position=(b.position[0] - left + owner.position[0], b.position[1] - top + owner.position[1]))
+                for b in middle
+            )  # fmt: skip
+            coming = {k.input: (k.source, k.output) for k in g.into(block)}
+            ends: dict[str, tuple[str, str] | None] = {}
+            links = [k for k in g.links if block not in (k.source, k.target)]
+
+            def start(source: str, output: str) -> tuple[str, str] | None:
+                return coming.get(source) if inner[source].type == "Input" else (names[source], output)
+
+            for k in inner.links:
+                from_ = start(k.source, k.output)
+                if inner[k.target].type == "Output":
+                    ends[k.target] = from_
+                elif from_ is not None:
+                    links.append(Link(from_[0], names[k.target], from_[1], k.input))
+            for k in g.out_of(block):
+                end = ends.get(k.output)
+                if end is not None:
+                    links.append(replace(k, source=end[0], output=end[1]))
+            at = [b.name for b in g.blocks].index(block)
+            rest = [b for b in g.blocks if b.name != block]
+            blocks = (*rest[:at], *fresh, *rest[at:])
+            document = document.with_graph(replace(g, blocks=blocks, links=tuple(links)), graph)
+            used = {b.properties.get("graph") for one in document.all_graphs() for b in one.blocks if b.type == "Graph"}
+            if inner.name not in used:
+                graphs = {n: one for n, one in document.graphs.items() if n != inner.name}
+                document = replace(document, graphs=graphs)
+            return document
+
+        self.do(f"Write out {block}", change)
+        return made
+
     def move(
         self, positions: dict[str, tuple[float, float]], graph: str | None = None, drag: str | None = None
     ) -> None:

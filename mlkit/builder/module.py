@@ -147,6 +147,7 @@ class GraphModule(nn.Module):
     def __init__(self, document: Document, graph: ModelGraph, types: Palette, device: Any = None):
         super().__init__()
         self._steps = steps(document, graph, types)
+        self._watch: Any = None  # is told (graph, block, value) of what every block gives, while someone looks
         self._title = graph.name
         self.input_names = [b.name for b in graph.of_type("Input")]
         self.output_names = [b.name for b in graph.of_type("Output")]
@@ -201,6 +202,8 @@ class GraphModule(nn.Module):
                     result = layer(*args, **named)
             else:
                 result = run(step.found, block, args, named, self.training)
+            if self._watch is not None:
+                self._watch(self._title, block.name, result)
             if len(step.outputs) == 1 and not (step.found.name == "chunk"):
                 values[block.name, step.outputs[0]] = result
             else:

@@ -6,9 +6,12 @@ import ast
 import io
 import re
 import tokenize
+import warnings
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from mlkit.builder.arrange import make_room
 from mlkit.builder.blocks import OPERATORS, BlockType, Palette, canonical, palette
 from mlkit.builder.document import Block, Document, Link, ModelGraph, default_name, unique
 from mlkit.core.errors import DataError
@@ -26,19 +29,32 @@ _NAMES = {"cat": "Concat", "concat": "Concat", "concatenate": "Concat", "stack":
 _NOTHING = {"contiguous", "clone"}  # change no number
 
 
+class CodeWarning(UserWarning):
+    """Something in code that was read and is not in the model: `line` is where."""
+
+    line = 0
+
+
 class CodeError(DataError):
     """Code that cannot be read as blocks: `line` is where, the sentence says why."""
 
     line = 0
 
 
-def read_code(source: str, name: str | None = None, types: Palette | None = None) -> Document:
+def read_code(
+    source: str,
+    name: str | None = None,
+    types: Palette | None = None,
+    warn: Callable[[CodeWarning], Any] | None = None,
+) -> Document:
     """Read classes as a document.
 
     Args:
         source: Python text with one or more ``nn.Module`` or ``nn.Sequential`` classes, or ``model = nn.Sequential(...)``.
         name: which class is the model; by default the last one that no other uses.
         types: the palette that knows your own classes; by default mlkit's.
+        warn: what is told of layers that ``__init__`` makes and ``forward`` never uses, which no block can stand for;
+            by default `warnings.warn`.
 
     Raises:
         CodeError: something in it cannot be a block; the message names the line and says why.
@@ -63,9 +79,16 @@ def read_code(source: str, name: str | None = None, types: Palette | None = None
     except (ValueError, RecursionError, MemoryError) as error:
         raise CodeError(f"The code cannot be read: {error}") from None
     try:
-        return _File(tree, _comments(source), types or palette()).document(name)
+        file = _File(tree, _comments(source), types or palette())
+        document = file.document(name)
     except RecursionError:
         raise CodeError("The code is nested too deeply.") from None
+    for one in file.warnings:
+        if warn is None:
+            warnings.warn(one, stacklevel=2)
+        else:
+            warn(one)
+    return document
 
 
 def _error(where: Any, why: str, hint: str | None = None) -> CodeError:
@@ -134,6 +157,7 @@ class _File:
                         pass
         self.graphs: dict[str, ModelGraph] = {}
         self.busy: list[str] = []
+        self.warnings: list[CodeWarning] = []
 
     def document(self, name: str | None) -> Document:
         if name is None:
@@ -174,9 +198,30 @@ class _File:
             made = writer.sequential(init.chain or _Layer("chain"), ast.get_docstring(node))
         else:
             made = writer.module(node, init)
+            self.unused(node, init)
         self.busy.pop()
         self.graphs[key] = made
         return made
+
+    def unused(self, node: ast.ClassDef, init: _Init) -> None:
+        """Warn of attributes with a layer that no method uses."""
+        used = {
+            n.attr
+            for method in node.body
+            if isinstance(method, ast.FunctionDef) and method.name != "__init__"
+            for n in ast.walk(method)
+            if isinstance(n, ast.Attribute) and isinstance(n.value, ast.Name) and n.value.id == "self"
+        }
+        for name, layer in init.layers.items():
+            if name in used:
+                continue
+            warning = CodeWarning(
+                f"line {layer.line}: self.{name} of {node.name} is made in __init__ and never used in forward, "
+                "so it is not in the model."
+            )
+            warning.line = layer.line
+            if not any(str(w) == str(warning) for w in self.warnings):
+                self.warnings.append(warning)
 
 
 def constant(node: ast.AST, known: dict[str, Any]) -> Any:
@@ -791,7 +836,8 @@ class _Bound:
     layer: _Layer
 
 
-def reread(document: Document, source: str, types: Palette | None = None) -> Document:
+def reread(document: Document, source: str, types: Palette | None = None,
+           warn: Callable[[CodeWarning], Any] | None = None) -> Document:  # fmt: skip
     """The document of edited code, with the places and notes of blocks that were there before.
 
     >>> from mlkit.builder import templates
@@ -800,12 +846,15 @@ def reread(document: Document, source: str, types: Palette | None = None) -> Doc
     >>> reread(before, write_code(before)).main["relu"].position == before.main["relu"].position
     True
     """
-    new = read_code(source, types=types)
+    new = read_code(source, types=types, warn=warn)
     for graph in list(new.all_graphs()):
         old = document.main if graph is new.main else document.graphs.get(graph.name)
         if old is None:
             continue
         spots = {b.name: b.position for b in old.blocks}
+        fresh = [b.name for b in graph.blocks if b.name not in spots]
+        if 2 * len(fresh) > len(graph.blocks):
+            continue  # another model: its own places are as good
         blocks = tuple(replace(b, position=spots.get(b.name, b.position)) for b in graph.blocks)
-        new = new.with_graph(replace(graph, blocks=blocks), graph.name)
+        new = new.with_graph(make_room(replace(graph, blocks=blocks), fresh), graph.name)
     return replace(new, notes=document.notes, training=document.training)

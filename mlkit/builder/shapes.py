@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import json
 import math
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 import mlkit
-from mlkit.builder.blocks import Palette, palette
+from mlkit.builder.blocks import BlockType, Palette, canonical, palette
 from mlkit.builder.document import Block, Document, Link, ModelGraph, unique
 from mlkit.builder.module import Step, make_layer, run, settings
 from mlkit.compiler.trace import trace
+from mlkit.core.dispatch import only_shapes
 from mlkit.core.errors import DataError, MlkitError
 
 _PROBES = (11, 13)  # two batch sizes; what differs between them is the batch
@@ -18,7 +20,7 @@ _PROBES = (11, 13)  # two batch sizes; what differs between them is the batch
 
 @dataclass(frozen=True)
 class Repair:
-    """A change that makes a link work, as data: "set" a property, or "insert" a block into a link.
+    """A change that makes a link work, as data: "set" a property, or "insert" a block into a link (and set one, too).
 
     ``words`` is what a button says.
     """
@@ -110,8 +112,31 @@ class Shapes:
         }  # fmt: skip
 
 
+class Known:
+    """What blocks gave for which inputs: a change of one block computes that block, and what gets something new from it.
+
+    One such memory goes with one palette; it forgets all when it has grown large.
+    """
+
+    def __init__(self, limit: int = 20000):
+        self.limit = limit
+        self.answers: dict[Any, tuple[Any, Cost]] = {}
+
+    def key(self, batch: int, found: BlockType, block: Block, args: list, named: dict[str, Any]) -> Any:
+        """By what an answer is known: the class, its settings, and what comes in."""
+        given = json.dumps(canonical(found, block.properties), sort_keys=True)
+        target = found.target if found.kind == "module" else found.name
+        return batch, target, given, tuple(map(_kind, args)), tuple((k, _kind(v)) for k, v in named.items())
+
+    def keep(self, key: Any, result: Any, cost: Cost) -> None:
+        """Remember an answer."""
+        if len(self.answers) >= self.limit:
+            self.answers.clear()
+        self.answers[key] = (result, cost)
+
+
 def infer_shapes(document: Document, graph: str | None = None, types: Palette | None = None,
-                 inputs: dict[str, Value] | None = None) -> Shapes:  # fmt: skip
+                 inputs: dict[str, Value] | None = None, known: Known | None = None) -> Shapes:  # fmt: skip
     """Shapes, dtypes, problems and costs of a graph. Nothing is computed and no weight is made.
 
     A graph that is not finished is no error: blocks behind a problem have no values yet, all others have.
@@ -119,6 +144,7 @@ def infer_shapes(document: Document, graph: str | None = None, types: Palette | 
     Args:
         graph: a sub-graph's name; by default the main graph.
         inputs: what comes in, by Input block, where it is not what the blocks themselves say.
+        known: a memory of earlier answers, for a document that is asked about again and again.
 
     >>> from mlkit.builder import templates
     >>> found = infer_shapes(templates.cnn())
@@ -126,24 +152,47 @@ def infer_shapes(document: Document, graph: str | None = None, types: Palette | 
     (batch, 1568) float32 20490
     """
     types = types or palette()
-    chosen = document.graph(graph)
+    return _answers(document, document.graph(graph), types, inputs, known)[document.graph(graph).name]
+
+
+def infer_all_shapes(document: Document, types: Palette | None = None, known: Known | None = None) -> dict[str, Shapes]:
+    """`infer_shapes` of every graph, by name; a sub-graph gets what really comes into it where it is first used.
+
+    >>> from mlkit.builder import templates
+    >>> found = infer_all_shapes(templates.resnet_block(channels=8, size=4))
+    >>> print(found["ResidualBlock"].values["input", "output"])
+    (batch, 8, 4, 4) float32
+    """
+    types = types or palette()
+    found = _answers(document, document.main, types, None, known)
+    for graph in document.graphs.values():
+        if graph.name not in found:  # nothing uses it, or what stands before it does not work yet
+            found.update(_answers(document, graph, types, None, known))
+    return found
+
+
+def _answers(document: Document, chosen: ModelGraph, types: Palette, inputs: dict[str, Value] | None,
+             known: Known | None) -> dict[str, Shapes]:  # fmt: skip
     given = {
         b.name: (inputs or {}).get(b.name)
         or Value(tuple(b.properties.get("shape") or ["batch", 784]), b.properties.get("dtype", "float32"))
         for b in chosen.of_type("Input")
     }
-    runs = [_Run(document, types, n) for n in _PROBES]
-    tables = [one.graph(chosen, {name: _tensor(v, one.batch) for name, v in given.items()}) for one in runs]
-    answer = Shapes()
-    for key, first in tables[0].values.items():
-        second = tables[1].values.get(key)
-        if second is not None:
-            answer.values[key] = _compare(first, second)
-    answer.problems = [replace(p, source_shape=_named(p.source_shape)) for p in tables[0].problems]
-    if not answer.problems:  # a layer that takes one of the batch sizes alone: (11, 13) tells
-        answer.problems = tables[1].problems
-    answer.costs = tables[0].costs
-    return answer
+    runs = [_Run(document, types, n, known) for n in _PROBES]
+    for one in runs:
+        one.graph(chosen, {name: _tensor(v, one.batch) for name, v in given.items()})
+    found = {}
+    for name, first in runs[0].tables.items():
+        second = runs[1].tables.get(name, first)
+        answer = found[name] = Shapes()
+        for key, value in first.values.items():
+            if key in second.values:
+                answer.values[key] = _compare(value, second.values[key])
+        answer.problems = [replace(p, source_shape=_named(p.source_shape)) for p in first.problems]
+        if not answer.problems:  # a layer that takes one of the batch sizes alone: (11, 13) tells
+            answer.problems = second.problems
+        answer.costs = first.costs
+    return found
 
 
 def _tensor(value: Value, batch: int) -> Any:
@@ -194,15 +243,17 @@ class _Table:
 class _Run:
     """One probe: every block that can run is run on tensors without data."""
 
-    def __init__(self, document: Document, types: Palette, batch: int):
+    def __init__(self, document: Document, types: Palette, batch: int, known: Known | None = None):
         self.document, self.types, self.batch = document, types, batch
+        self.known = known or Known()
+        self.tables: dict[str, _Table] = {}  # of each graph where it is used first
 
     def graph(self, graph: ModelGraph, inputs: dict[str, Any]) -> _Table:
         table = _Table()
+        self.tables.setdefault(graph.name, table)
         feeding: dict[str, dict[str, Link]] = {}
         for link in graph.links:
             feeding.setdefault(link.target, {})[link.input] = link
-        layers: dict[str, Any] = {}
         for block in graph.order():
             found = self.types[block.type]
             links = feeding.get(block.name, {})
@@ -217,7 +268,7 @@ class _Run:
                 continue  # an earlier problem hides this one
             step = Step(block, found, [links[n] for n in names], {n: links[n] for n in optional if n in links}, outputs)
             try:
-                self.step(step, table, inputs, layers, graph)
+                self.step(step, table, inputs, graph)
             except (
                 MlkitError,
                 TypeError,
@@ -230,7 +281,7 @@ class _Run:
                 table.problems.append(self.problem(step, table, error))
         return table
 
-    def step(self, step: Step, table: _Table, inputs: dict[str, Any], layers: dict, graph: ModelGraph) -> None:
+    def step(self, step: Step, table: _Table, inputs: dict[str, Any], graph: ModelGraph) -> None:
         block, found = step.block, step.found
         args = [table.values[k.source, k.output] for k in step.args]
         named = {port: table.values[k.source, k.output] for port, k in step.named.items()}
@@ -247,23 +298,12 @@ class _Run:
         elif found.kind == "graph":
             result, cost = self.nested(graph[block.shared] if block.shared else block, args, step)
         else:
-            if found.kind == "module":
-                layer = layers.get(block.shared or block.name)
-                if layer is None:
-                    layer = layers[block.name] = make_layer(found, block, "meta")
-                    layer.to("meta")
-                program = layer
-                if block.shared is None:
-                    weights = list(layer.parameters())
-                    cost = Cost(sum(p.numel() for p in weights), 0, sum(p.numel() * p.element_size() for p in weights))
-            else:
-
-                def program(*args, **named):
-                    return run(found, block, list(args), named)
-
-            seen = trace(program, *args, **named)
-            result = program(*args, **named)
-            cost = cost + Cost(0, macs_of(seen) // self.batch, 0, _bytes(result) // self.batch)
+            key = self.known.key(self.batch, found, block, args, named)
+            if key not in self.known.answers:
+                self.known.keep(key, *self.block(found, block, args, named))
+            result, cost = self.known.answers[key]
+            if block.shared is not None:
+                cost = replace(cost, parameters=0, parameter_bytes=0)
         table.costs[block.name] = cost
         if len(step.outputs) == 1 and found.name != "chunk":
             table.values[block.name, step.outputs[0]] = result
@@ -272,6 +312,28 @@ class _Run:
                 raise DataError(f"{block.name} gives fewer values than its {len(step.outputs)} outputs.")
             for port, one in zip(step.outputs, result, strict=False):
                 table.values[block.name, port] = one
+
+    def block(self, found: BlockType, block: Block, args: list, named: dict[str, Any]) -> tuple[Any, Cost]:
+        """Run one block without data."""
+        cost = Cost()
+        program: Any
+        if found.kind == "module":
+            program = make_layer(found, block, "meta")
+            program.to("meta")
+            weights = list(program.parameters())
+            cost = Cost(sum(p.numel() for p in weights), 0, sum(p.numel() * p.element_size() for p in weights))
+        else:
+            program = lambda *args, **named: run(found, block, list(args), named)  # noqa: E731
+        results: list = []
+
+        def once(*args, **named):
+            with only_shapes():
+                results.append(program(*args, **named))
+            return results[0]
+
+        seen = trace(once, *args, **named)
+        cost = cost + Cost(0, macs_of(seen) // self.batch, 0, _bytes(results[0]) // self.batch)
+        return results[0], cost
 
     def nested(self, block: Block, args: list, step: Step) -> tuple[Any, Cost]:
         inner = self.document.graph(block.properties["graph"])
@@ -313,19 +375,20 @@ class _Run:
         block = step.block
         args = [table.values[k.source, k.output] for k in step.args]
         try:
-            if repair.action == "set":
+            if repair.property:
                 block = replace(block, properties={**block.properties, repair.property: repair.value})
-            else:
+            if repair.action == "insert":
                 made = self.types[repair.type]
                 extra = Block("repair", repair.type, repair.properties)
                 place = next(i for i, k in enumerate(step.args) if k == repair.link)
                 args[place] = (make_layer(made, extra) if made.kind == "module" else
                                lambda x: run(made, extra, [x], {}))(args[place])  # fmt: skip
-            if step.found.kind == "module":
-                layer = make_layer(step.found, block, "meta")
-                layer.to("meta")(*args)
-            else:
-                run(step.found, block, args, {})
+            with only_shapes():
+                if step.found.kind == "module":
+                    layer = make_layer(step.found, block, "meta")
+                    layer.to("meta")(*args)
+                else:
+                    run(step.found, block, args, {})
             return True
         except Exception:
             return False
@@ -377,12 +440,11 @@ def _repairs(step: Step, link: Link, shape: tuple, shapes: list[tuple]) -> tuple
         if name == "in_features":
             expected = ("batch", "*", want)
             if len(shape) > 2:
-                insert = Repair("insert", "Insert Flatten", link=link, type="Flatten", properties={})
                 if flat == want:
-                    repairs.append(insert)
-                else:
-                    repairs.append(Repair("insert", f"Insert Flatten (then set {name} to {flat})", link=link,
-                                          type="Flatten"))  # fmt: skip
+                    repairs.append(Repair("insert", "Insert Flatten", link=link, type="Flatten"))
+                elif len(shape) > 3:
+                    repairs.append(Repair("insert", f"Insert Flatten, set in_features to {flat}", block.name, name, flat,
+                                          link, "Flatten"))  # fmt: skip
         elif axis == 1:
             expected = ("batch", want, "*")
         if len(shape) > (1 if axis == 1 else 0):
@@ -417,12 +479,14 @@ def _repairs(step: Step, link: Link, shape: tuple, shapes: list[tuple]) -> tuple
 def apply_repair(document: Document, repair: Repair, graph: str | None = None) -> Document:
     """The document with a repair done."""
     old = document.graph(graph)
-    if repair.action == "set":
-        blocks = tuple(
-            replace(b, properties={**b.properties, repair.property: repair.value}) if b.name == repair.block else b
+    if repair.property:
+        owner = old[repair.block].shared or repair.block
+        old = replace(old, blocks=tuple(
+            replace(b, properties={**b.properties, repair.property: repair.value}) if owner in (b.name, b.shared) else b
             for b in old.blocks
-        )
-        return document.with_graph(replace(old, blocks=blocks), graph)
+        ))  # fmt: skip
+    if repair.action == "set":
+        return document.with_graph(old, graph)
     if repair.link is None or repair.link not in old.links:
         raise DataError(f"The link {repair.link} is no longer there.")
     name = unique(repair.type.lower(), {b.name for b in old.blocks})

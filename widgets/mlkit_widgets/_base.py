@@ -90,15 +90,16 @@ class Widget(anywidget.AnyWidget):
         try:
             message = unpack(content, buffers or [])
             with self._guard:
-                self._answer(message)
-            reply: dict[str, Any] = {"kind": "reply", "ok": True}
+                answer = self._answer(message)
+            reply: dict[str, Any] = {**(answer or {}), "kind": "reply", "ok": True}
         except Exception as error:  # whatever went wrong belongs on the screen, next to the button that was pressed
             reply = {"kind": "reply", "ok": False, "error": f"{error}" or type(error).__name__}
         if "id" in content or not reply["ok"]:
             self.send({**reply, "id": content.get("id")})
 
-    def _answer(self, message: dict[str, Any]) -> None:
-        """Act on a message from the browser. An exception is shown there in words."""
+    def _answer(self, message: dict[str, Any]) -> dict[str, Any] | None:
+        """Act on a message from the browser; what it returns goes with the reply. An exception is shown there in words."""
+        return None
 
     # --- pictures -----------------------------------------------------------------------------------------------
 

@@ -44,8 +44,8 @@ export class Channel {
     this.model.send(tree, undefined, buffers);
   }
 
-  /** Send and wait for the kernel's word on it; no word within `PATIENCE` is a reply too. */
-  ask(message: Record<string, unknown>): Promise<Reply> {
+  /** Send and wait for the kernel's word on it; no word within `patience` (milliseconds) is a reply too. */
+  ask(message: Record<string, unknown>, patience = PATIENCE): Promise<Reply> {
     const id = this.next++;
     return new Promise((resolve) => {
       const timer = setTimeout(() => {
@@ -54,7 +54,7 @@ export class Channel {
           ok: false,
           error: "The kernel has not answered: it is busy with another cell, or it has been shut down.",
         });
-      }, PATIENCE);
+      }, patience);
       this.waiting.set(id, (reply) => {
         clearTimeout(timer);
         resolve(reply);
