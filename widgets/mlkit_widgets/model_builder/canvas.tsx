@@ -61,6 +61,8 @@ type AnyNode = BlockNodeType | NoteNodeType;
 type ShapeEdgeType = Edge<{ label: string; problem: Problem | null }, "shape">;
 
 export const WIDTH = 200;
+/** Seen from further away than this, letters cannot be read and are left out: a large model then moves smoothly. */
+const FAR = 0.3;
 
 const FAMILIES: Record<string, string> = {
   Inputs: "io",
@@ -272,6 +274,7 @@ export function Canvas({ theme, flow, ready, choose, wanted, offer, add }: Props
   const memory = useRef(new Map<string, [string, BlockData]>());
   const moving = useRef(0);
   const drag = useRef(0);
+  const [far, setFar] = useState(false);
 
   // biome-ignore lint/correctness/useExhaustiveDependencies: `version` is the document, `shapes` what Python says of it
   useEffect(() => {
@@ -511,7 +514,9 @@ export function Canvas({ theme, flow, ready, choose, wanted, offer, add }: Props
       zoomOnScroll={false}
       preventScrolling={false}
       zoomOnDoubleClick={false}
-      minZoom={0.08}
+      minZoom={0.02}
+      onMove={(_, { zoom }) => setFar(zoom < FAR)}
+      className={far ? "far" : ""}
       maxZoom={2}
       proOptions={{ hideAttribution: true }}
       onlyRenderVisibleElements={nodes.length > 120}

@@ -431,7 +431,7 @@ function show(flow: Flow | null, stage: Element | null, places: [number, number]
   const [left, right] = [Math.min(...xs), Math.max(...xs) + WIDTH];
   const [top, bottom] = [Math.min(...ys), Math.max(...ys) + 64];
   const all = Math.min(1, (width - 40) / (right - left), (height - 40) / (bottom - top));
-  const zoom = Math.max(0.08, whole || all > LEGIBLE ? all : LEGIBLE);
+  const zoom = Math.max(0.02, whole || all > LEGIBLE ? all : LEGIBLE);
   const first = places.reduce((a, b) => (b[1] < a[1] ? b : a))[0] + WIDTH / 2;
   const middle = all < zoom && (right - left) * zoom > width ? first : (left + right) / 2;
   const y = all < zoom ? 20 - top * zoom : height / 2 - ((top + bottom) / 2) * zoom;
