@@ -129,10 +129,14 @@ const BlockNode = memo(function BlockNode({ data }: NodeProps<BlockNodeType>) {
           </button>
         ) : null}
       </div>
-      <div className="sub quiet">
-        <span>{block.name}</span>
-        {words ? <span> · {words}</span> : null}
-      </div>
+      {health ? (
+        <Pulse health={health} />
+      ) : (
+        <div className="sub quiet">
+          <span>{block.name}</span>
+          {words ? <span> · {words}</span> : null}
+        </div>
+      )}
       {block.comment ? <div className="sub quiet">“{block.comment}”</div> : null}
       {problem?.open ? <div className="sub quiet">○ {problem.message}</div> : null}
       {problem && !problem.open ? (
@@ -149,7 +153,6 @@ const BlockNode = memo(function BlockNode({ data }: NodeProps<BlockNodeType>) {
           ) : null}
         </div>
       ) : null}
-      {health ? <Pulse health={health} /> : null}
       <Ports names={data.outputs} type="source" />
     </div>
   );

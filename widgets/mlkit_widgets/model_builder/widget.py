@@ -62,8 +62,7 @@ class ModelCanvas(Widget):
         self._seen: Any = None
         self._preparing = False
         self._trouble = ""
-        self._objections_of: Any = None
-        self._objections: list[dict[str, Any]] = []
+        self._holding = False  # a step of the page is under way and will be shown when it is done
         super().__init__(height=builder.height, **kwargs)
         self.refresh(palette=True)
 
@@ -81,6 +80,8 @@ class ModelCanvas(Widget):
 
     def refresh(self, palette: bool = False, run: bool = False) -> None:
         """Show the builder's present state."""
+        if self._holding:
+            return
         with self._guard, self.hold_sync():
             builder = self._builder
             if palette:
@@ -146,7 +147,11 @@ class ModelCanvas(Widget):
         from mlkit.builder.commands import perform
 
         question = message.get("do") in ("fits", "steer")
-        answer = perform(self._builder, {k: v for k, v in message.items() if k not in ("kind", "id")})
+        self._holding = True
+        try:
+            answer = perform(self._builder, {k: v for k, v in message.items() if k not in ("kind", "id")})
+        finally:
+            self._holding = False
         if not question:
             self.refresh()
         return answer
