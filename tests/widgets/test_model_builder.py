@@ -139,6 +139,7 @@ def test_training_shows_curves_health_and_its_end(connect: Any, monkeypatch: Any
 
     view.say(kind="sync")  # a reloaded page sees the same
     assert view.take("training")[-1]["curves"] == last["curves"]
+    view.widget.builder.run.wait(30)
     assert "No training" in step(view, "steer", what="stop")["error"]
 
 
