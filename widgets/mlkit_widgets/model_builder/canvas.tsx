@@ -176,7 +176,7 @@ function Pulse({ health }: { health: Health }) {
           ))}
         </svg>
       ) : null}
-      <span>{words ? `⚠ ${words}` : said.slice(0, 1).concat(said.slice(-1)).join(" · ")}</span>
+      <span>{words ? `⚠ ${words}` : said.at(-1)}</span>
     </div>
   );
 }
@@ -353,7 +353,9 @@ export function Canvas({ theme, flow, ready, choose, wanted, offer, add }: Props
         const [target, input] = to.split(".") as [string, string];
         const [shape, dtype] = shapes.values[from] ?? ["", ""];
         const problem = problems.get(target);
-        const label = [shapeText(shape), dtype].filter(Boolean).join(" ");
+        const said = [shapeText(shape), dtype].filter(Boolean).join(" ");
+        const twin = data.links.find((one) => one.from === from && one.to.startsWith(`${target}.`));
+        const label = twin?.to === to ? said : ""; // query, key and value: one shape is enough
         return {
           id,
           type: "shape",
@@ -363,7 +365,7 @@ export function Canvas({ theme, flow, ready, choose, wanted, offer, add }: Props
           targetHandle: variadic.has(target) ? "in" : input,
           data: { label, problem: problem?.link === id ? problem : null },
           selected: wanted ? false : chosen.has(id),
-          ariaLabel: `${source} to ${target}${label ? `, ${label}` : ""}`,
+          ariaLabel: `${source} to ${target}${said ? `, ${said}` : ""}`,
         };
       });
     });

@@ -11,6 +11,7 @@ checked and done here, and what it changed goes to all pages as traits.
 
 from __future__ import annotations
 
+import re
 import threading
 import time
 from pathlib import Path
@@ -250,7 +251,7 @@ def _palette(types: Any) -> dict[str, Any]:
 
 
 def _short(doc: str, most: int = 160) -> str:
-    first = doc.split(". ")[0].rstrip(".")
+    first = re.split(r"(?<!\.)\. ", doc)[0].rstrip(".")
     return first if len(first) <= most else first[: most - 1].rsplit(" ", 1)[0] + "…"
 
 
