@@ -454,8 +454,8 @@ _LAZY = {
         name: ("mlkit.autograd.anomaly_mode", name)
         for name in "is_anomaly_enabled is_anomaly_check_nan_enabled".split()
     },
-    "softmax": ("mlkit.functional.activation", "softmax"),
-    "log_softmax": ("mlkit.functional.activation", "log_softmax"),
+    "softmax": ("mlkit.functional.activation", "plain_softmax"),
+    "log_softmax": ("mlkit.functional.activation", "plain_log_softmax"),
     "summary": ("mlkit.display.summary", "summary"),
     **{
         name: ("mlkit.nn.functional", name)
@@ -491,6 +491,8 @@ _LAZY = {
     "builder": ("mlkit.builder", None),
     "metrics": ("mlkit.train.metrics", None),
     "lint": ("mlkit.linting.lint", "lint"),
+    "inspection": ("mlkit.inspection", None),
+    "inspect": ("mlkit.inspection.inspection", "inspect"),
     "load_ipython_extension": ("mlkit.display.magics", "load_ipython_extension"),
     "unload_ipython_extension": ("mlkit.display.magics", "unload_ipython_extension"),
     "live": ("mlkit.train.live", "live"),

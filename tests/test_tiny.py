@@ -49,7 +49,7 @@ def test_changed_in_place_is_noticed():
 
 def test_meta_tensors_know_shapes_without_data():
     model = nn.Sequential(nn.Conv2d(1, 8, 3), nn.ReLU(), nn.MaxPool2d(2), nn.Flatten(), nn.Linear(8 * 13 * 13, 10))
-    assert tuple(model(mlkit.zeros(5, 1, 28, 28, device="meta")).shape) == (5, 10)
+    assert tuple(model.to("meta")(mlkit.zeros(5, 1, 28, 28, device="meta")).shape) == (5, 10)
 
 
 def test_a_network_learns():

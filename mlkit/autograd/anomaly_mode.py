@@ -1,4 +1,4 @@
-"""detect_anomaly: find the first NaN or Inf, forward or backward, and remember which line made each node."""
+"""detect_anomaly: find the first NaN or Inf, forward or backward, and give places their module's path."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ from typing import Any
 
 import numpy as np
 
-from mlkit.autograd import engine
 from mlkit.core import backend as backends
 from mlkit.core import events, value
 from mlkit.core.dispatch import Output
@@ -22,6 +21,7 @@ class AnomalyError(MlkitError, RuntimeError):
     """The first NaN or Inf. ``operands`` are the (name, tensor) that went in, for a display."""
 
     operands: list = []
+    names_line = False  # its details say it
 
 
 def _lazy(tensor: Value) -> bool:
@@ -49,7 +49,6 @@ class _Mode:
 
     def switch(self, on: bool) -> None:
         if on and not self.stops:
-            value.user_place = self.place
             self.stops = [
                 events.subscribe("op", self.op),
                 events.subscribe("backward_node", self.backward_node),
@@ -57,7 +56,6 @@ class _Mode:
                 events.subscribe("module_exit", self.leave),
             ]
         elif not on and self.stops:
-            value.user_place = None
             for stop in self.stops:
                 stop()
             self.stops = []
@@ -91,7 +89,8 @@ class _Mode:
         node = next((o._node for o in outputs if o._node is not None and o._node.__class__ is not Leaf), None)
         if node is not None:
             node = node.inputs[0] if node.__class__ is Output else node
-            node.where = self.place()
+            if self.modules:
+                value.node_modules[node] = self.modules[-1][1]
         if not self.check_nan:
             return
         for number, out in enumerate(outputs):
@@ -128,9 +127,6 @@ class _Mode:
         return error
 
     def backward_node(self, node, results) -> None:
-        place = self.place()
-        if place is not None:
-            engine.freed_at[node] = place
         if not self.check_nan:
             return
         for i, r in enumerate(results):
@@ -213,7 +209,7 @@ class set_detect_anomaly:  # noqa: N801 - PyTorch's name
 
     Args:
         mode: on or off.
-        check_nan: raise at the first NaN or Inf; with False only the lines are remembered.
+        check_nan: raise at the first NaN or Inf; with False only the paths of modules are remembered, for later errors.
         check_inf: with False infinities are let through.
     """
 
@@ -231,13 +227,13 @@ class set_detect_anomaly:  # noqa: N801 - PyTorch's name
 
 
 class detect_anomaly:  # noqa: N801 - PyTorch's name
-    """Inside, the first NaN or Inf raises where it is made, in forward or backward, and errors name lines.
+    """Inside, the first NaN or Inf raises where it is made, in forward or backward, and lines come with their module.
 
     The error says the op, the line of your program, the path of the module, and the statistics of what went in.
     Everything is slower: use it to find a fault, not to train.
 
     Args:
-        check_nan: raise at the first NaN or Inf; with False only the lines are remembered.
+        check_nan: raise at the first NaN or Inf; with False only the paths of modules are remembered, for later errors.
         check_inf: with False infinities (of a mask, of log(0)) are let through.
 
     >>> import mlkit

@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import importlib
 import linecache
+import re
 import sys
 import threading
-import weakref
 from collections.abc import Callable, Sequence
 from operator import attrgetter
 from typing import Any
@@ -22,46 +22,49 @@ from mlkit.core import backend as backends
 from mlkit.core import dtype as dtypes
 from mlkit.core import events, value
 from mlkit.core.dispatch import Output, ops, state
-from mlkit.core.errors import ArgumentError, GradientError, MlkitError, ShapeError
-from mlkit.core.frames import place_text
+from mlkit.core.errors import ArgumentError, DeviceError, GradientError, MlkitError, ShapeError, ValueRangeError
+from mlkit.core.frames import place_of, users_frame
 from mlkit.core.value import Leaf, LevelArray, MetaArray, Node, Value, wrap
 from mlkit.ops.registry import unbroadcast
 
 # --- what was kept, handed to the rules -------------------------------------------------------------------------------
 
 
-#: node -> the place of the backward() that freed it; filled in anomaly mode
-freed_at: weakref.WeakKeyDictionary = weakref.WeakKeyDictionary()
-
-_ANOMALY = "To see the lines, run it again inside `with mlkit.autograd.detect_anomaly():`."
-
-
 def changed(node: Node, what: str, storage) -> GradientError:
-    facts = [f"op: {node.op.name}"]
-    if node.where:
-        facts.append(f"made at: {place_text(node.where)}")
-    if storage.where:
-        facts.append(f"changed at: {place_text(storage.where)}")
+    change = storage.where
+    facts = [("op", node.op.name), *_lines(node)]
+    if change is not None:
+        facts.append(("changed at", str(change)))
     hint = "Use the out-of-place form (x = x + 1 instead of x += 1), or change a clone()."
+    if change is not None and re.search(r"\bstep\(", change.code):
+        hint = (
+            "An optimizer's step changes its parameters in place: call it after every backward() that needs them, or "
+            "compute the loss again after it."
+        )
     return GradientError(
         "one of the variables needed for gradient computation has been modified by an inplace operation: "
         f"{what} of {node.op.name} is at version {storage.version}.",
-        "\n".join(facts),
-        hint if node.where else f"{hint}\n{_ANOMALY}",
+        "\n".join(f"{fact}: {text}" for fact, text in facts),
+        hint,
     )
 
 
+def _lines(node: Node) -> list[tuple[str, str]]:
+    """What is known of the user's lines behind a node: (fact, text)."""
+    facts = [("made at", str(node.where))] if node.where is not None else []
+    return facts + getattr(node.op, "lines", list)()
+
+
 def freed(node: Node) -> GradientError:
-    facts = [f"op: {node.op.name}"]
-    if node.where:
-        facts.append(f"made at: {place_text(node.where)}")
-    if node in freed_at:
-        facts.append(f"freed by backward at: {place_text(freed_at[node])}")
+    facts = [("op", node.op.name), *_lines(node)]
+    by = getattr(node, "freed_by", None)
+    if by is not None:
+        facts.append(("freed by backward at", str(place_of(*by))))
     hint = "Call backward(retain_graph=True) the first time, or compute the loss again before each backward()."
     return GradientError(
         "Trying to backward through the graph a second time: what this step kept was freed by the first backward().",
-        "\n".join(facts),
-        hint if node.where else f"{hint}\n{_ANOMALY}",
+        "\n".join(f"{fact}: {text}" for fact, text in facts),
+        hint,
     )
 
 
@@ -76,12 +79,41 @@ def explain(error: Exception, node: Node, g) -> None:
     kept = [tuple(k.shape) for k in node.saved or () if isinstance(k, Value)]
     if kept:
         facts.append(("kept for it", ", ".join(map(str, kept))))
-    facts.append(("made at", place_text(node.where) if node.where else f"not recorded. {_ANOMALY}"))
+    _tell(error, facts + _lines(node))
+
+
+def _tell(error: Exception, facts: list) -> None:
+    """Add facts to an error of any class; what it says already stays as it is."""
     for fact, text in facts:
         if isinstance(error, MlkitError):
-            error.tell(fact, text)
+            if f"\n{fact}: " not in f"\n{error.details or ''}":
+                error.tell(fact, text)
         else:
             error.add_note(f"{fact}: {text}")
+
+
+def explain_hook(error: Exception, kind: str, node) -> None:
+    """Say whose hook an error came from: the hook's own line is in the traceback, the forward line is not."""
+    if hasattr(error, "mlkit_node"):
+        return
+    error.mlkit_node = node  # type: ignore[attr-defined]
+    if node.__class__ is Leaf:
+        tensor = node.ref()
+        of = "a leaf" if tensor is None else f"a leaf of shape {tuple(tensor._array.shape)}"
+        _tell(error, [(f"in {kind} of", of)])
+    else:
+        _tell(error, [(f"in {kind} of", getattr(node.op, "name", node.name())), *_lines(node)])
+
+
+def call_hook(kind: str, node, hook: Callable, *args):
+    """What a user's hook gives; an error in it names the forward line of what it belongs to."""
+    if state.recorder is not None:
+        state.recorder.stop("a hook on a gradient runs in it, which a replay would not call")
+    try:
+        return hook(*args)
+    except Exception as error:
+        explain_hook(error, kind, node)
+        raise
 
 
 class Packed:
@@ -337,6 +369,9 @@ def run(
         table.data for table in (value.tensor_hooks, value.node_hooks, value.node_prehooks)
     )
     kind: Any = None
+    frame = users_frame(sys._getframe(1))
+    here = (frame.f_code, frame.f_lasti)
+    del frame
     try:
         for node in order:
             g = pending.pop(node, None)
@@ -369,7 +404,8 @@ def run(
                 g = run_prehooks(node, g, tensors)
             op = node.op
             if owned and op.name in _PIECES and in_place and add_piece(op, node, g, pending, owned):
-                node.saved = None if node.saved and not retain_graph else node.saved
+                if node.saved and not retain_graph:
+                    node.saved, node.freed_by = None, here
                 continue
             m: Any
             if tensors:
@@ -395,8 +431,8 @@ def run(
                 results = run_node_hooks(node, results, g, tensors)
             if listening:
                 events.emit("backward_node", node, results)
-            if not retain_graph:
-                node.saved = None if node.saved else ()
+            if not retain_graph and node.saved and op.holds:
+                node.saved, node.freed_by = None, here
             for i, parent in enumerate(inputs):
                 if parent is None:
                     continue
@@ -495,25 +531,69 @@ def accumulate(leaf: Leaf, g, tensors: bool) -> None:
         tensor._grad = wrap(old._array + g)
     if value.node_hooks.data and leaf in value.node_hooks:
         for hook in list(value.node_hooks[leaf].values()):
-            hook((), (as_tensor(g, tensors),))
+            call_hook("a node hook", leaf, hook, (), (as_tensor(g, tensors),))
     hooks = tensor.__dict__.get("_post_accumulate_hooks")
     if hooks:
         for hook in list(hooks.values()):
-            hook(tensor)
+            if call_hook("a post-accumulate hook", leaf, hook, tensor) is not None:
+                raise GradientError(
+                    "post accumulate grad hooks must return None.",
+                    hint="Change tensor.grad in place, or set it, to have another gradient.",
+                )
+
+
+def _unfit(given, g: Value) -> MlkitError | None:
+    """What is wrong with what a hook gave in place of a tensor's gradient."""
+    if not isinstance(given, Value):
+        return ArgumentError(
+            f"A gradient hook must return None or a Tensor, not {type(given).__name__}.",
+            hint="Return the gradient to use instead, or nothing to leave it as it is.",
+        )
+    if tuple(given._array.shape) != tuple(g._array.shape):
+        return GradientError(
+            "A gradient hook returned a gradient of another shape.",
+            f"expected: {tuple(g._array.shape)}\ngot:      {tuple(given._array.shape)}",
+        )
+    if given._array.dtype != g._array.dtype:
+        return GradientError(
+            "A gradient hook returned a gradient of another dtype.",
+            f"expected: {dtypes.from_numpy_dtype(g._array.dtype)}\ngot:      "
+            f"{dtypes.from_numpy_dtype(given._array.dtype)}",
+            "Convert it back: return new.to(grad.dtype).",
+        )
+    return None
+
+
+def _number_of(given, expected: int, kind: str, node) -> tuple:
+    """What a node's hook gave, as a tuple of as many gradients as there were."""
+    given = given if isinstance(given, (tuple, list)) else (given,)
+    if len(given) != expected:
+        raise GradientError(
+            f"{kind} of {node.name()} has returned an incorrect number of values (got {len(given)}, but expected "
+            f"{expected}).",
+            "\n".join(f"{fact}: {text}" for fact, text in _lines(node)) if node.__class__ is not Leaf else None,
+        )
+    return tuple(given)
+
+
+def _after_others(hook: Callable) -> bool:
+    """retain_grad sees what the other hooks made of the gradient, whenever they were registered."""
+    return getattr(hook, "retains", False)
 
 
 def run_tensor_hooks(node, g, tensors: bool):
-    for hook in list(value.tensor_hooks[node].values()):
+    hooks = list(value.tensor_hooks[node].values())
+    hooks.sort(key=_after_others)  # (keeps the order of the others)
+    for hook in hooks:
         if g.__class__ is list:
             return g
         seen = as_tensor(g, tensors)
-        changed_to = hook(seen)
+        changed_to = call_hook("a hook on the gradient", node, hook, seen)
         if changed_to is not None:
-            if tuple(changed_to._array.shape) != tuple(seen._array.shape):
-                raise GradientError(
-                    "A gradient hook returned a gradient of another shape.",
-                    f"expected: {tuple(seen._array.shape)}\ngot:      {tuple(changed_to._array.shape)}",
-                )
+            problem = _unfit(changed_to, seen)
+            if problem is not None:
+                explain_hook(problem, "a hook on the gradient", node)
+                raise problem
             g = from_tensor(changed_to, tensors)
     return g
 
@@ -525,9 +605,9 @@ def _tuple_of_tensors(g, tensors: bool) -> tuple:
 
 def run_prehooks(node, g, tensors: bool):
     for hook in list(value.node_prehooks[node].values()):
-        new = hook(_tuple_of_tensors(g, tensors))
+        new = call_hook("a prehook", node, hook, _tuple_of_tensors(g, tensors))
         if new is not None:
-            new = new if isinstance(new, (tuple, list)) else (new,)
+            new = _number_of(new, len(g) if g.__class__ is list else 1, "a prehook", node)
             parts = [None if p is None else from_tensor(p, tensors) for p in new]
             g = parts if g.__class__ is list else parts[0]
     return g
@@ -535,9 +615,9 @@ def run_prehooks(node, g, tensors: bool):
 
 def run_node_hooks(node, results, g, tensors: bool):
     for hook in list(value.node_hooks[node].values()):
-        new = hook(_tuple_of_tensors(results, tensors), _tuple_of_tensors(g, tensors))
+        new = call_hook("a node hook", node, hook, _tuple_of_tensors(results, tensors), _tuple_of_tensors(g, tensors))
         if new is not None:
-            new = new if isinstance(new, (tuple, list)) else (new,)
+            new = _number_of(new, len(results), "a node hook", node)
             results = tuple(None if p is None else from_tensor(p, tensors) for p in new)
     return results
 
@@ -581,6 +661,13 @@ def _initial_gradients(tensors: list, gradients, name: str) -> list:
             raise ShapeError(
                 f"Mismatch in shape: grad_output has a shape of {list(g._array.shape)} and output has a shape of "
                 f"{list(array.shape)}."
+            )
+        elif (g._array.__class__ is MetaArray) is not (array.__class__ is MetaArray):
+            sides = [("output", array), ("gradient", g._array)]
+            raise DeviceError(
+                f"{name}: expected the gradient on its output's device.",
+                "\n".join(f"{side}: {'on meta' if x.__class__ is MetaArray else 'with data'}" for side, x in sides),
+                "Make both on one device.",
             )
         elif g._array.dtype != array.dtype:
             g = ops.cast(g, dtype=dtypes.from_numpy_dtype(array.dtype))
@@ -648,7 +735,7 @@ def backward(
     else:
         wanted = _sequence(inputs)
         if not wanted:
-            raise ArgumentError("backward: inputs argument to backward() cannot be empty.")
+            raise GradientError("backward: inputs argument to backward() cannot be empty.")
         for tensor, g in zip(wanted, targeted(nodes, gradients, wanted, keep, create_graph, on_tensors), strict=True):
             if g is not None:
                 if isinstance(tensor._node, Leaf):
@@ -726,7 +813,8 @@ def grad(
         if not keep:
             for node in reachable([t._node for t in outputs]):
                 if node.__class__ is not Leaf and node.saved:
-                    node.saved = None
+                    frame = users_frame(sys._getframe(1))
+                    node.saved, node.freed_by = None, (frame.f_code, frame.f_lasti)
         return tuple(out)
     gradients = _initial_gradients(outputs, grad_outputs, "grad")
     nodes, gradients = _roots(outputs, gradients, "grad")
@@ -735,6 +823,10 @@ def grad(
     found = targeted(nodes, gradients, inputs, keep, create_graph, on_tensors)
     if allow_unused is None:
         allow_unused = materialize_grads
+    elif materialize_grads and not allow_unused:
+        raise ValueRangeError(
+            "Expected allow_unused to be True or not passed when materialize_grads=True, but got: allow_unused=False."
+        )
     for i, g in enumerate(found):
         if g is None:
             if not allow_unused:

@@ -10,16 +10,17 @@ from typing import Any
 from mlkit.autograd import engine
 from mlkit.core import backend as backends
 from mlkit.core import dtype as dtypes
-from mlkit.core import inplace, value
+from mlkit.core import inplace
 from mlkit.core.dispatch import Output, keep_output, ops, state
 from mlkit.core.errors import ArgumentError, GradientError, MissingFeature
-from mlkit.core.value import Leaf, LevelArray, MetaArray, Node, Value, node_type, tick, wrap
+from mlkit.core.value import Leaf, LevelArray, MetaArray, Node, Value, node_type, remember_line, tick, wrap
 
 
 class FunctionOp:
     """What the engine asks of an op, for one Function class."""
 
     rules = None
+    holds = True
 
     def __init__(self, function: type[Function], outputs: int):
         self.name = function.__name__
@@ -44,7 +45,7 @@ class FunctionCtx(Node):
         self.function = function
         self.attributes = {}
         self.shapes = None
-        self.where = None
+        self.code = None
         self.saved = ()
         self.inputs = tuple(a._node if recorded and isinstance(a, Value) else None for a in arguments)
         self.needs_input_grad = tuple(parent is not None for parent in self.inputs)
@@ -143,7 +144,7 @@ class FunctionCtx(Node):
         if not recorded:
             return tuple(result)
         self.seq = tick()
-        self.where = value.user_place() if value.user_place is not None else None
+        remember_line(self)
         self.made = tuple(
             (tuple(o._array.shape), o._array.dtype, _device(o)) if isinstance(o, Value) else None for o in result
         )
@@ -406,6 +407,7 @@ def once_differentiable(backward: Callable) -> Callable:
 class _Refusal:
     name = "once_differentiable"
     rules = None
+    holds = True
     outputs = 1
 
     def backward_runner(self, tensors: bool):
@@ -423,7 +425,7 @@ def _refusing(t):
         return t
     out = wrap(t._array)
     node = node_type(_REFUSAL)()
-    node.op, node.attributes, node.saved, node.shapes, node.where = _REFUSAL, {}, (None,), None, None
+    node.op, node.attributes, node.saved, node.shapes, node.code = _REFUSAL, {}, (None,), None, None
     node.seq = tick()
     node.inputs = (Leaf(out),)
     out._node = node

@@ -16,6 +16,7 @@ class _Alias:
 
     name = "alias"
     rules = None
+    holds = True
     outputs = 1
 
     def backward_runner(self, tensors: bool):
@@ -30,7 +31,7 @@ def alias(t: Value, connected: bool = True) -> Value:
     out = wrap(t._array)
     out._storage = t._storage
     node = node_type(_ALIAS)()
-    node.op, node.attributes, node.saved, node.shapes, node.where = _ALIAS, {}, (), None, None
+    node.op, node.attributes, node.saved, node.shapes, node.code = _ALIAS, {}, (), None, None
     node.inputs = (t._node,) if connected and t._node is not None else ()
     node.seq = tick()
     out._node = node

@@ -26,6 +26,10 @@ class GradcheckError(GradientError):
     """A gradient that differs from the numerical one."""
 
 
+class NothingToCheck(ValueRangeError, AssertionError):
+    """Neither direction is to be checked; PyTorch asserts it."""
+
+
 def gradcheck(
     func: Callable,
     inputs,
@@ -99,11 +103,19 @@ def gradcheck(
 
 def _check_inputs(inputs: tuple, forward: bool, backward: bool) -> None:
     if not forward and not backward:
-        raise ValueRangeError("gradcheck: check_forward_ad and check_backward_ad cannot both be False.")
+        raise NothingToCheck("gradcheck: check_forward_ad and check_backward_ad cannot both be False.")
     wanted = False
     for i, t in enumerate(inputs):
         if isinstance(t, Value) and t._node is not None:
             wanted = True
+            if isinstance(t._array, np.ndarray) and any(
+                stride == 0 and size > 1 for stride, size in zip(t._array.strides, t._array.shape, strict=True)
+            ):
+                raise GradcheckError(
+                    f"The {i}th input has a dimension with stride 0: gradcheck changes one element at a time, and here "
+                    "several share one place in memory.",
+                    hint="Give it memory of its own: x.expand(3).clone().",
+                )
             if t._array.dtype not in (np.float64, np.complex128):
                 warnings.warn(
                     f"Input #{i} requires gradient and is not a double precision floating point or complex. This check "

@@ -12,6 +12,7 @@ from mlkit.builder.blocks import BlockType, Palette, canonical, palette
 from mlkit.builder.document import Block, Document, Link, ModelGraph, unique
 from mlkit.builder.module import Step, make_layer, run, settings
 from mlkit.compiler.trace import trace
+from mlkit.core.dispatch import only_shapes
 from mlkit.core.errors import DataError, MlkitError
 
 _PROBES = (11, 13)  # two batch sizes; what differs between them is the batch
@@ -326,7 +327,8 @@ class _Run:
         results: list = []
 
         def once(*args, **named):
-            results.append(program(*args, **named))
+            with only_shapes():
+                results.append(program(*args, **named))
             return results[0]
 
         seen = trace(once, *args, **named)
@@ -381,11 +383,12 @@ class _Run:
                 place = next(i for i, k in enumerate(step.args) if k == repair.link)
                 args[place] = (make_layer(made, extra) if made.kind == "module" else
                                lambda x: run(made, extra, [x], {}))(args[place])  # fmt: skip
-            if step.found.kind == "module":
-                layer = make_layer(step.found, block, "meta")
-                layer.to("meta")(*args)
-            else:
-                run(step.found, block, args, {})
+            with only_shapes():
+                if step.found.kind == "module":
+                    layer = make_layer(step.found, block, "meta")
+                    layer.to("meta")(*args)
+                else:
+                    run(step.found, block, args, {})
             return True
         except Exception:
             return False

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import functools
+import sys
 import threading
 import warnings
 import weakref
@@ -18,11 +19,23 @@ from mlkit.compiler.graph import Graph
 from mlkit.compiler.guards import Guards, Watch
 from mlkit.compiler.program import Program
 from mlkit.compiler.recorder import Reason, Recorder, gradients
+from mlkit.core import backend as backends
 from mlkit.core import dtype as dtypes
 from mlkit.core import events, value
 from mlkit.core.dispatch import Output, ops, state
 from mlkit.core.errors import ArgumentError, GradientError, MlkitError, ValueRangeError
-from mlkit.core.value import Leaf, Node, Value, mark_mutated, node_type, tick, wrap
+from mlkit.core.value import (
+    Leaf,
+    LevelArray,
+    MetaArray,
+    Node,
+    Value,
+    mark_mutated,
+    node_type,
+    remember_line,
+    tick,
+    wrap,
+)
 from mlkit.func import pytree
 from mlkit.nn import module as nn_module
 from mlkit.nn.module import Module
@@ -33,6 +46,11 @@ RECOMPILE_LIMIT = 8
 
 #: while someone listens to these, functions run eagerly, so that every op and module is seen
 _WATCHED = frozenset(("op", "module_enter", "module_exit", "backward_start", "backward_node", "backward_end"))
+
+
+#: how often Python counts a gradient that only ``Entry.lent`` holds while it is looked at, and what ``Entry.kept`` holds
+_ALONE = next(sys.getrefcount(g) for _, g in [(None, object())])
+_KEPT_ALONE = 2
 
 
 class CompileError(MlkitError, RuntimeError):
@@ -51,12 +69,18 @@ class CompiledOp:
 
     name = "compiled"
     rules = None
+    holds = True
 
     def __init__(self, entry: Entry, outputs: int):
         self.entry, self.outputs = entry, outputs
 
     def backward_runner(self, tensors: bool) -> Callable:
         return functools.partial(self.entry.run_backward, tensors)
+
+    def lines(self) -> list[tuple[str, str]]:
+        """What an error in backward says beside the line of the call: the line inside that made the result."""
+        made = self.entry.made_by
+        return [("compiled", self.entry.name + (f", whose result is made at {made}" if made else ""))]
 
 
 class Entry:
@@ -80,6 +104,10 @@ class Entry:
         self.grad_rules: list[tuple[Value, bool]] = []
         self.final_grads: list[tuple[Value, int | None]] = []
         self.changed: list[tuple] = []
+        self.differentiates = False  # backward() or grad() is called in the function
+        self.made_by = ""  # the line inside the function that made the first result backward starts from
+        self.read_by: dict[str, str] = {}  # the line inside that first read each value
+        self.saved_keys: list[str] = []  # the values' ids: of ``saved``, then of ``kept_tensors``
         self.count = 0  # how many results of the forward program are the function's
         self.replays = 0
         # while it is built
@@ -89,6 +117,8 @@ class Entry:
         self.weights: list[str] = []
         self.has_gradient: list[bool] = []
         self.recorded_nodes = 0
+        self.lent: list[tuple[Value, Value]] = []  # gradients whose memory the next replay on a GPU overwrites
+        self.kept: list | None = None  # what backward of the last replay reads
         self.eager_peak = 0  # bytes alive at once when each recorded op makes a new array
         self.passes: list[tuple[str, int, int]] = []
         self.guards: Guards
@@ -98,6 +128,8 @@ class Entry:
 
     def holds(self) -> bool:
         """Whether the recording still says what the function would do."""
+        if self.differentiates and self.hooked():
+            return False
         for p, had in self.grad_rules:
             if (p._grad is not None) is not had:
                 return False
@@ -105,7 +137,7 @@ class Entry:
             array = t._array
             if array is not self.arrays[key]:
                 was = self.arrays[key]
-                if array.__class__ is not np.ndarray or (array.shape, array.dtype, array.strides) != (
+                if array.__class__ is not was.__class__ or (array.shape, array.dtype, array.strides) != (
                     was.shape,
                     was.dtype,
                     was.strides,
@@ -116,6 +148,16 @@ class Entry:
             if (t._node is not None) is not self.needs[key]:
                 return False
         return self.guards.holds()
+
+    def hooked(self) -> bool:
+        """Whether a hook waits for a gradient that is computed inside the function."""
+        for t in (*self.captured.values(), *[p for p, _ in self.grad_rules]):
+            if t.__dict__.get("_post_accumulate_hooks"):
+                return True
+            for table in (value.tensor_hooks, value.node_hooks, value.node_prehooks):
+                if table.data and t._node is not None and table.get(t._node):
+                    return True
+        return False
 
     stale = False
 
@@ -135,12 +177,36 @@ class Entry:
             arrays = [t._array for t in tensors]
             if self.old_grads:
                 arrays += [p._grad._array for p in self.old_grads]
-            found = self.forward.run(*arrays)
+            replay = self.forward.replay
+            if replay is None:
+                found = self.forward.run(*arrays)
+            else:
+                found = self.run_captured(arrays)
         for p, place in self.final_grads:
             p._grad = None if place is None else wrap(found[place])
+        if self.forward.replay is not None and self.forward.replay.own:
+            self.lent = [(p, p._grad) for p, _ in self.final_grads if p._grad is not None]
         for kind, t in self.changed:
             mark_mutated(tensors[t] if kind == "input" else t)
         return self.result(tensors, found)
+
+    def run_captured(self, arrays: list) -> tuple:
+        """Run as a captured graph, whose results lie where the next run puts its own: so what the caller gets is copied,
+        and so is what somebody still holds of the last run's."""
+        replay = self.forward.replay
+        for p, g in self.lent:
+            if sys.getrefcount(g) > _ALONE + (p._grad is g):
+                g._array = g._array.copy()
+        self.lent = []
+        if (
+            self.kept is not None and sys.getrefcount(self.kept) > _KEPT_ALONE
+        ):  # backward of the last run is still to come
+            return self.forward.flat(*arrays)
+        found = self.forward.run(*arrays)
+        if not replay.own:
+            return found
+        mine = {what for kind, what in self.outputs if kind == "array"} | set(self.smooth)
+        return tuple(x.copy() if i in mine else x for i, x in enumerate(found))
 
     def result(self, tensors: list[Value], found: tuple):
         """The function's return value, with a node for backward where one is wanted."""
@@ -164,10 +230,12 @@ class Entry:
         node.op = op
         node.inputs = tuple((tensors[what] if kind == "input" else what)._node for kind, what in self.wants)
         node.attributes = {"shapes": [(found[i].shape, found[i].dtype) for i in self.smooth]}
-        node.shapes, node.where = None, None
+        node.shapes = None
+        remember_line(node)
         node.seq = tick()
         kept = [found[place] if number is None else tensors[number] for place, number in self.saved]
         node.saved = (kept, self.kept_tensors)
+        self.kept = kept if self.forward.replay is not None and self.forward.replay.own else None
         return node
 
     def run_backward(self, tensors: bool, m, g, node: Node) -> tuple:
@@ -179,16 +247,24 @@ class Entry:
                 "for a module, compiled.__wrapped__ for a function.",
             )
         kept, watched = node.saved  # type: ignore[misc]
-        arrays = [engine.kept_array(k, node) if isinstance(k, Value) else k for k in kept]
-        for t in watched:
-            engine.kept_array(t, node)
+        arrays: list = []
+        for key, k in zip(self.saved_keys, [*kept, *watched], strict=True):
+            try:
+                arrays.append(engine.kept_array(k, node) if isinstance(k, Value) else k)
+            except GradientError as error:
+                if key in self.read_by:
+                    error.tell("used at", self.read_by[key])
+                raise
+        del arrays[len(kept) :]  # what was captured is in the program
         given = g if len(self.smooth) > 1 else [g]
-        for x, (shape, dtype) in zip(given, node.attributes["shapes"], strict=True):
-            arrays.append(np.zeros(shape, dtype) if x is None else x)
         assert self.backward is not None
+        for x, (shape, dtype) in zip(given, node.attributes["shapes"], strict=True):
+            arrays.append(ones(self.backward.library, shape, dtype) * 0 if x is None else x)
         with self.lock:
             self.refresh()
             found = iter(self.backward.run(*arrays))
+            if self.backward.replay is not None and self.backward.replay.own:
+                found = (x.copy() for x in list(found))
         return tuple(next(found) if has else None for has in self.has_gradient)
 
 
@@ -218,11 +294,7 @@ class Compiled:
             or nn_module._before_all_backward
             or nn_module._after_all_backward
             or (events.listeners and not _WATCHED.isdisjoint(events.listeners))
-            or value.tensor_hooks.data
-            or value.node_hooks.data
-            or value.node_prehooks.data
             or state.saving
-            or value.user_place is not None
         ):
             return self.fn(*args, **kwargs)
         tensors: list[Value] = []
@@ -243,6 +315,8 @@ class Compiled:
             for entry in known:
                 if entry.holds():
                     return entry(tensors)
+            if any(entry.differentiates and entry.hooked() for entry in known):
+                return self.fn(*args, **kwargs)  # as long as the hook is there
         elif key in self.eager:
             return self.fn(*args, **kwargs)
         return self._record(key, tensors, args, kwargs)
@@ -250,8 +324,10 @@ class Compiled:
     def _record(self, key, tensors: list[Value], args: tuple, kwargs: dict):
         with self.lock:
             for t in tensors:
-                if t._array.__class__ is not np.ndarray:
+                if isinstance(t._array, (LevelArray, MetaArray)):
                     return self._eagerly(key, Reason(f"an argument is on the {t.device} device"), args, kwargs)
+            if len({t._array.__class__ for t in tensors}) > 1:
+                return self._eagerly(key, Reason("the arguments are on two devices"), args, kwargs)
             if len({id(t) for t in tensors}) < len({id(t._array) for t in tensors}) or len(
                 {id(t._array) for t in tensors}
             ) < len({id(t) for t in tensors}):
@@ -323,7 +399,14 @@ def key_of(x, tensors: list[Value]):
             return id(x)  # stays what it is, as a captured tensor
         tensors.append(x)
         array = x._array
-        return (array.shape, array.dtype, getattr(array, "strides", None), x._node is not None, x.__class__)
+        return (
+            array.shape,
+            array.dtype,
+            getattr(array, "strides", None),
+            x._node is not None,
+            x.__class__,
+            array.__class__,
+        )
     if x.__class__ is tuple or x.__class__ is list:
         return (x.__class__, *[key_of(i, tensors) for i in x])
     if isinstance(x, dict):
@@ -368,7 +451,8 @@ def record_call(fn, name: str, unique: list[Value], tensors: list[Value], args, 
         stop = Eager(recorder.broken or Reason("it could not be recorded"))
         stop.result = result  # type: ignore[attr-defined]
         raise stop
-    return entry, build(entry, recorder, tensors, settings)
+    made = build(entry, recorder, tensors, settings)
+    return entry, made if entry.forward.replay is None else result  # on a GPU not every array is still there
 
 
 def reachable_state(t: Value, began: int) -> str:
@@ -465,6 +549,7 @@ def finish(recorder: Recorder, watch: Watch, result, tensors: list[Value]) -> En
     entry.results = results
     entry.smooth = [what[0] for kind, what in entry.outputs if kind == "smooth"]
     entry.split = len(recorder.graph.nodes)
+    entry.differentiates = recorder.differentiates
     if smooth:
         record_backward(entry, recorder, smooth, tensors, place_of)
         if recorder.done:
@@ -483,7 +568,7 @@ def record_backward(entry: Entry, recorder: Recorder, smooth: list[Value], tenso
             stops.setdefault(t._node, ("captured", t))
     weights = []
     for t in smooth:
-        array = np.ones(t._array.shape, t._array.dtype)
+        array = ones(recorder.library, t._array.shape, t._array.dtype)
         key = recorder.add(array, "input", "gradient")
         weights.append(wrap(array))
         entry.weights.append(key)
@@ -509,6 +594,18 @@ def record_backward(entry: Entry, recorder: Recorder, smooth: list[Value], tenso
         state.grad = before
 
 
+def ones(library, shape: tuple, dtype):
+    """An array of ones of that library."""
+    return (np if library is None else library.m.xp).ones(shape, dtype)
+
+
+def line_of(source: dict) -> str:
+    """A graph node's place in the user's program as errors name places."""
+    return f"{source['file']}:{source['line']} in {source['function']}" + (
+        f": {source['code']}" if source["code"] else ""
+    )
+
+
 def build(entry: Entry, recorder: Recorder, tensors: list[Value], settings: Settings):
     """Turn the recording into programs; gives what the recorded call itself returns."""
     graph = recorder.graph
@@ -518,7 +615,16 @@ def build(entry: Entry, recorder: Recorder, tensors: list[Value], settings: Sett
     inputs = list(graph.inputs)
     order = {id(t): k for t, k in zip(recorder.inputs, inputs, strict=True)}
     names = [order[id(t)] for t in tensors]
+    library = recorder.library or backends.load("numpy")
+    on_cpu = library.name == "numpy"
     entry.recorded_nodes = len(graph.nodes)
+    for n in forward:
+        if n.source:
+            for k in n.inputs:
+                entry.read_by.setdefault(k, line_of(n.source))
+    if entry.smooth:
+        made_by = next((n.source for n in forward if results[entry.smooth[0]] in n.outputs), None)
+        entry.made_by = line_of(made_by) if made_by else ""
     captured, constants, fresh = recorder.captured, recorder.constants, recorder.fresh
     facts = passes.Facts(
         graph,
@@ -540,7 +646,9 @@ def build(entry: Entry, recorder: Recorder, tensors: list[Value], settings: Sett
         saved = [k for k in dict.fromkeys(a for n in backward for a in n.inputs) if k not in own]
         saved += [k for k in entry.grad_names if k not in own and k not in saved]
         entry.kept_tensors = [captured[k] for k in saved if k in captured]
+        kept_keys = [k for k in saved if k in captured]
         saved = [k for k in saved if k not in captured and k not in constants]
+        entry.saved_keys = [*saved, *kept_keys]
     extra = [k for k in saved if k in made or k in fresh]
     entry.count = len(results)
     all_results = [*results, *[k for k in extra if k not in results]]
@@ -549,18 +657,23 @@ def build(entry: Entry, recorder: Recorder, tensors: list[Value], settings: Sett
     old = list(recorder.old_grads)
     entry.old_grads = [recorder.old_grads[k] for k in old]
     handed = {k for n in forward if n.op == "call" for k in n.inputs}
-    forward = fused(forward, facts, {*all_results, *handed}, settings, entry)
-    plan = memory.plan(forward, facts, {*all_results, *handed}) if settings.memory_plan else None
+    plan = None
+    if on_cpu:
+        forward = fused(forward, facts, {*all_results, *handed}, settings, entry)
+        plan = memory.plan(forward, facts, {*all_results, *handed}) if settings.memory_plan else None
     entry.forward = Program(
-        graph, forward, [*_unique_inputs(names), *old], all_results, captured, constants, fresh, plan
+        graph, forward, [*_unique_inputs(names), *old], all_results, captured, constants, fresh, plan, library
     )
     if entry.smooth:
         # what backward reads besides what forward saved: constants, parameters, copies of fresh ones are forward's
-        backward = fused(backward, facts, set(entry.grad_names), settings, entry)
-        plan = memory.plan(backward, facts, set(entry.grad_names)) if settings.memory_plan else None
+        if on_cpu:
+            backward = fused(backward, facts, set(entry.grad_names), settings, entry)
+            plan = memory.plan(backward, facts, set(entry.grad_names)) if settings.memory_plan else None
         entry.backward = Program(
-            graph, backward, [*saved, *entry.weights], entry.grad_names, captured, constants, {}, plan
+            graph, backward, [*saved, *entry.weights], entry.grad_names, captured, constants, {}, plan, library
         )
+        if entry.backward.replay is not None:
+            entry.backward.replay.lender = entry.forward.replay
     entry.captured = {**entry.forward.captured, **(entry.backward.captured if entry.backward else {})}
     for what in entry.wants:
         if what[0] == "captured":
@@ -576,13 +689,15 @@ def build(entry: Entry, recorder: Recorder, tensors: list[Value], settings: Sett
             entry.changed.append(("input", names.index(root)))
         elif root in captured and not _stepped(graph, root):
             entry.changed.append(("captured", captured[root]))
+    entry.stale = False
+    if not on_cpu:
+        return None
     # what the recorded call itself gives: the arrays it computed
     arrays = recorder.arrays
     found = tuple(arrays.get(k) for k in all_results)
     for p, place in entry.final_grads:
         if place is not None:
             p._grad = wrap(found[place])
-    entry.stale = False
     return entry.result(tensors, found)
 
 
@@ -694,6 +809,11 @@ def compile(  # noqa: A001 - PyTorch's name
     (such as ``training``) and of ``self``. When one is another, the function is recorded again, up to the limit.
     Learning rates, schedules and random numbers stay live. A branch on numbers, ``.item()``, ``print`` or hooks cannot
     be recorded: then the call runs eagerly, and one warning says why and where.
+
+    On a GPU the program is captured as CUDA graphs on its second replay and sent as a whole from then on, new data copied
+    into its inputs; optimizer steps run between graphs. What cannot be captured (a solver, say) runs step by step, and one
+    warning says so. A gradient in ``.grad`` lies in the graph's memory until the next call; tensors that somebody still
+    holds keep their numbers.
 
     >>> import mlkit
     >>> f = mlkit.compile(lambda x: (x * 2 + 1).relu())

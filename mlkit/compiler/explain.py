@@ -19,6 +19,7 @@ class Part:
     buffers: list[dict[str, Any]] = field(default_factory=list)  # id, offset, bytes, first and last operation
     block: int = 0  # bytes of the block that the buffers share
     peak: int = 0  # bytes: the block, and the most that lives beside it
+    replay: str = ""  # on a GPU: whether it is a CUDA graph
 
 
 @dataclass
@@ -70,6 +71,8 @@ class Explanation:
                     f"    {part.name}: {part.operations} calls, {loops} of them fused loops ({len(part.loops)} kernels); "
                     f"{len(part.buffers)} buffers in a block of {size(part.block)}, at most {size(part.peak)} at once"
                 )
+                if part.replay:
+                    lines.append(f"      {part.replay}")
                 for x in part.loops:
                     lines.append(f"      loop of {', '.join(x['ops'])}" + (f"  ({x['line']})" if x["line"] else ""))
                     lines += [f"        {line}" for line in x["source"].rstrip().splitlines()]
@@ -126,4 +129,6 @@ def part_of(name: str, program) -> Part:
         }
         for k, (at, _, _, _) in plan.places.items()
     ]
-    return Part(name, program.source, len(program.nodes), list(loops.values()), buffers, plan.size, plan.planned_peak)
+    replay = program.replay.state if program.replay is not None else ""
+    operations = len(program.nodes)
+    return Part(name, program.source, operations, list(loops.values()), buffers, plan.size, plan.planned_peak, replay)

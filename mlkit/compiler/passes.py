@@ -41,6 +41,47 @@ class Facts:
         return self.root(key) not in self.written
 
 
+def in_place(nodes: list[GraphNode], facts: Facts) -> list[GraphNode]:
+    """Read a new value instead of writing it over an old one: what was ``x.relu_()`` becomes ``y = x.relu()``.
+
+    For whole values that the nodes make themselves, of which no view was taken before.
+    """
+    values = facts.graph.values
+    views: dict[str, list[str]] = {}
+    for k, v in values.items():
+        if v.base is not None and v.base != k:
+            views.setdefault(facts.root(k), []).append(k)
+    made = {k: i for i, n in enumerate(nodes) for k in n.outputs}
+    last: dict[str, tuple[int, str]] = {}  # the last write into that value: its place, and what is written
+    kept: set[str] = set()
+    for i, n in enumerate(nodes):
+        if n.op != "write":
+            kept.update(facts.root(k) for k in n.changes)
+            continue
+        into, given = map(str, n.arguments)
+        old, new, root = values[into], values[given], facts.root(into)
+        last[root] = i, given
+        whole = into == root and old.kind == "activation" and (old.shape, old.dtype) == (new.shape, new.dtype)
+        if not whole or root in facts.results or not facts.safe(given):
+            kept.add(root)
+    for root, (i, _) in last.items():
+        if any(made.get(k, -1) < i for k in views.get(root, ())):
+            kept.add(root)
+    names: dict[str, str] = {}
+    out = []
+    for n in nodes:
+        if n.op == "write" and (root := str(n.arguments[0])) in last and root not in kept:
+            given = str(n.arguments[1])
+            names[root] = names.get(given, given)
+        else:
+            out.append(renamed(n, names))
+    for root in names:
+        facts.written.discard(root)
+        for k in views.get(root, ()):
+            values[k].base = facts.root(names[root])
+    return out
+
+
 def dead_code(nodes: list[GraphNode], facts: Facts) -> list[GraphNode]:
     """Leave out what nobody uses: nodes without effect none of whose outputs is needed later or at the end."""
     needed = set(facts.results)
@@ -150,6 +191,7 @@ def constant_folding(nodes: list[GraphNode], facts: Facts) -> list[GraphNode]:
 
 #: the passes before fusion, in order, with the words explain() uses
 PASSES: list[tuple[str, Callable]] = [
+    ("in-place changes", in_place),
     ("dead code", dead_code),
     ("constant folding", constant_folding),
     ("no-ops", simplify),

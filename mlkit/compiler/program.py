@@ -15,6 +15,7 @@ import numpy as np
 
 from mlkit.compiler.graph import Graph, GraphNode, Ref
 from mlkit.compiler.memory import Plan
+from mlkit.compiler.recorder import shares
 from mlkit.core import backend as backends
 from mlkit.core.errors import MlkitError
 from mlkit.core.value import Value, wrap
@@ -39,7 +40,9 @@ class Program:
         constants: dict[str, np.ndarray],
         fresh: dict[str, np.ndarray],
         plan: Plan | None = None,
+        library: backends.Backend | None = None,
     ):
+        self.library = library if library is not None else backends.load("numpy")
         self.graph, self.nodes, self.inputs, self.results = graph, nodes, inputs, results
         self.plan = plan if plan is not None else Plan()
         self.filename = f"<mlkit compiled {graph.name} {next(_numbers)}>"
@@ -48,6 +51,8 @@ class Program:
         self.constants = {k: a for k, a in constants.items() if k in used and k not in fresh}
         self.fresh = {k: a for k, a in fresh.items() if k in used}
         self.scope: dict[str, Any] = {"asarray": np.asarray}
+        #: what runs it with less work per call, where the library has such a thing
+        self.replay: Any = None
         self.lines: list[str] = []
         self.line_nodes: dict[int, GraphNode] = {}
         self._write()
@@ -65,9 +70,12 @@ class Program:
         bound = set(scope)
         kept = set(self.results) | bound
         lines = [f"def run({', '.join(self.inputs)}):"]
+        #: (node, its line, the names that nobody needs after it), for who runs it line by line
+        self.steps: list[tuple[GraphNode | None, Any, list[str]]] = []
         for key, array in self.fresh.items():
             scope[f"begin_{key}"] = array
             lines.append(f"    {key} = begin_{key}.copy()")
+            self._step(None, lines[-1], [])
         for key in self.inputs:
             if key not in last and key not in kept:
                 lines.append(f"    del {key}")
@@ -75,6 +83,7 @@ class Program:
             self.line_nodes[len(lines) + 1] = n
             lines.append("    " + self._call(n, last))
             gone = [k for k in dict.fromkeys(n.inputs) if last[k] == i and k not in kept]
+            self._step(n, lines[-1], gone)
             if gone:
                 lines.append(f"    del {', '.join(gone)}")
         trailing = "," if len(self.results) == 1 else ""
@@ -84,6 +93,12 @@ class Program:
         linecache.cache[self.filename] = (len(source), None, source.splitlines(True), self.filename)
         exec(compile(source, self.filename, "exec"), scope)  # noqa: S102 - our own text, from the graph
         self._run = scope["run"]
+        if self.library.compile is not None:
+            self.replay = self.library.compile(self)
+
+    def _step(self, node: GraphNode | None, line: str, gone: list[str]) -> None:
+        if self.library.compile is not None:
+            self.steps.append((node, compile(line.strip(), self.filename, "exec"), gone))
 
     def _bind(self) -> set[str]:
         """Put what does not change into the scope: parameters, constants, buffers, and views of them."""
@@ -105,7 +120,7 @@ class Program:
                 and not any(isinstance(a, Ref) for a in n.attributes.values())
             ):
                 seen = self.kernel(n)(scope[source])
-                if seen.__class__ is np.ndarray and np.may_share_memory(seen, scope[source]):
+                if seen.__class__ is scope[source].__class__ and shares(seen, scope[source]):
                     scope[out] = seen
                     static.add(n.id)
         return static
@@ -115,7 +130,7 @@ class Program:
         if n.kernel is not None:
             return n.kernel
         op = REGISTRY[n.op]
-        found = backends.load("numpy").kernel(op)
+        found = self.library.kernel(op)
         attributes = {k: a for k, a in n.attributes.items() if not isinstance(a, Ref)}
         if not attributes:
             return found
@@ -168,7 +183,7 @@ class Program:
         many = n.picks is not None or (op is not None and op.outputs > 1) or len(n.outputs) > 1
         if many:
             return f"{', '.join(names)}{',' if len(names) == 1 else ''} = {name}({text})"
-        flat = self.graph.values[n.outputs[0]].shape == ()
+        flat = self.graph.values[n.outputs[0]].shape == () and self.library.name == "numpy"
         return f"{names[0]} = {'asarray(' if flat else ''}{name}({text}){')' if flat else ''}"
 
     @property
@@ -179,10 +194,14 @@ class Program:
 
     def run(self, *arrays):
         try:
-            return self._run(*arrays)
+            return self._run(*arrays) if self.replay is None else self.replay.run(*arrays)
         except Exception as error:
             self._tell(error)
             raise
+
+    def flat(self, *arrays):
+        """Run it line by line, as Python does."""
+        return self._run(*arrays)
 
     def _tell(self, error: Exception) -> None:
         """Add the user's line to an error."""
@@ -207,6 +226,8 @@ class Program:
                 del self.scope[key]
         self.scope.update({f"begin_{k}": a for k, a in self.fresh.items()})
         self._bind()
+        if self.replay is not None:
+            self.replay.forget()
 
 
 def effect(function: Callable, args: tuple, kwargs: dict, tensors: list) -> Callable:

@@ -14,6 +14,7 @@ import linecache
 import os
 import sys
 import threading
+import weakref
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -28,7 +29,7 @@ from mlkit.core import inplace, rng, value
 from mlkit.core.dispatch import Output, apply, ops, record, state
 from mlkit.core.errors import GradientError
 from mlkit.core.frames import is_users, user_frame
-from mlkit.core.value import Leaf, LevelArray, Node, Storage, Value, tick, wrap
+from mlkit.core.value import Leaf, LevelArray, MetaArray, Node, Storage, Value, tick, wrap
 
 
 class Reason:
@@ -133,11 +134,52 @@ for _name in "lt le gt ge eq ne neg pos abs invert".split():
 RecordedArray.__hash__ = object.__hash__  # type: ignore[method-assign]
 
 
-def root_of(array: np.ndarray) -> np.ndarray:
-    """The array that owns the memory."""
+def root_of(array):
+    """The array that owns the memory; of an array on a GPU, that piece of the GPU's memory."""
+    if not isinstance(array, np.ndarray):
+        return array.data.mem
     while isinstance(array.base, np.ndarray):
         array = array.base
     return array
+
+
+def shares(a, b) -> bool:
+    """Whether two arrays show the same memory."""
+    return np.may_share_memory(a, b) if isinstance(a, np.ndarray) else a.data.mem is b.data.mem
+
+
+def writable(array) -> bool:
+    """Whether each element has memory of its own that may be changed."""
+    flags = array.flags
+    return flags.writeable if isinstance(array, np.ndarray) else 0 not in array.strides or array.size <= 1
+
+
+class Ghost:
+    """What is known of an array that is gone."""
+
+    def __init__(self, array):
+        self.shape, self.dtype, self.strides, self.size = array.shape, array.dtype, array.strides, array.size
+
+
+class Arrays(dict):
+    """id -> array, where those that nobody else holds go: recording on a GPU takes no more memory than running."""
+
+    def __init__(self, forget: Callable):
+        super().__init__()
+        self.forget = forget
+        self.ghosts: dict[str, Ghost] = {}
+
+    def weak(self, key: str, array) -> None:
+        number = id(array)
+        self.ghosts[key] = Ghost(array)
+        super().__setitem__(key, weakref.ref(array, lambda _: self.forget(number, key)))
+
+    def __getitem__(self, key: str):
+        found = super().__getitem__(key)
+        if found.__class__ is weakref.ref:
+            array = found()
+            return self.ghosts[key] if array is None else array
+        return found
 
 
 # --- hooks that exist while anything is recorded -----------------------------------------------------------------------
@@ -151,6 +193,11 @@ def _mutated(tensor: Value) -> None:
         state.recorder.mutated(tensor)
 
 
+def _hooked() -> None:
+    if state.recorder is not None:
+        state.recorder.stop("a hook is registered in it")
+
+
 def _taken(generator, count, key) -> None:
     if state.recorder is not None:
         state.recorder.took(generator, count, key)
@@ -161,6 +208,7 @@ def _count(change: int) -> None:
     with _lock:
         _recording += change
         value.on_mutation = _mutated if _recording else None
+        value.on_hook = _hooked if _recording else None
         rng.on_take = _taken if _recording else None
 
 
@@ -179,7 +227,7 @@ class Recorder(Level):
         self.done = False
         self.inputs = inputs
         self.by_array: dict[int, str] = {}
-        self.arrays: dict[str, Any] = {}  # id -> its array (of a random key: the key)
+        self.arrays: dict[str, Any] = Arrays(self._forget)  # id -> its array (of a random key: the key)
         self.base: dict[str, str] = {}  # id -> id of the value whose memory it shows
         self.captured: dict[str, Value] = {}
         self.constants: dict[str, np.ndarray] = {}
@@ -194,7 +242,15 @@ class Recorder(Level):
         self.modules: dict[int, Any] = {}
         self.expected: Value | None = None
         self.backward_ran = False
+        self.differentiates = False  # gradients are computed in the function itself
         self.boundary = 0
+        self.library: backends.Backend | None = None  # whose arrays these are: one library per recording
+
+    def ours(self, array) -> bool:
+        """Whether an array is of the library that this recording computes with, which the first array decides."""
+        if self.library is None and not isinstance(array, (LevelArray, MetaArray)):
+            self.library = backends.for_array(array)
+        return self.library is not None and array.__class__ is self.library.array_types[0]
 
     # --- begin and end ------------------------------------------------------------------------------------------------
 
@@ -202,7 +258,7 @@ class Recorder(Level):
         kinds = value.tensor_types | value.own_ways.keys()
         everything = [t for t in gc.get_objects() if type(t) in kinds]
         self.alive = [(t, t._array, t._node, t._grad) for t in everything]
-        self.known = {id(root_of(a)) for _, a, _, _ in self.alive if isinstance(a, np.ndarray)}
+        self.known = {id(root_of(a)) for _, a, _, _ in self.alive if not isinstance(a, (LevelArray, MetaArray))}
         self.known_tensors = {id(t) for t in everything}
         self.grad_owner = {id(g): t for t, _, _, g in self.alive if g is not None}
         _count(+1)
@@ -210,6 +266,7 @@ class Recorder(Level):
         state.recorder = self
         self.began = tick()
         for i, t in enumerate(self.inputs):
+            self.ours(t._array)
             key = self.add(t._array, "input", "input" if i == 0 else f"input_{i}")
             self.graph.inputs.append(key)
             t._array = RecordedArray(self, t._array, key)
@@ -276,9 +333,16 @@ class Recorder(Level):
         d = dtypes.from_numpy_dtype(array.dtype).name
         self.graph.values[key] = GraphValue(key, kind, name, tuple(array.shape), d)
         self.by_array[id(array)] = key
-        self.arrays[key] = array
+        if kind == "activation" and not isinstance(array, np.ndarray):
+            self.arrays.weak(key, array)
+        else:
+            self.arrays[key] = array
         self.base[key] = key
         return key
+
+    def _forget(self, number: int, key: str) -> None:
+        if self.by_array.get(number) == key:
+            del self.by_array[number]
 
     def value_of(self, t: Value) -> str:
         """The id of a tensor, which is captured now if it comes from outside."""
@@ -290,7 +354,7 @@ class Recorder(Level):
         key = self.by_array.get(id(array))
         if key is not None:
             return key
-        if array.__class__ is not np.ndarray:
+        if not self.ours(array):
             self.stop(f"a tensor on the {t.device} device takes part")
             return ""
         owner = self.grad_owner.get(id(t))
@@ -303,12 +367,22 @@ class Recorder(Level):
             self.captured[key] = t
         else:
             own = root_of(array)
-            held = sys.getrefcount(own) > (4 if own is array else 3)  # the tensor, the names here, the question
+            # the tensor, the names here, the question; what is on a GPU may be known elsewhere in other ways
+            held = sys.getrefcount(own) > (4 if own is array else 3) or not isinstance(array, np.ndarray)
             key = self.add(array, "constant")
             self.constants[key] = array
             if held:
                 self.foreign.add(key)
         return key
+
+    def number(self, t):
+        """``t``; a number where it is a 0-d tensor on the CPU that the function made and that goes along with a GPU's."""
+        if not isinstance(t, Value) or self.library is None or self.library.name == "numpy" or t._node is not None:
+            return t
+        array = t._array
+        if array.__class__ is np.ndarray and array.ndim == 0 and id(root_of(array)) not in self.known:
+            return array.item()
+        return t
 
     def root(self, key: str) -> str:
         while self.base[key] != key:
@@ -347,7 +421,7 @@ class Recorder(Level):
         """Ids of new values, each with the input whose memory it shows."""
         out = []
         for r in arrays:
-            shown = next((k for a, k in zip(sources, inputs) if a is r or np.may_share_memory(a, r)), None)
+            shown = next((k for a, k in zip(sources, inputs) if a is r or shares(a, r)), None)
             key = self.add(r, "activation")
             if shown is not None:
                 self.base[key] = self.graph.values[key].base = self.root(shown)
@@ -369,13 +443,14 @@ class Recorder(Level):
             self.stop("a NumPy array takes part: make it a tensor outside the function")
             return apply(op, tensors, attributes)
         operands, attributes = self.canonical(op, operands, attributes)
+        operands = [self.number(t) for t in operands]
         keys = [self.value_of(t) if isinstance(t, Value) else None for t in operands]
         if self.done:
             return apply(op, (operands,) if op.variadic else tuple(operands), attributes)
         plain = [wrap(self.arrays[k]) if k is not None else t for t, k in zip(operands, keys)]
         out = apply(op, (plain,) if op.variadic else tuple(plain), attributes)
         arrays = tuple(o._array for o in (out if isinstance(out, tuple) else (out,)))
-        if any(a.__class__ is not np.ndarray for a in arrays):
+        if not all(map(self.ours, arrays)):
             self.stop(f"{op.name} computes on another device")
             return apply(op, (operands,) if op.variadic else tuple(operands), attributes)
         named = dict(attributes)
@@ -385,6 +460,9 @@ class Recorder(Level):
                 return apply(op, (operands,) if op.variadic else tuple(operands), attributes)
             named["key"] = Ref(self.keys[named["key"]])
         sources = [self.arrays[k] for k in keys if k is not None]
+        if not all(map(self.ours, sources)):
+            self.stop(f"{op.name} mixes two devices")
+            return out
         outputs = self.results(arrays, sources, [k for k in keys if k is not None])
         arguments = [Ref(k) if k is not None else t for t, k in zip(operands, keys)]
         self.node(op.name, arguments, outputs, named, random=op.random)
@@ -405,7 +483,7 @@ class Recorder(Level):
             )
             return
         array = self.arrays[into]
-        if not array.flags.writeable:
+        if not writable(array):
             raise GradientError(
                 f"{name}: unsupported operation: more than one element of the written-to tensor refers to a single "
                 "memory location, or the memory is read-only.",
@@ -436,7 +514,7 @@ class Recorder(Level):
             self.expected = None
         elif tensor._array.__class__ is RecordedArray or id(tensor._array) in self.by_array:
             self.stop("a tensor is changed in place in a way that cannot be recorded")
-        elif isinstance(tensor._array, np.ndarray) and id(root_of(tensor._array)) in self.known:
+        elif not isinstance(tensor._array, (LevelArray, MetaArray)) and id(root_of(tensor._array)) in self.known:
             self.stop("a tensor from outside is changed in place in a way that cannot be recorded")
 
     def took(self, generator, count: int | None, key) -> None:
@@ -489,13 +567,14 @@ class Recorder(Level):
     def gradient(self, rule: Callable, m, g, node):
         """The gradients of one node: by its rule written in ops, or as one step where a backend has a kernel for it."""
         op = node.op
+        self.differentiates = True
         if node.seq < self.began and not self.done:
             self.stop("backward() goes on into what was computed before the function")
-        library = backends.load("numpy")
-        special = getattr(library, "gradients", {})
+        library = self.library or backends.load("numpy")
         first = next((x for x in g if x is not None), None) if g.__class__ is list else g
-        known = getattr(op, "rules", None) is not None and any(name == op.name for name, _ in special)
-        if self.done or not known or state.grad or first._array.size < 1024:
+        known = getattr(op, "rules", None) is not None and any(name == op.name for name, _ in library.gradients)
+        small = first._array.size < 1024 and library.name == "numpy"
+        if self.done or not known or state.grad or small:
             return rule(m, g, node)
         return self._whole_gradient(op, g, node)
 
@@ -513,6 +592,8 @@ class Recorder(Level):
         for (kind, _), kept in zip(op.rules.slots, node.saved, strict=True):
             if kept is None:
                 plan.append(("plain", None))
+            elif kind == "input" and isinstance(kept, Value) and self.number(kept) is not kept:
+                plan.append(("plain", self.number(kept)))
             elif kind == "input" and isinstance(kept, Value):
                 engine.kept_array(kept, node)
                 plan.append(("input", ref(kept)))
@@ -529,14 +610,15 @@ class Recorder(Level):
             else:
                 plan.append(("plain", kept))
         needs = tuple(n is not None for n in node.inputs)
-        run = whole_gradient(op, gs, many, plan, needs, dict(node.attributes))
+        assert self.library is not None
+        run = whole_gradient(op, gs, many, plan, needs, dict(node.attributes), self.library)
         if self.done:
             return engine.runner_of(op, True)(ops, g, node)
         arrays = [self.arrays[a] for a in arguments]
         found = run(*arrays)
-        shown = [(self.arrays[a], str(a)) for a in arguments if isinstance(self.arrays[a], np.ndarray)]
-        real = [r for r in found if r is not None]
-        outputs = iter(self.results(tuple(map(np.asarray, real)), [a for a, _ in shown], [k for _, k in shown]))
+        shown = [(self.arrays[a], str(a)) for a in arguments if not isinstance(self.arrays[a], tuple)]
+        real = tuple(r if self.ours(r) else np.asarray(r) for r in found if r is not None)
+        outputs = iter(self.results(real, [a for a, _ in shown], [k for _, k in shown]))
         names = [None if r is None else next(outputs) for r in found]
         self.node(
             f"{op.name}_backward", arguments, [n for n in names if n], kernel=run, picks=[n is not None for n in names]
@@ -627,7 +709,7 @@ class _Shell:
 _UNCHANGED = Storage()
 
 
-def whole_gradient(op, gs: list, many: bool, plan: list, needs: tuple, attributes: dict) -> Callable:
+def whole_gradient(op, gs: list, many: bool, plan: list, needs: tuple, attributes: dict, library) -> Callable:
     """A function of arrays that runs the op's gradient rule as eager backward does, with its backend's kernels."""
 
     def run(*arrays):
@@ -647,7 +729,7 @@ def whole_gradient(op, gs: list, many: bool, plan: list, needs: tuple, attribute
                 saved.append(arrays[what])
         shell.saved = tuple(saved)
         g = [None if i is None else arrays[i] for i in gs]
-        m = backends.load("numpy").m
+        m = library.m
         found = (engine._array_runners.get(op) or engine.runner_of(op, False))(m, g if many else g[0], shell)
         return tuple(r if n or len(needs) < len(found) else None for r, n in zip(found, needs, strict=False))
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import linecache
 import os
 import time
@@ -11,7 +12,7 @@ from mlkit.autograd.grad_mode import no_grad
 from mlkit.compiler.graph import Graph, GraphModule, GraphNode, GraphValue
 from mlkit.core import dtype as dtypes
 from mlkit.core import events
-from mlkit.core.dispatch import Interpreter, apply, state
+from mlkit.core.dispatch import Interpreter, apply, only_shapes, state
 from mlkit.core.frames import user_frame
 from mlkit.core.value import Value, wrap
 
@@ -148,7 +149,8 @@ def trace(program: Callable, *inputs, keep: bool = False, name: str | None = Non
             graph.inputs.append(tracer.add(t, "input", "input" if i == 0 else f"input_{i}"))
     stops = [events.subscribe("module_enter", tracer.enter), events.subscribe("module_exit", tracer.leave)]
     try:
-        with no_grad(), tracer:
+        shapes = any(t.is_meta for t in _tensors_in([list(inputs), named_inputs], []))
+        with no_grad(), tracer, only_shapes() if shapes else contextlib.nullcontext():
             outputs = program(*inputs, **named_inputs)
     except Exception as error:
         graph.error = {

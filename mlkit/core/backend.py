@@ -34,6 +34,7 @@ class Backend:
     gradients: dict[tuple[str, str | None], Callable] = field(default_factory=dict)
     #: what is done to many tensors at once, by name: optimizer steps, the norm of all gradients
     functions: dict[str, Callable] = field(default_factory=dict)
+    #: (a compiled program) -> what runs it with less work per call: it has ``run``, ``flat`` does it line by line
     compile: Callable | None = None
 
     def kernel(self, op) -> Callable:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from typing import Any
 
 from mlkit.core.errors import ArgumentError, RefusedError
@@ -10,12 +11,21 @@ from mlkit.core.errors import ArgumentError, RefusedError
 BACKEND_OF = {"cpu": "numpy", "cuda": "cupy", "meta": "meta"}
 
 
+#: the ``with device:`` blocks that this thread is in
+_blocks = threading.local()
+
+
 class device:  # noqa: N801 - PyTorch's name
     """A place for tensors. ``placement`` is free for layouts over several devices.
+
+    In a ``with`` block, new tensors of this thread are made there when no device is named.
 
     >>> import mlkit
     >>> mlkit.device("cuda:1").index
     1
+    >>> with mlkit.device("meta"):
+    ...     mlkit.nn.Linear(10_000, 10_000).weight.device
+    device(type='meta')
     """
 
     __slots__ = ("index", "placement", "type")
@@ -40,6 +50,15 @@ class device:  # noqa: N801 - PyTorch's name
     def __hash__(self) -> int:
         return hash((self.type, self.index))
 
+    def __enter__(self) -> device:
+        if not hasattr(_blocks, "devices"):
+            _blocks.devices = []
+        _blocks.devices.append(self)
+        return self
+
+    def __exit__(self, *error: Any) -> None:
+        _blocks.devices.pop()
+
     def __str__(self) -> str:
         return self.type if self.index is None else f"{self.type}:{self.index}"
 
@@ -47,6 +66,12 @@ class device:  # noqa: N801 - PyTorch's name
         return (
             f"device(type='{self.type}')" if self.index is None else f"device(type='{self.type}', index={self.index})"
         )
+
+
+def block_device() -> device | None:
+    """The device of the innermost ``with device:`` block of this thread; None outside."""
+    devices = getattr(_blocks, "devices", None)
+    return devices[-1] if devices else None
 
 
 CPU = device("cpu")

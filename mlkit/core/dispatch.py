@@ -10,10 +10,12 @@ rules get when the gradient itself shall have a gradient.
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import linecache
+import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
@@ -22,8 +24,28 @@ from mlkit.core import backend as backends
 from mlkit.core import dtype as dtypes
 from mlkit.core import events, value
 from mlkit.core.device import device
-from mlkit.core.errors import ArgumentError, DeviceError, DtypeError, MlkitError, UnsupportedDtype
-from mlkit.core.value import LevelArray, MetaArray, Node, Storage, Value, link_view, node_type, tensor_types, tick, wrap
+from mlkit.core.errors import ArgumentError, MlkitError
+from mlkit.core.frames import user_files, users_frame
+from mlkit.core.refusals import (
+    all_on_meta,
+    different_devices,
+    different_dtypes,
+    explain,
+    instead_of_tensor,
+    refuse,
+)
+from mlkit.core.value import (
+    LevelArray,
+    MetaArray,
+    Node,
+    Storage,
+    Value,
+    link_view,
+    node_type,
+    tensor_types,
+    tick,
+    wrap,
+)
 from mlkit.ops.registry import REGISTRY, REQUIRED, Elementwise, Op, unbroadcast
 
 
@@ -38,6 +60,7 @@ class State(threading.local):
         self.scopes: list[str] = []
         self.saving: list[Callable] = []  # what saved_tensors_hooks make of what backward keeps
         self.transforms = 0  # how many of mlkit.func's transforms are running
+        self.shapes_only = 0  # >0: only shapes are asked for, and a tensor with data beside one without is no mistake
         self.recorder: Any = None  # what mlkit.compile records the running function with
 
 
@@ -55,6 +78,17 @@ def _count_busy(change: int) -> None:
 
 
 events.on_subscription(lambda kind, change: _count_busy(change) if kind == "op" else None)
+
+
+@contextlib.contextmanager
+def only_shapes() -> Iterator[None]:
+    """Inside, ops take tensors with data beside ones on ``meta``: for finding the shapes in a user's model, whose forward
+    may make masks or positions of its own on the CPU."""
+    state.shapes_only += 1
+    try:
+        yield
+    finally:
+        state.shapes_only -= 1
 
 
 class Interpreter:
@@ -221,17 +255,6 @@ def operand(op: Op, position: int, x):
     )
 
 
-def instead_of_tensor(x) -> str | None:
-    """What is usually meant where something else than a tensor comes."""
-    if x is None:
-        return "It is what a function without a return gives: does forward end in `return`?"
-    if isinstance(x, tuple):
-        return "Take the part that is meant: an LSTM or GRU gives (output, state), so `output, _ = rnn(x)`."
-    if isinstance(x, list):
-        return "Make one tensor of it: mlkit.stack(...) for tensors, mlkit.tensor(...) for numbers."
-    return None
-
-
 def complete(op: Op, arrays: list, attributes: dict) -> dict:
     """All attributes in canonical form; raises TypeError for unknown and missing ones, as Python does."""
     full = op.attributes
@@ -261,6 +284,8 @@ def library_of(op: Op, operands: list, arrays: list, attributes: dict):
         if not hasattr(x, "shape"):
             continue
         if x.__class__ is MetaArray:
+            if not state.shapes_only:
+                all_on_meta(op, operands, arrays)
             return None
         found = backends.for_array(x)
         if first is None:
@@ -276,10 +301,13 @@ def library_of(op: Op, operands: list, arrays: list, attributes: dict):
                     else:  # the gradient rules read the number too
                         arrays[i] = operands[i] = arrays[i].item()
                 return first if first.name != "numpy" else found
-            raise different_devices(op, arrays)
+            raise different_devices(op, operands, arrays)
     if first is None:
         place = attributes.get("device")
-        return backends.for_device(device(place)) if place is not None else backends.load("numpy")
+        if place is None:
+            return backends.load("numpy")
+        place = device(place)
+        return None if place.type == "meta" else backends.for_device(place)
     return first
 
 
@@ -287,63 +315,6 @@ def first_device(arrays: list) -> device:
     """The device of the first array that is not the CPU's."""
     x = next(a for a in arrays if hasattr(a, "shape") and not isinstance(a, np.ndarray))
     return backends.for_array(x).device_of(x)
-
-
-def different_devices(op: Op, arrays: list) -> DeviceError:
-    names = [f"tensors[{i}]" for i in range(len(arrays))] if op.variadic else op.inputs
-    rows = []
-    for name, x in zip(names, arrays, strict=False):
-        if hasattr(x, "shape"):
-            rows.append(f"{name}: {tuple(x.shape)} on {backends.for_array(x).device_of(x)}")
-    return DeviceError(
-        f"{op.name}: expected all tensors to be on the same device.",
-        "\n".join(rows),
-        "Move one with .to(other.device), or the model with model.to(device).",
-    )
-
-
-def different_dtypes(op: Op, operands: list) -> DtypeError:
-    rows = [
-        f"{name}: {dtypes.from_numpy_dtype(t._array.dtype).name} {tuple(t._array.shape)}"
-        for name, t in zip(op.inputs, operands, strict=False)
-        if isinstance(t, Value)
-    ]
-    found = [row.split(": ")[1].split(" ")[0] for row in rows]
-    return DtypeError(
-        f"{op.name}: expected all tensors to have the same dtype, but got {' and '.join(dict.fromkeys(found))}.",
-        "\n".join(rows),
-        "Convert one: input.float(), or the model with model.double().",
-    )
-
-
-def refuse(op: Op, operands: list, kinds: str) -> None:
-    """Raise UnsupportedDtype when an operand is of one of those kinds."""
-    for t in operands:
-        if isinstance(t, Value):
-            kind = t._array.dtype.kind
-        elif t is None:
-            continue
-        else:
-            kind = "bifc"[dtypes.scalar_category(t)]
-        if kind in kinds:
-            name = str(t.dtype) if isinstance(t, Value) else type(t).__name__
-            raise UnsupportedDtype(
-                f"{op.name}: not implemented for {name}.",
-                hint="Convert first: x.float(), x.long()." + (" Or use ~x and logical_xor." if kind == "b" else ""),
-            )
-
-
-def explain(op: Op, arrays: list, attributes: dict, error: Exception) -> None:
-    """Let the op's infer rule say what is wrong, in better words than the array library's."""
-    try:
-        op.infer(arrays, **attributes) if op.variadic else op.infer(*arrays, **attributes)
-    except MlkitError as better:
-        raise better from None
-    except Exception:  # noqa: S110 - infer has nothing to add: the first error goes on
-        pass
-    for x in arrays:
-        if isinstance(x, np.ndarray) and x.dtype.kind == "b" and isinstance(error, TypeError):
-            raise DtypeError(f"{op.name}: not possible for bool tensors.", str(error), "Use x.int() or ~x.") from None
 
 
 def promote(op: Op, operands: list) -> None:
@@ -428,6 +399,8 @@ def record(op: Op, operands: list, arrays: list, attributes: dict, results):
             source = arrays[0]
             if source.__class__ is not MetaArray and shares_memory(source, out._array):
                 link_view(operands[0], out, op, attributes)
+                if not state.grad:
+                    out._seen_without_grad = True
     if node is not None:
         save(node, op, operands, arrays, attributes, outputs)
     return outputs
@@ -453,8 +426,11 @@ class Output(Node):
         self.attributes = {}
         self.seq = tick()
         self.shapes = None
-        self.where = None
         self.number = number
+
+    @property
+    def where(self):
+        return self.inputs[0].where
 
     def name(self) -> str:
         return self.inputs[0].name()
@@ -478,9 +454,13 @@ def make_node(op: Op, inputs: tuple, operands: list, arrays: list, attributes: d
     node.inputs = inputs
     node.attributes = attributes
     node.seq = tick()
-    node.where = None
     node.saved = ()
     node.shapes = None
+    frame = _getframe(3)  # that of record's caller's caller: all further in are ours
+    if frame.f_code.co_filename not in user_files:
+        frame = users_frame(frame)
+    node.code = frame.f_code
+    node.instruction = frame.f_lasti
     if not op.variadic and len(arrays) > 1:
         node.shapes = tuple([getattr(x, "shape", None) for x in arrays])
     return node
@@ -540,6 +520,8 @@ _new = object.__new__
 _ndarray = np.ndarray
 _F32, _F64 = np.dtype(np.float32), np.dtype(np.float64)
 _EMPTY: dict = {}
+_getframe = sys._getframe
+_users_code: Any = None  # the function of the user's program that called last: usually it calls again
 
 
 def _plan(op: Op) -> tuple[str, ...] | None:
@@ -563,6 +545,7 @@ def _unary(op: Op, kernel: Callable) -> Callable | None:
     differentiable = op.differentiable
 
     def entry(input):
+        global _users_code
         if _busy or input.__class__ not in tensor_types:
             return apply(op, (input,), _EMPTY)
         x = input._array
@@ -581,7 +564,16 @@ def _unary(op: Op, kernel: Callable) -> Callable | None:
         node.attributes = _EMPTY
         node.seq = tick()
         node.shapes = None
-        node.where = None
+        frame = _getframe(1)
+        code = frame.f_code
+        if code is not _users_code:
+            if code.co_filename in user_files:
+                _users_code = code
+            else:
+                frame = users_frame(frame)
+                code = frame.f_code
+        node.code = code
+        node.instruction = frame.f_lasti
         if keeps_output:
             kept = out._storage = Storage()
             node.saved = (input, (y, kept)) if both else ((y, kept),)
@@ -615,6 +607,7 @@ def _binary(op: Op, kernel: Callable, apply: Callable) -> Callable | None:
     picky = bool(op.refuses or op.refuses_any or op.promotion == "float")
 
     def entry(input, other):
+        global _users_code
         if _busy:
             return apply(op, (input, other), _EMPTY)
         if input.__class__ in tensor_types:
@@ -655,7 +648,16 @@ def _binary(op: Op, kernel: Callable, apply: Callable) -> Callable | None:
         node.inputs = (a, b)
         node.attributes = _EMPTY
         node.seq = tick()
-        node.where = None
+        frame = _getframe(1)
+        code = frame.f_code
+        if code is not _users_code:
+            if code.co_filename in user_files:
+                _users_code = code
+            else:
+                frame = users_frame(frame)
+                code = frame.f_code
+        node.code = code
+        node.instruction = frame.f_lasti
         node.shapes = None
         if dimensioned and x.shape != y.shape:
             node.shapes = (x.shape, y.shape)
@@ -674,6 +676,7 @@ def _product(op: Op, kernel: Callable, apply: Callable) -> Callable | None:
         return None
 
     def entry(input, other):
+        global _users_code
         if _busy or input.__class__ not in tensor_types or other.__class__ not in tensor_types:
             return apply(op, (input, other), _EMPTY)
         x, y = input._array, other._array
@@ -693,7 +696,16 @@ def _product(op: Op, kernel: Callable, apply: Callable) -> Callable | None:
         node.inputs = (a, b)
         node.attributes = _EMPTY
         node.seq = tick()
-        node.where = None
+        frame = _getframe(1)
+        code = frame.f_code
+        if code is not _users_code:
+            if code.co_filename in user_files:
+                _users_code = code
+            else:
+                frame = users_frame(frame)
+                code = frame.f_code
+        node.code = code
+        node.instruction = frame.f_lasti
         node.shapes = (rows, columns)
         node.saved = (other if a is not None else None, rows, input if b is not None else None, columns)
         out._node = node
@@ -843,6 +855,8 @@ class TensorReader:
         return x._array.dtype.kind == "c"
 
     def device_of(self, x):
+        if backends.is_meta(x._array):
+            return device("meta")
         return backends.for_array(x._array).device_of(x._array)
 
     def cast_like(self, x, like):
@@ -877,10 +891,6 @@ class TensorReader:
     def unbroadcast(self, g, shape):
         return unbroadcast(self, g, shape)
 
-    def strided_places(self, shape, size, stride, offset, *, like):
-        m = backends.for_array(like._array).m
-        return wrap(m.strided_places(shape, size, stride, offset, like=like._array))
-
 
 ops = TensorReader()
 
@@ -892,7 +902,10 @@ def check_numbers(tensor: Value, check: Callable) -> None:
         return
     if state.recorder is not None:
         state.recorder.check(tensor, check)
-    else:
+        return
+    while isinstance(array, LevelArray):  # all examples of vmap, the primal of forward mode
+        array = array.inner._array
+    if array.__class__ is not MetaArray:
         check(array)
 
 

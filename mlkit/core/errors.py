@@ -2,26 +2,46 @@
 
 from __future__ import annotations
 
+import sys
+
+from mlkit.core.frames import Place, place_of, users_frame
+
 
 class MlkitError(Exception):
     """Base of every error mlkit raises on purpose.
 
     ``sentence`` says what was expected and what came, ``details`` are the facts (shapes with axis names, the file,
-    the op), ``hint`` is the next step. All three are in ``str(error)``; a display may lay them out differently.
+    the op), ``hint`` is the next step. All three are in ``str(error)``, with the line of the user's program
+    (``your_line``) between them; a display may lay them out differently.
     """
+
+    #: whether the user's line belongs to it: not where a file or a setting is what is wrong
+    names_line = True
 
     def __init__(self, sentence: str, details: str | None = None, hint: str | None = None):
         self.sentence = sentence
         self.details = details
         self.hint = hint
+        self._line: tuple | str | None = None
+        if self.names_line:
+            frame = users_frame(sys._getframe(1), None)
+            self._line = None if frame is None else (frame.f_code, frame.f_lasti)
         super().__init__(self._text())
 
-    def _text(self) -> str:
+    @property
+    def your_line(self) -> Place | str | None:
+        """The line of the user's program that led to it; None where there is none. (As text, from another process.)"""
+        return place_of(*self._line) if isinstance(self._line, tuple) else self._line
+
+    def _text(self, line: object = None) -> str:
         lines = [self.sentence]
-        for part in (self.details, self.hint):
+        for part in (self.details, f"your line: {line}" if line else None, self.hint):
             if part:
                 lines += ["  " + line for line in part.splitlines()]
         return "\n".join(lines)
+
+    def __str__(self) -> str:
+        return self._text(self.your_line)
 
     def tell(self, fact: str, value: str) -> None:
         """Add the line ``fact: value`` to the details; a line that says this fact already is replaced."""
@@ -31,7 +51,8 @@ class MlkitError(Exception):
 
     def __reduce__(self):
         # data-loader workers send errors between processes
-        return type(self), (self.sentence, self.details, self.hint)
+        line = self.your_line
+        return type(self), (self.sentence, self.details, self.hint), {"_line": None if line is None else str(line)}
 
 
 class ShapeError(MlkitError, RuntimeError):
@@ -44,6 +65,14 @@ class DtypeError(MlkitError, RuntimeError):
 
 class DeviceError(MlkitError, RuntimeError):
     """Tensors on different devices, or a device that is not there."""
+
+
+class NoData(DeviceError, NotImplementedError):
+    """The numbers of a tensor on meta, which has none; PyTorch raises NotImplementedError."""
+
+
+class NotOnHost(DeviceError, TypeError):
+    """NumPy's view of a tensor that is not in the computer's own memory; PyTorch raises TypeError."""
 
 
 class ArgumentError(MlkitError, TypeError):
@@ -93,9 +122,13 @@ class GradientError(MlkitError, RuntimeError):
 class DataError(MlkitError, ValueError):
     """Data that is missing, damaged or empty."""
 
+    names_line = False
+
 
 class CheckpointError(MlkitError, RuntimeError):
     """A checkpoint that cannot be written, read, or does not fit the model."""
+
+    names_line = False
 
 
 class LinAlgError(MlkitError, RuntimeError):
@@ -104,6 +137,8 @@ class LinAlgError(MlkitError, RuntimeError):
 
 class MissingFeature(MlkitError, NotImplementedError):
     """A part of PyTorch that mlkit does not have, said by name."""
+
+    names_line = False
 
 
 class InputRankError(MissingFeature, ValueError):

@@ -1,7 +1,8 @@
 """Who wants to know: subscribe to what happens, pay nothing when nobody listens.
 
 Kinds: ``"op"`` (op, tensors, attributes, outputs), ``"module_enter"`` (module, args, kwargs), ``"module_exit"``
-(module, output), ``"backward_start"`` (roots), ``"backward_node"`` (node, gradients), ``"backward_end"`` ().
+(module, output), ``"write"`` (target, source; before memory changes in place), ``"backward_start"`` (roots),
+``"backward_node"`` (node, gradients), ``"backward_end"`` ().
 """
 
 from __future__ import annotations

@@ -8,9 +8,9 @@ import numpy as np
 
 from mlkit.core import backend as backends
 from mlkit.core import dtype as dtypes
-from mlkit.core import value
+from mlkit.core import events, value
 from mlkit.core.dispatch import make_node, ops, state
-from mlkit.core.errors import DeviceError, DtypeError, GradientError, ShapeError
+from mlkit.core.errors import DtypeError, GradientError, NoData, ShapeError
 from mlkit.core.size import broadcast_shapes
 from mlkit.core.value import Leaf, LevelArray, MetaArray, Storage, Value, mark_mutated, tick, wrap
 from mlkit.ops import REGISTRY
@@ -35,6 +35,11 @@ def check_leaf(target: Value) -> None:
             "a view of a leaf Variable that requires grad is being used in an in-place operation.",
             hint="Wrap it in `with mlkit.no_grad():`, or change a clone().",
         )
+    if target._seen_without_grad and base._node is not None:
+        raise GradientError(
+            "A view was created in no_grad mode and is being modified inplace with grad mode enabled.",
+            hint="Make the view outside no_grad(), if the change shall have a gradient; else change it inside no_grad().",
+        )
 
 
 def assign(target: Value, source: Value, name: str = "copy_") -> Value:
@@ -50,9 +55,15 @@ def assign(target: Value, source: Value, name: str = "copy_") -> Value:
             f"target: {tuple(into.shape)}\nvalue:  {tuple(array.shape)}",
         )
     check_leaf(target)
+    if "write" in events.listeners:
+        events.emit("write", target, source)
     if into.__class__ is not MetaArray:
         if array.__class__ is MetaArray:
-            raise DeviceError(f"{name}: cannot copy out of a meta tensor: it has no data.")
+            raise NoData(
+                f"{name}: Cannot copy out of meta tensor; no data!",
+                f"target: {tuple(into.shape)}\nvalue:  {tuple(array.shape)} on meta",
+                "Make the value on the target's device.",
+            )
         if isinstance(into, np.ndarray) and not into.flags.writeable:
             raise GradientError(
                 f"{name}: unsupported operation: more than one element of the written-to tensor refers to a single "
@@ -139,6 +150,7 @@ def rewrite_history(target: Value, source: Value) -> None:
     """Make the graph say what the memory now holds: the base first, then every live view of it."""
     source = _fitted(target, source)
     base = root_of(target)
+    before = base._node
     path = target._view_of[1] if target._view_of else ()
     if not path:
         base._node = source._node
@@ -148,7 +160,6 @@ def rewrite_history(target: Value, source: Value) -> None:
         view_write = REGISTRY["view_write"]
         node = make_node(view_write, (base._node, source._node), operands, arrays, {"path": path})
         node.saved = tuple(source._array.shape if kind == "shape" else path for kind, _ in view_write.rules.slots)
-        node.where = value.user_place() if value.user_place is not None else None
         base._node = node
     storage = base._storage
     if storage is not None:
@@ -156,7 +167,20 @@ def rewrite_history(target: Value, source: Value) -> None:
             view = reference()
             if view is not None:
                 seen = wrap(base._array, base._node)
+                before_view = view._node
                 view._node = follow(ops, seen, view._view_of[1])._node
+                if view._retain_hook is not None:
+                    _move_retain_hook(view, before_view)
+    if base._retain_hook is not None:
+        _move_retain_hook(base, before)
+
+
+def _move_retain_hook(tensor: Value, before) -> None:
+    """retain_grad means the tensor as it is now: its hook follows the tensor to the node of the new values."""
+    hook = tensor._retain_hook
+    keep = value.tensor_hooks.get(before, {}).pop(hook.id, None)  # type: ignore[union-attr]
+    if keep is not None and tensor._node is not None:
+        tensor._retain_hook = value.add_hook(value.tensor_hooks, tensor._node, keep)
 
 
 def _fitted(target: Value, source: Value) -> Value:
@@ -186,7 +210,8 @@ def update(target: Value, result: Value, name: str) -> Value:
     if tuple(result._array.shape) != tuple(target._array.shape):
         raise ShapeError(
             f"{name}: output with shape {list(target._array.shape)} doesn't match the broadcast shape "
-            f"{list(result._array.shape)}."
+            f"{list(result._array.shape)}.",
+            hint="A change in place keeps the shape: use the form that makes a new tensor (x = x + y).",
         )
     node = result._node
     if node is not None and node.saved and any(_is(kept, target) for kept in node.saved):

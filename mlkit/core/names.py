@@ -484,6 +484,8 @@ RULES: dict[str, Callable] = {
     ),
     **{f"{kind}_pool{n}d": _keep for kind in ("max", "avg", "adaptive_avg", "adaptive_max") for n in (1, 2, 3)},
     **{f"conv{n}d": _convolution for n in (1, 2, 3)},
+    "interpolate": _keep,
+    "vector_norm": _reduce,
     "masked_fill": _elementwise,
     "cat": _elementwise,
     "permute": _permute,

@@ -6,7 +6,6 @@ raise: a display that fails must not cost the user the result of a cell, so it b
 
 from __future__ import annotations
 
-import html as _html
 import importlib
 import sys
 from collections import OrderedDict
@@ -39,6 +38,8 @@ def repr_html(obj: object) -> str | None:
     try:
         return _registry().html(obj)
     except Exception as error:
+        import html as _html  # (seldom needed, and importing mlkit is to be quick)
+
         return f"<pre>{_html.escape(_plain(obj))}\n{_html.escape(_why(error))}</pre>"
 
 
@@ -73,6 +74,19 @@ def repr_mimebundle(obj: object, include: Any = None, exclude: Any = None) -> di
     if exclude:
         bundle = {name: data for name, data in bundle.items() if name not in exclude}
     return bundle
+
+
+class Rendered:
+    """An error's ``_render_traceback_``: under IPython an error of any class gets a card, as mlkit's own have."""
+
+    def __init__(self, error: BaseException) -> None:
+        self._error = error
+
+    def __call__(self) -> list[str]:
+        return importlib.import_module(_DISPLAY + ".error").lines(self._error)
+
+    def __reduce__(self) -> Any:
+        return type(self), (self._error,)
 
 
 def install_error_cards(shell: Any = None) -> bool:

@@ -21,11 +21,14 @@ from mlkit.core.errors import (
     DeviceError,
     DtypeError,
     GradientError,
+    NoData,
+    NotOnHost,
     RefusedError,
     ShapeError,
     UnsupportedDtype,
     ValueRangeError,
 )
+from mlkit.core.frames import Place
 from mlkit.core.layout import layout, strided
 from mlkit.core.printing import tensor_text
 from mlkit.core.size import Size
@@ -47,6 +50,7 @@ from mlkit.functional import (
     special,
     statistics,
 )
+from mlkit.functional.checked import check_methods
 from mlkit.functional.public import numpy_names
 
 
@@ -101,9 +105,12 @@ def _in_place(name: str, fn: Callable) -> Callable:
 
     def method(self, *args, **kwargs):
         inplace.check_leaf(self)
+        if fn is ops.abs and self._array.dtype.kind == "c":
+            raise DtypeError("In-place abs is not supported for complex tensors.", hint="Use x.abs().")
         return inplace.update(self, fn(self, *args, **kwargs), name)
 
     method.__name__ = name
+    method.__wrapped__ = fn  # type: ignore[attr-defined]  # whose signature it has
     method.__doc__ = f"In-place form of {name.rstrip('_')}: the result replaces the tensor's values."
     return method
 
@@ -388,6 +395,18 @@ class Tensor(Value):
                     "assigned grad has data of a different size.",
                     f"tensor: {tuple(self._array.shape)}\ngrad:   {tuple(g._array.shape)}",
                 )
+            if g.device != self.device:
+                raise DeviceError(
+                    "attempting to assign a gradient on another device than its tensor's.",
+                    f"tensor: on {self.device}\ngrad:   on {g.device}",
+                    f'Move it first: grad.to("{self.device}").',
+                )
+            if g.dtype is not self.dtype:
+                raise DtypeError(
+                    "attempting to assign a gradient of another dtype than its tensor's.",
+                    f"tensor: {self.dtype}\ngrad:   {g.dtype}",
+                    f"Convert it first: grad.to({self.dtype}).",
+                )
         if state.recorder is not None:
             state.recorder.forgets([self])
         self._grad = g
@@ -395,6 +414,23 @@ class Tensor(Value):
     def backward(self, gradient=None, retain_graph=None, create_graph=False, inputs=None) -> None:
         """Add the gradient of this (scalar) tensor to the ``.grad`` of every leaf that took part in making it."""
         engine.backward(self, gradient, retain_graph, create_graph, inputs=inputs)
+
+    @property
+    def made_at(self) -> Place | None:
+        """The line of your program that made this tensor: known for each that has a ``grad_fn``, else None.
+
+        It has ``file``, ``line``, ``function`` and ``code`` (the line's text); ``str`` of it is all in one line, as
+        errors in backward and displays name it.
+
+        >>> import mlkit
+        >>> w = mlkit.ones(2, requires_grad=True)
+        >>> y = w * 3
+        >>> y.made_at.code
+        'y = w * 3'
+        >>> w.made_at is None  # a leaf: no operation made it
+        True
+        """
+        return None if self._node is None else self._node.where
 
     def detach(self):
         """The same memory, cut off from the graph."""
@@ -433,7 +469,8 @@ class Tensor(Value):
             if tensor is not None:
                 tensor._grad = g.clone() if tensor._grad is None else tensor._grad + g
 
-        add_hook(value.tensor_hooks, self._node, keep)
+        keep.retains = True  # type: ignore[attr-defined]
+        self._retain_hook = add_hook(value.tensor_hooks, self._node, keep)
 
     @property
     def retains_grad(self) -> bool:
@@ -449,10 +486,7 @@ class Tensor(Value):
         """Call ``hook(tensor)`` after backward() has added into this leaf's ``.grad``."""
         if not isinstance(self._node, Leaf):
             raise GradientError("post accumulate grad hooks cannot be registered on non-leaf tensors.")
-        hooks = self.__dict__.setdefault("_post_accumulate_hooks", {})
-        handle = Hook(hooks)
-        hooks[handle.id] = hook
-        return handle
+        return add_hook(self.__dict__, "_post_accumulate_hooks", hook)
 
     @property
     def _version(self) -> int:
@@ -471,7 +505,9 @@ class Tensor(Value):
                 "Can't call numpy() on Tensor that requires grad.", hint="Use tensor.detach().numpy() instead."
             )
         if self.is_meta:
-            raise DeviceError("A meta tensor has no data.", f"shape: {tuple(self._array.shape)}")
+            raise NotOnHost(
+                "can't convert meta device type tensor to numpy: it has no data.", f"shape: {tuple(self._array.shape)}"
+            )
         if state.recorder is not None:
             state.recorder.read()
         if not isinstance(self._array, np.ndarray) and not force:
@@ -1048,8 +1084,8 @@ class Tensor(Value):
     renorm = statistics.renorm
     unique = sets.unique
     unique_consecutive = sets.unique_consecutive
-    softmax = activation.softmax
-    log_softmax = activation.log_softmax
+    softmax = activation.plain_softmax
+    log_softmax = activation.plain_log_softmax
 
     # --- special functions ---------------------------------------------------------------------------------------------------------------------
 
@@ -1170,14 +1206,14 @@ class Tensor(Value):
 
     def cauchy_(self, median=0, sigma=1, *, generator=None):
         """Fill with numbers from a Cauchy distribution."""
-        if sigma <= 0:
+        if not sigma > 0:
             raise RefusedError(f"cauchy_ expects sigma > 0.0, but found sigma={sigma}.")
         u = _fresh_uniform(self, "cauchy_", generator)
         return inplace.assign(self, ops.tan((u - 0.5) * 3.141592653589793) * sigma + median, "cauchy_")
 
     def log_normal_(self, mean=1, std=2, *, generator=None):
         """Fill with numbers whose logarithm is normal with that mean and standard deviation."""
-        if std <= 0:
+        if not std > 0:
             raise RefusedError(f"log_normal_ expects std > 0.0, but found std={std}.")
         _floating(self, "log_normal_")
         fresh = creation.randn(tuple(self.shape), generator=generator, dtype=self.dtype, device=self.device)
@@ -1335,7 +1371,7 @@ def _to_device(x: Value, place) -> Value:
     if place.type == "meta":
         return wrap(MetaArray(x._array.shape, x._array.dtype))
     if x.is_meta:
-        raise DeviceError(
+        raise NoData(
             "Cannot copy out of meta tensor; no data!",
             hint="Make the tensor on the real device, or fill a model with module.to_empty(device=...).",
         )
@@ -1369,5 +1405,7 @@ Tensor.__iadd__, Tensor.__isub__, Tensor.__imul__ = Tensor.add_, Tensor.sub_, Te
 Tensor.__itruediv__, Tensor.__ifloordiv__, Tensor.__imod__ = Tensor.div_, Tensor.floor_divide_, Tensor.remainder_
 Tensor.__ipow__, Tensor.__iand__, Tensor.__ior__ = Tensor.pow_, Tensor.bitwise_and_, Tensor.bitwise_or_
 Tensor.__ixor__ = Tensor.bitwise_xor_
+
+check_methods(Tensor)
 
 value.register_tensor_class(Tensor)

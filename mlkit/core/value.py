@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import itertools
 import math
+import sys
 import weakref
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+
+from mlkit.core.frames import Place, place_of, user_files, users_frame
 
 #: One counter orders everything that happens to tensors: nodes being made and arrays being changed in place.
 tick = itertools.count(1).__next__
@@ -105,21 +108,41 @@ class Storage:
     Made on first need (a view, an in-place change, an output kept for backward), so most tensors have none.
     """
 
-    __slots__ = ("base", "given", "mutated", "version", "views", "where")
+    __slots__ = ("base", "code", "given", "instruction", "mutated", "version", "views")
 
     def __init__(self):
         self.mutated = 0  # tick of the last in-place change
-        self.where: tuple | None = None  # the user's place that made it, when asked for
+        self.code: Any = None  # the user's code that made it, with the instruction
         self.version = 0  # how many there were
         self.base: weakref.ref | None = None  # the tensor whose views these are
         self.views: list[weakref.ref] = []
         self.given = False  # the memory came from outside, a NumPy array say: its layout is not ours to change
 
+    @property
+    def where(self) -> Place | None:
+        """The user's line of the last in-place change."""
+        return None if self.code is None else place_of(self.code, self.instruction)
+
 
 class Node:
-    """One step of the computation, as backward needs it. Keeps what the op's gradient rule names, nothing else."""
+    """One step of the computation, as backward needs it. Keeps what the op's gradient rule names, nothing else.
 
-    __slots__ = ("__weakref__", "attributes", "inputs", "op", "saved", "seq", "shapes", "where")
+    The user's line that made it is kept as a code object and an instruction in it (what a frame knows, without the
+    frame, which would keep the function's variables alive): ``where`` finds the file, the line and its text.
+    """
+
+    __slots__ = (
+        "__weakref__",
+        "attributes",
+        "code",
+        "freed_by",
+        "inputs",
+        "instruction",
+        "op",
+        "saved",
+        "seq",
+        "shapes",
+    )
 
     op: Any  # the Op (or anything with the same backward())
     inputs: tuple  # parent nodes; None where no gradient is wanted
@@ -127,11 +150,20 @@ class Node:
     attributes: dict
     seq: int
     shapes: tuple | None  # input shapes where broadcasting has to be undone
-    where: tuple | None  # the user's (file, line, function, module path) that made it: known in anomaly mode
+    code: Any  # the user's code that made it; None for steps that belong to no line
+    instruction: int
+    freed_by: tuple  # the (code, instruction) of the backward() that freed it; set when that happens
 
     def name(self) -> str:
         """PyTorch's way to name a node: ``AddBackward0``."""
         return type(self).__name__
+
+    @property
+    def where(self) -> Place | None:
+        """The line of the user's program that made it; inside detect_anomaly with the module's path."""
+        if self.code is None:
+            return None
+        return place_of(self.code, self.instruction, node_modules.get(self, "") if node_modules.data else "")
 
     @property
     def next_functions(self) -> tuple:
@@ -229,6 +261,7 @@ Leaf.__name__ = Leaf.__qualname__ = "AccumulateGrad"  # what programs that draw 
 node_hooks: weakref.WeakKeyDictionary = weakref.WeakKeyDictionary()
 node_prehooks: weakref.WeakKeyDictionary = weakref.WeakKeyDictionary()
 node_notes: weakref.WeakKeyDictionary = weakref.WeakKeyDictionary()
+node_modules: weakref.WeakKeyDictionary = weakref.WeakKeyDictionary()  # the module's path, known in anomaly mode
 tensor_hooks: weakref.WeakKeyDictionary = weakref.WeakKeyDictionary()  # node or leaf -> hooks on the tensor's gradient
 
 
@@ -254,6 +287,8 @@ class Hook:
 
 
 def add_hook(table, key, fn: Callable) -> Hook:
+    if on_hook is not None:
+        on_hook()
     hooks = table.setdefault(key, {})
     handle = Hook(hooks)
     hooks[handle.id] = fn
@@ -271,8 +306,10 @@ class Value:
     _grad: Value | None = None
     _storage: Storage | None = None
     _view_of: tuple | None = None  # (base tensor, ((op, attributes), ...)): how to look at base and see this
+    _seen_without_grad = False  # a view made in no_grad mode
     _names: tuple[str | None, ...] | None = None
     _retains_grad = False
+    _retain_hook: Hook | None = None
 
 
 #: The class of new tensors and its subclasses (Parameter, ...). tensor.py fills them when it defines the class.
@@ -281,6 +318,16 @@ tensor_types: set[type] = set()
 #: Classes of tensors outside ``tensor_types`` (named tensors) whose operations a function (op, operands, attributes) does.
 own_ways: dict[type, Callable] = {}
 _new = object.__new__
+_getframe = sys._getframe
+
+
+def remember_line(node: Node) -> None:
+    """Let the node know the line of the user's program that runs now. (Written out where a call would cost.)"""
+    frame = _getframe(1)
+    if frame.f_code.co_filename not in user_files:
+        frame = users_frame(frame)
+    node.code = frame.f_code
+    node.instruction = frame.f_lasti
 
 
 def register_tensor_class(cls: type) -> None:
@@ -310,12 +357,9 @@ def storage_of(tensor: Value) -> Storage:
     return storage
 
 
-#: set by anomaly mode: gives the place in the user's program where something happens now
-user_place: Callable[[], tuple | None] | None = None
-
-
-#: set while a function is being recorded for compiling: told of every in-place change
+#: set while a function is being recorded for compiling: told of every in-place change, and of every new hook
 on_mutation: Callable[[Value], None] | None = None
+on_hook: Callable[[], None] | None = None
 
 
 def mark_mutated(tensor: Value) -> None:
@@ -327,8 +371,11 @@ def mark_mutated(tensor: Value) -> None:
         storage = tensor._storage = Storage()
     storage.mutated = tick()
     storage.version += 1
-    if user_place is not None:
-        storage.where = user_place()
+    frame = _getframe(1)
+    if frame.f_code.co_filename not in user_files:
+        frame = users_frame(frame)
+    storage.code = frame.f_code
+    storage.instruction = frame.f_lasti
 
 
 def link_view(base: Value, view: Value, op, attributes: dict) -> None:
@@ -341,6 +388,8 @@ def link_view(base: Value, view: Value, op, attributes: dict) -> None:
     if storage.base is None:
         storage.base = weakref.ref(root)
     view._storage = storage
+    if base._seen_without_grad:
+        view._seen_without_grad = True
     view._view_of = (root, (*path, (op, attributes)))
     views = storage.views
     views.append(weakref.ref(view))

@@ -24,7 +24,7 @@ class StructureError(DataError, RuntimeError):
 
 def default_collate(batch: Sequence[Any]) -> Any:
     """Stack samples: tensors and arrays along a new first axis, numbers into a tensor; pairs, dictionaries and
-    named tuples part by part; texts stay a list.
+    named tuples part by part; texts stay a list (in a pair or a list: a tuple).
 
     Args:
         batch: The samples.
@@ -142,7 +142,7 @@ def _collate_integers(batch: Sequence[Any], *, collate_fn_map: Any = None) -> An
 
 
 def _collate_texts(batch: Sequence[Any], *, collate_fn_map: Any = None) -> Any:
-    return list(batch)
+    return batch if isinstance(batch, tuple) else list(batch)  # PyTorch: a tuple where they are part of a pair
 
 
 #: How `default_collate` treats each type; add to a copy of it for `collate`.

@@ -53,6 +53,11 @@ class Dataset(Generic[T_co]):
 
         return rich.repr_html(self)
 
+    def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, Any] | None:
+        from mlkit.core import rich
+
+        return rich.repr_mimebundle(self, include, exclude)
+
 
 class IterableDataset(Dataset[T_co]):
     """Samples one after the other, for streams without an index. Write ``__iter__`` in your class.

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from typing import Any
 
+from mlkit.core import rich
 from mlkit.data import arrays
 from mlkit.data.fetch import Fetcher
 from mlkit.data.transport import Channel, Shared, close_inherited
@@ -62,6 +63,7 @@ class Failure:
         """Raise the worker's exception in this process; its own traceback is shown above it."""
         error = self.error if self.error is not None else RuntimeError(self.summary)
         error.add_note(f"(raised in {self.where})")
+        error._render_traceback_ = rich.Rendered(error)  # type: ignore[attr-defined]  # a card in a notebook
         raise error from WorkerTraceback(f"\n\nIn {self.where}:\n{self.text}")
 
 

@@ -84,7 +84,8 @@ def _drawing(distribution: Any, batch: tuple, event: tuple) -> str:
             else [f"[{', '.join(map(str, np.unravel_index(k, batch)))}]" for k in range(density.shape[1])]
         )
         drawn = [
-            svg.Series(names[k], at, density[:, k], dashed=k % 2 == 1, dots=discrete) for k in range(density.shape[1])
+            svg.Series(names[k], at, density[:, k], dashed=k % 2 == 1, stems=discrete and len(at) <= 60)
+            for k in range(density.shape[1])
         ]
         title = "probability" if discrete else "density"
         chart = svg.lines(drawn, title=title, xlabel="value", width=420, height=190, log=False, legend=total > 1)

@@ -5,13 +5,15 @@ Layout is the classic of layered drawing: longest paths give the rows, a few swe
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 from typing import Any
 
 from mlkit.display import svg
-from mlkit.display.markup import card, count, escape, number, plural, scroll, shape_text, table
+from mlkit.display.markup import card, count, escape, number, plural, scroll, shape_text, size_of, table
 
 MOST_BOXES = 60
+MOST_LETTERS = 36  # in one line of a box
 
 
 @dataclass
@@ -31,7 +33,7 @@ class Box:
 
 def html(graph: Any) -> str:
     """A Graph (or the dictionary its ``to_dict`` gives) as a card with a picture and a table of its operations."""
-    record = graph if isinstance(graph, dict) else graph.to_dict()
+    record = graph if isinstance(graph, dict) else _record(graph)
     nodes, modules = record["nodes"], {m["path"]: m for m in record.get("modules", ())}
     root = modules.get("", {})
     words = [plural(len(nodes), "operation")]
@@ -48,25 +50,44 @@ def html(graph: Any) -> str:
     return card("graph", head, picture, note, _operations(record))
 
 
+def _record(graph: Any) -> dict[str, Any]:
+    """The graph's document, and which values are views, which the document leaves out."""
+    record = graph.to_dict()
+    for value in record["values"]:
+        value["base"] = graph.values[value["id"]].base
+    return record
+
+
 def _operations(record: dict[str, Any], most: int = 60) -> str:
     values = {v["id"]: v for v in record["values"]}
     rows = []
     for node in record["nodes"][:most]:
         source = node.get("source") or {}
-        line = f"{source.get('file', '')}:{source.get('line')}" if source.get("line") else ""
+        line = _line_of(str(source.get("file", "")), source.get("line"))
+        seconds = node.get("seconds")
+        size = sum(_bytes(values.get(v)) for v in node["outputs"])
         rows.append(
             (
                 escape(node["op"], 40),
                 escape(node.get("module") or "", 60),
                 escape(", ".join(_shape(values.get(v)) for v in node["outputs"]), 60),
+                number(float(seconds) * 1e3, 3) if seconds else "",
+                size_of(size) if size else "",
                 escape(line.rpartition("/")[2], 40),
                 f"<code>{escape(source.get('code') or '', 80)}</code>",
             )
         )
     more = len(record["nodes"]) - most
     note = f'<p class="note">and {number(more)} more</p>' if more > 0 else ""
-    inner = table(rows, ("operation", "module", "output", "line", "code"))
+    inner = table(rows, ("operation", "module", "output", "ms", "result", "line", "code"), numeric=(3, 4))
     return f'<details><summary class="soft">operations in order</summary>{scroll(inner, "operations in order")}{note}</details>'
+
+
+def _line_of(file: str, line: Any) -> str:
+    if not line:
+        return ""
+    cell = "ipykernel_" in file or file.startswith("<ipython") or re.fullmatch(r"(.*/)?\d{6,}\.py", file)
+    return f"line {line}" if cell else f"{file}:{line}"
 
 
 def _shape(value: dict[str, Any] | None) -> str:
@@ -132,13 +153,15 @@ def _boxes(record: dict[str, Any], most: int) -> tuple[list[Box], dict[tuple[int
     for path, run in runs:
         me = len(boxes)
         operations = [n["op"] for n in run]
+        cost = _cost(run, values)
         if path:
             kind = modules.get(path, {}).get("type", "")
             title = f"{path}: {kind}" if kind else path
             detail = _few(operations) if operations != [kind.lower()] else ""
-            boxes.append(Box(title, detail, "module"))
+            whole = ": ".join(part for part in (detail, cost) if part)
+            boxes.append(Box(title, whole if len(whole) <= MOST_LETTERS or not cost else cost, "module"))
         else:
-            boxes.append(Box(operations[0], "", "op"))
+            boxes.append(Box(operations[0], cost, "op"))
         for node in run:
             for value_id in node["inputs"]:
                 source = made.get(value_id)
@@ -154,6 +177,21 @@ def _boxes(record: dict[str, Any], most: int) -> tuple[list[Box], dict[tuple[int
                 Box(str(values.get(value_id, {}).get("name") or "output"), _shape(values.get(value_id)), "output")
             )
     return boxes, edges, note
+
+
+def _cost(run: list[dict[str, Any]], values: dict[str, dict[str, Any]]) -> str:
+    """``0.12 ms, 16.0 kB``: the time a box took and the memory of its results, where they were measured."""
+    if not any(node.get("seconds") for node in run):
+        return ""
+    size = sum(_bytes(values.get(v)) for node in run for v in node["outputs"])
+    milliseconds = number(1e3 * sum(float(node.get("seconds") or 0) for node in run), 3)
+    return f"{milliseconds} ms" + (f", {size_of(size)}" if size else "")
+
+
+def _bytes(value: dict[str, Any] | None) -> int:
+    """The memory of a result; a view of another value takes none."""
+    size = 0 if value is None or value.get("base") else value.get("bytes", 0)
+    return size if isinstance(size, int) else 0  # of a symbolic size nothing is known
 
 
 def _runs(nodes: list[dict[str, Any]], depth: int) -> list[tuple[str, list[dict[str, Any]]]]:
@@ -202,7 +240,7 @@ def _arrange(boxes: list[Box], edges: dict[tuple[int, int], str]) -> None:
         )
 
 
-def _cut(words: str, most: int = 34) -> str:
+def _cut(words: str, most: int = MOST_LETTERS) -> str:
     return words if len(words) <= most else "…" + words[-(most - 1) :]
 
 
@@ -265,7 +303,10 @@ def _arrow(boxes: list[Box], a: int, b: int) -> str:
 def _arrow_label(start: Box, end: Box, label: str) -> str:
     # A halo in the ground's colour keeps the words readable where an arrow passes under them.
     halo = ' style="paint-order:stroke;stroke:var(--ground);stroke-width:4px"'
-    return svg.text((start.x + end.x) / 2 + 7, (start.y + end.y) / 2 + 4, label, extra=halo)
+    # Where arrows part or meet, the words stand on the outer side, so that they cover no other arrow.
+    left = (len(start.below) > 1 and end.x < start.x - 4) or (len(end.above) > 1 and start.x < end.x - 4)
+    x, y = (start.x + end.x) / 2, (start.y + end.y) / 2 + 4
+    return svg.text(x - 16, y, label, "e", extra=halo) if left else svg.text(x + 7, y, label, extra=halo)
 
 
 _FILL = {"input": "--s2", "output": "--s1", "module": "--s0", "op": "--soft"}

@@ -81,6 +81,8 @@ def figures(
     """One chart for each group of series, one after the other."""
     parts = []
     for title, names in list(groups(series).items())[:most]:
+        if title == "lr" and constant_rate(series) is not None:
+            continue
         drawn = []
         for name in names[:6]:
             steps, values = series[name]
@@ -90,6 +92,12 @@ def figures(
         last = "; ".join(f"{n} ends at {number(_last(series[n][1]))}" for n in names[:6])
         parts.append(f"<figure>{svg.embed(chart, f'{title} over steps: {last}', width, height)}</figure>")
     return "".join(parts)
+
+
+def constant_rate(series: Mapping[str, tuple[np.ndarray, np.ndarray]]) -> float | None:
+    """The learning rate where there is one that never changed: a fact, not a chart."""
+    values = series["lr"][1] if "lr" in series else np.zeros(0)
+    return float(values[0]) if len(values) and float(values.min()) == float(values.max()) else None
 
 
 def _last(values: np.ndarray) -> float:
@@ -123,10 +131,16 @@ def best(series: Mapping[str, tuple[np.ndarray, np.ndarray]]) -> str:
 
 def body(history: Any) -> str:
     """Curves and best values without the card."""
-    series = series_of(history)
+    return body_of(series_of(history))
+
+
+def body_of(series: Mapping[str, tuple[np.ndarray, np.ndarray]]) -> str:
+    """The same, of series that have been read."""
     if not any(len(values) for _, values in series.values()):
         return '<p class="note">nothing recorded yet</p>'
-    return f'<div class="row">{figures(series)}{best(series)}</div>'
+    rate = constant_rate(series)
+    note = "" if rate is None else f'<p class="note">learning rate {number(rate)} throughout</p>'
+    return f'<div class="row">{figures(series)}{best(series)}</div>{note}'
 
 
 def html(history: Any) -> str:

@@ -43,6 +43,17 @@ def _options(name: str, line: str) -> list[str]:
     return words
 
 
+_failed = [False]  # whether a magic inside another one ran a cell that failed
+
+
+def _run(shell: Any, cell: str) -> bool:
+    """Run a cell as it is; whether it, and every cell magic in it, went well."""
+    _failed[0] = False
+    good = shell.run_cell(cell, store_history=False).success and not _failed[0]
+    _failed[0] = not good
+    return good
+
+
 def _show(shown: Any) -> None:
     from IPython.display import display
 
@@ -67,7 +78,7 @@ def _trace(shell: Any, options: list[str], cell: str) -> None:
     stops = [events.subscribe("module_enter", tracer.enter), events.subscribe("module_exit", tracer.leave)]
     try:
         with tracer:
-            shell.run_cell(cell, store_history=False)
+            _run(shell, cell)
     finally:
         for stop in stops:
             stop()
@@ -84,13 +95,13 @@ def _nan(shell: Any, options: list[str], cell: str) -> None:
     from mlkit.autograd import detect_anomaly
 
     with detect_anomaly(check_inf="--nan-only" not in options):
-        result = shell.run_cell(cell, store_history=False)
-    if result.success:
+        good = _run(shell, cell)
+    if good:
         print("no NaN" if "--nan-only" in options else "no NaN, no Inf")
 
 
 def _profile(shell: Any, options: list[str], cell: str) -> None:
     """%%profile: run the cell and show where its time and memory went, by line and by operation."""
     with Profiler() as profiler:
-        shell.run_cell(cell, store_history=False)
+        _run(shell, cell)
     _show(Profile(profiler))

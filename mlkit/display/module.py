@@ -10,3 +10,8 @@ from mlkit.display import summary as _summary
 def html(module: Any) -> str:
     """The tree of ``module`` with its parameters; frozen, shared and repeated parts are marked."""
     return _summary.html(_summary.summary(module))
+
+
+def text(module: Any) -> str:
+    """The same tree for a terminal."""
+    return str(_summary.summary(module))

@@ -10,7 +10,9 @@ from mlkit.display.markup import card, count, escape, number, plural, scroll, si
 def html(optimizer: Any) -> str:
     """A card with one row for each parameter group."""
     groups = list(optimizer.param_groups)
-    settings = [key for key in dict.fromkeys(k for g in groups for k in g) if key != "params"]
+    every = [key for key in dict.fromkeys(k for g in groups for k in g) if key != "params"]
+    off = [key for key in every if all(group.get(key) is None or group.get(key) is False for group in groups)]
+    settings = [key for key in every if key not in off]
     rows, missing = [], 0
     for i, group in enumerate(groups):
         parameters = list(group["params"])
@@ -23,7 +25,8 @@ def html(optimizer: Any) -> str:
     if memory:
         words.append(f"state {size_of(memory)}")
     head = f'<p class="head"><b>{escape(type(optimizer).__name__)}</b> {", ".join(words)}</p>'
-    note = f'<p class="note">no gradient yet: {plural(missing, "tensor")}</p>' if missing else ""
+    note = f'<p class="note">off: {escape(", ".join(off), 200)}</p>' if off else ""
+    note += f'<p class="note">no gradient yet: {plural(missing, "tensor")}</p>' if missing else ""
     shown = table(
         rows, ("group", "tensors", "values", *(escape(s, 40) for s in settings)), numeric=range(1, 3 + len(settings))
     )

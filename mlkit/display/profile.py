@@ -120,6 +120,8 @@ class Profile:
     def __repr__(self) -> str:
         lines, operations = self.rows()
         out = [f"{self.seconds * 1e3:.3g} ms, {self.measured * 1e3:.3g} ms of it in operations"]
+        if not operations:
+            return f"{out[0]}: no operation of mlkit ran"
         for title, shown in (
             ("line", [(f"{place}: {code}", share) for place, code, share in lines]),
             ("operation", operations),

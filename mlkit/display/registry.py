@@ -31,17 +31,30 @@ class Entry:
     html: Draw = None
     text: Draw = None
     mimebundle: Draw = None
+    still: bool = False
+    words: bool = False
 
 
 _entries: dict[type | str, Entry] = {}
 
 
-def register(kind: type | str, *, html: Draw = None, text: Draw = None, mimebundle: Draw = None) -> None:
+def register(
+    kind: type | str,
+    *,
+    html: Draw = None,
+    text: Draw = None,
+    mimebundle: Draw = None,
+    still: bool = False,
+    words: bool = False,
+) -> None:
     """Say how objects of ``kind`` (and of its subclasses) are displayed. A later call replaces an earlier one.
 
     ``kind``: a class, or ``"module.QualName"`` of one that need not be imported yet.
     ``html`` and ``text``: functions of the object that return a string, or ``"module:function"`` to import on first use.
     ``mimebundle``: a function that returns ``{mime type: data}``; its parts are added to the text and the HTML.
+    ``still``: where HTML cannot be shown (a PDF by LaTeX), the images of the HTML say more than the text: they become an
+    ``image/png`` too (with Pillow installed).
+    ``words``: in a terminal IPython shows the words and tables of the HTML instead of the object's repr.
     """
     if not isinstance(kind, (type, str)):
         raise TypeError(f"register: kind must be a class or 'module.QualName', got {kind!r}")
@@ -49,7 +62,7 @@ def register(kind: type | str, *, html: Draw = None, text: Draw = None, mimebund
         raise ValueError(f"register: expected 'module.QualName', got {kind!r}: say which module the class is in")
     if html is None and text is None and mimebundle is None:
         raise ValueError("register: give at least one of html=, text=, mimebundle=")
-    _entries[kind] = Entry(html, text, mimebundle)
+    _entries[kind] = Entry(html, text, mimebundle, still, words)
 
 
 def unregister(kind: type | str) -> None:
@@ -85,9 +98,16 @@ def html(obj: object) -> str | None:
 
 
 def text(obj: object) -> str | None:
-    """Text for ``obj``, or None when nothing is registered for it."""
+    """Text for ``obj``, or None when nothing is registered for it: its own text, or what its HTML says in words."""
     draw = find(obj, "text")
-    return None if draw is None else draw(obj)
+    if draw is not None:
+        return draw(obj)
+    drawn = html(obj)
+    if drawn is None:
+        return None
+    from mlkit.display.plain import of_html
+
+    return of_html(drawn)
 
 
 def mimebundle(obj: object) -> dict[str, Any] | None:
@@ -103,18 +123,49 @@ def mimebundle(obj: object) -> dict[str, Any] | None:
                 return None
             if drawn is not None:
                 bundle["text/html"] = drawn
+                bundle["text/plain"] = _words(obj, drawn) or bundle["text/plain"]
         except Exception as error:  # the text is still worth having, with the reason under it
             reason = " ".join(str(error).split()) or "no message"
             bundle["text/plain"] += f"\n(HTML display failed: {type(error).__name__}: {reason[:300]})"
     if draw_bundle is not None:
         bundle.update(draw_bundle(obj))
+    if "text/html" in bundle and "image/png" not in bundle and _entry(obj).still:
+        from base64 import b64encode
+
+        from mlkit.display.still import of_html
+
+        picture = of_html(bundle["text/html"])
+        if picture is not None:
+            bundle["image/png"] = b64encode(picture).decode("ascii")
     return bundle
+
+
+def _words(obj: object, drawn: str) -> str | None:
+    """What a terminal shows under IPython, where that is more than the object's repr."""
+    if _entry(obj).html is None or not _entry(obj).words:
+        return None
+    from mlkit.display.plain import of_html
+
+    return of_html(drawn)
+
+
+def _entry(obj: object) -> Entry:
+    """The entry that draws an object's HTML; an empty one where there is none."""
+    for cls in type(obj).__mro__:
+        for key in (cls, f"{cls.__module__}.{cls.__qualname__}"):
+            entry = _entries.get(key)
+            if entry is not None and entry.html is not None:
+                return entry
+    return Entry()
+
+
+# What is drawn rather than written: its images say more than its text where there is no HTML.
+_STILLS = {"schedule", "transform", "distribution", "metric", "dataset", "history", "lr_curve", "graph"}
 
 
 def _register_own() -> None:
     """The kinds that mlkit draws itself, by name: nothing here is imported before it is displayed."""
     for kind, where in {
-        "mlkit.nn.module.Module": "module:html",
         "mlkit.optim.optimizer.Optimizer": "optimizer:html",
         "mlkit.optim.lr_scheduler.base.LRScheduler": "schedule:html",
         "mlkit.data.transforms.compose.Transform": "transform:html",
@@ -128,6 +179,9 @@ def _register_own() -> None:
         "mlkit.train.lr_finder.LearningRateCurve": "lr_curve:html",
         "mlkit.observe.source.Source": "history:run_html",
         "mlkit.observe.runs.RunTable": "runs:html",
+        "mlkit.observe.flow.flow.Flow": "gradient_flow:html",
+        "mlkit.observe.flow.flow.FlowTable": "gradient_flow:table_html",
+        "mlkit.observe.flow.diagnose.Findings": "gradient_flow:findings_html",
         "mlkit.compiler.graph.Graph": "graph:html",
         "mlkit.compiler.compiled.OptimizedModule": "compiled:module_html",
         "mlkit.compiler.explain.Explanation": "compiled:html",
@@ -135,7 +189,9 @@ def _register_own() -> None:
         "mlkit.linting.findings.Findings": "findings:html",
         "mlkit.core.errors.MlkitError": "error:html",
     }.items():
-        register(kind, html=f"mlkit.display.{where}")
+        drawn = where.partition(":")[0] in _STILLS
+        register(kind, html=f"mlkit.display.{where}", still=drawn, words=drawn or where == "compiled:html")
+    register("mlkit.nn.module.Module", html="mlkit.display.module:html", text="mlkit.display.module:text")
     tensor = "mlkit.display.tensor:"
     register("mlkit.core.tensor.Tensor", html=tensor + "html", mimebundle=tensor + "mimebundle")
 

@@ -56,7 +56,10 @@ def html(scheduler: Any) -> str:
         )
         for i, group in enumerate(list(distinct.values())[:6])
     ]
-    chart = svg.lines(drawn, title="learning rate", width=460, height=200, legend=len(drawn) > 1)
+    # A warm-up from next to nothing is no reason for a logarithmic axis; a decay that is soon flat on a linear one is.
+    highest = float(curves.max())
+    log = None if highest > 0 and float((curves < highest / 50).mean()) > 0.5 else False
+    chart = svg.lines(drawn, title="learning rate", width=460, height=200, legend=len(drawn) > 1, log=log)
     low, high = float(curves.min()), float(curves.max())
     alt = f"learning rate over the next {plural(len(curves), 'step')}, from {number(low)} to {number(high)}"
     caption = f"the next {plural(len(curves), 'step')}: from {number(low)} to {number(high)}, at the end {number(float(curves[-1, 0]))}"

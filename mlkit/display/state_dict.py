@@ -28,9 +28,12 @@ def html(mapping: Mapping[str, Any]) -> str | None:
         f'{count(values)} values <span class="soft">{size_of(memory)}</span></p>'
     )
     rows = [_row(key, value) for key, value in list(mapping.items())[:MOST]]
+    head_row: tuple[str, ...] = ("name", "shape", "dtype", "memory", "mean", "std", "NaN, Inf")
+    if not any(row[-1] for row in rows):
+        rows, head_row = [row[:-1] for row in rows], head_row[:-1]
     more = len(mapping) - MOST
     note = f'<p class="note">and {number(more)} more</p>' if more > 0 else ""
-    shown = table(rows, ("name", "shape", "dtype", "memory", "mean", "std", "NaN, Inf"), numeric=(3, 4, 5))
+    shown = table(rows, head_row, numeric=(3, 4, 5))
     return card(
         "state", head, scroll(shown, "entries of the state_dict") if rows else '<p class="note">empty</p>', note
     )

@@ -7,11 +7,17 @@ statistics and random numbers stay as they were, and a background training of th
 
 from __future__ import annotations
 
-import math
+import contextlib
+import shutil
+import threading
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from mlkit.core import events
+from mlkit.core.dispatch import only_shapes
+from mlkit.display.error import brief, brief_text
+from mlkit.display.macs import of_operation
 from mlkit.display.markup import card, count, escape, number, shape_text, size_of
 from mlkit.display.sample import dtype_name
 
@@ -37,6 +43,7 @@ class Row:
     calls: int = 0
     macs: int = 0
     activation_bytes: int = 0
+    used: bool = False  # its parameters took part, whether or not it was called
     state: str = ""  # "", "ok", "failed", "inside" (a child failed), "not reached"
     repeats: int = 1
     last_name: str = ""
@@ -64,7 +71,7 @@ class Summary:
     """What ``summary`` returns: prints as a table, displays as a foldable tree.
 
     ``root``: the tree of rows. ``parameters``, ``trainable_parameters``, ``buffers``: numbers of values, shared ones
-    counted once. ``macs``: multiply-adds of linear and convolution layers in one forward pass. ``parameter_bytes``,
+    counted once. ``macs``: multiply-adds of matrix products and convolutions in one forward pass. ``parameter_bytes``,
     ``activation_bytes``. ``error``: the exception of a failing forward or None; ``failed_at``: the path of the layer.
     """
 
@@ -87,7 +94,7 @@ class Summary:
 
     @property
     def macs(self) -> int:
-        """Multiply-adds of one forward pass, in the layers whose number is known (linear and convolution)."""
+        """Multiply-adds of one forward pass: in matrix products (attention's too) and convolutions."""
         return self.root.macs
 
     @property
@@ -252,20 +259,36 @@ def _run(model: Any, inputs: tuple, device: str | None, rows: dict[int, list[Row
             row.output = _describe(output)
         row.state = "ok"
         if not row.children:
-            row.macs += _macs(module, args, output)
             row.activation_bytes += sum(t.numel() * t.element_size() for t in _tensors(output))
+
+    here = threading.get_ident()
+    holders = {
+        id(p): rows[original[id(c)]][0] for c in clones.values() for p in c._parameters.values() if p is not None
+    }
+    holders = {key: row for key, row in holders.items() if not row.tied}
+
+    def operation(op: Any, operands: Any, attributes: Any, outputs: Any) -> None:
+        if threading.get_ident() != here:
+            return  # a training in the background
+        (stack[-1] if stack else result.root).macs += of_operation(op.name, operands, outputs)
+        for operand in operands:
+            if id(operand) in holders:
+                holders[id(operand)].used = True
 
     for module in clones.values():
         module.register_forward_pre_hook(enter)
         module.register_forward_hook(leave)
+    stop = events.subscribe("op", operation)
     arguments = _map(inputs, lambda t: t.detach().to("meta")) if device == "meta" else inputs
     try:
-        with mlkit.no_grad():
+        with mlkit.no_grad(), only_shapes() if device == "meta" else contextlib.nullcontext():
             clone(*arguments)
     except Exception as error:
         failed = stack[-1] if stack else result.root
         failed.state = "failed"
         result.error, result.failed_at = error, failed.path
+    finally:
+        stop()
     _add_up(result.root)
     for row in result.root.walk():
         if row.state == "" and row.shared_with is None:
@@ -274,7 +297,8 @@ def _run(model: Any, inputs: tuple, device: str | None, rows: dict[int, list[Row
 
 def _reached(row: Row) -> bool:
     # A container whose children were called one by one (ModuleList) was never called itself.
-    return any(child.calls for child in row.walk())
+    # Of some the parameters alone are used (attention's output projection).
+    return any(child.calls or child.used for child in row.walk())
 
 
 def _add_up(row: Row) -> tuple[int, int]:
@@ -312,20 +336,6 @@ def _clone(module: Any, clones: dict[int, Any], meta: bool) -> Any:
         clone.__dict__[name] = value
     clone.__dict__["training"] = False
     return clone
-
-
-def _macs(module: Any, args: tuple, output: Any) -> int:
-    """Multiply-adds of one call: every output value of a linear layer or a convolution is one sum of products."""
-    weight = module._parameters.get("weight")
-    out, given = _tensors(output), _tensors(args)
-    if weight is None or not out or not given:
-        return 0
-    kinds = {cls.__name__ for cls in type(module).__mro__}
-    if any(kind.startswith("ConvTranspose") for kind in kinds):
-        return given[0].numel() * math.prod(weight.shape[1:])
-    if "Linear" in kinds or any(kind.startswith("Conv") for kind in kinds):
-        return out[0].numel() * math.prod(weight.shape[1:])
-    return 0
 
 
 def _is_tensor(value: Any) -> bool:
@@ -371,9 +381,11 @@ def _describe(value: Any) -> str:
 def text(result: Summary) -> str:
     """The summary as a table for a terminal."""
     lines: list[tuple[str, str, str, str]] = []
+    settings: list[str] = []  # of each line, what may be cut
 
     def visit(row: Row, prefix: str, branch: str) -> None:
         marks = [m for m in (row.frozen, "shared parameters" if row.tied else "") if m]
+        settings.append(_what(row).removeprefix(row.type))
         what = f"{row.label}: {_what(row)}" if row.name else _what(row)
         if row.repeats > 1:
             what += f"  x{row.repeats}"
@@ -396,6 +408,11 @@ def text(result: Summary) -> str:
     ran, counted = result.inputs is not None, result.macs > 0
     columns = [0, *([1] if ran else []), 2, *([3] if counted else [])]
     widths = {c: max(len(line[c]) for line in [head, *lines]) for c in columns}
+    # Where a terminal is narrow, the layers' settings are cut, not the numbers.
+    room = shutil.get_terminal_size((140, 24)).columns - sum(widths[c] + 2 for c in columns if c)
+    least = max(len(line[0]) - len(part) for line, part in zip(lines, settings, strict=True))  # names and marks stay
+    widths[0] = min(widths[0], max(room, least + 2, 24))
+    lines = [(_shortened(line[0], part, widths[0]), *line[1:]) for line, part in zip(lines, settings, strict=True)]
 
     def row_text(line: tuple[str, str, str, str]) -> str:
         return "  ".join(line[c].ljust(widths[c]) if c < 2 else line[c].rjust(widths[c]) for c in columns).rstrip()
@@ -405,8 +422,16 @@ def text(result: Summary) -> str:
     out += [f"{label}: {value}" for label, value in _totals(result)]
     if result.error is not None:
         out += ["", f"Forward failed in {_place(result)}: {type(result.error).__name__}"]
-        out += [f"  {line}" for line in str(result.error).splitlines()]
+        out += [f"  {line}" for line in brief_text(result.error)]
     return "\n".join(out)
+
+
+def _shortened(words: str, settings: str, most: int) -> str:
+    """At most ``most`` letters: what a layer was made with is cut first, then the rest."""
+    if len(words) > most and settings:
+        kept = max(len(settings) - (len(words) - most) - 2, 0)
+        words = words.replace(settings, settings[:kept] + "…)" if kept else "", 1)
+    return words if len(words) <= most else words[: most - 1] + "…"
 
 
 def _what(row: Row) -> str:
@@ -432,7 +457,7 @@ def _totals(result: Summary) -> list[tuple[str, str]]:
     if result.inputs is not None:
         rows.append(("input", f"{result.inputs} ({size_of(result.input_bytes)})"))
         if result.macs:
-            rows.append(("multiply-adds", f"{count(result.macs)} in linear and convolution layers"))
+            rows.append(("multiply-adds", f"{count(result.macs)} in matrix products and convolutions"))
         rows.append(("activations", f"about {size_of(result.activation_bytes)}"))
     return rows
 
@@ -471,7 +496,7 @@ def body(result: Summary, open_depth: int = 3) -> str:
     if result.error is not None:
         failed = (
             f'<div class="failed"><p><b class="warn">Forward failed in {escape(_place(result))}: '
-            f"{escape(type(result.error).__name__)}</b></p><pre>{escape(result.error, 4000)}</pre></div>"
+            f"{escape(type(result.error).__name__)}</b></p>{brief(result.error)}</div>"
         )
     return f'{head}{tree}<p class="stats">{facts}</p>{failed}'
 

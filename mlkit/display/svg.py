@@ -123,7 +123,9 @@ def bars(names: Sequence[str], counts: Sequence[int], *, width: int = 320, row: 
 
 @dataclass
 class Series:
-    """One line of a chart. ``dashed`` and ``dots`` tell lines apart without colour; ``smooth`` draws raw values faint."""
+    """One line of a chart. ``dashed`` and ``dots`` tell lines apart without colour; ``smooth`` draws raw values faint;
+    ``stems`` draws points on stalks from zero, for values between which there is nothing.
+    """
 
     name: str
     x: Sequence[float] | np.ndarray
@@ -131,6 +133,7 @@ class Series:
     dashed: bool = False
     dots: bool = False
     smooth: bool = False
+    stems: bool = False
 
 
 def _thin(x: np.ndarray, y: np.ndarray, limit: int) -> tuple[np.ndarray, np.ndarray]:
@@ -249,7 +252,15 @@ def lines(
         colour = f"var(--s{i % len(colors.SERIES_LIGHT)})"
         dash = ";stroke-dasharray:6 4;stroke-linecap:butt" if line.dashed else ""
         raw = place(*_thin(x, y, limit))
-        if line.smooth and len(x) > 40:
+        if line.stems:
+            ground = min(max(float(place(x[:1], np.zeros(1))[1][0]), top), bottom)
+            shift = (i - (len(series) - 1) / 2) * 4.0  # stalks of several series stand beside each other
+            raw = (raw[0] + shift, raw[1])
+            stalks = "".join(
+                f"M{px:.1f} {ground:.1f}V{py:.1f}" for px, py in zip(*(a.tolist() for a in raw), strict=True)
+            )
+            parts.append(f'<path class="l" d="{stalks}" style="stroke:{colour}{dash}"/>')
+        elif line.smooth and len(x) > 40:
             parts.append(f'<path class="l" d="{_path(*raw)}" style="stroke:{colour};opacity:.28;stroke-width:1"/>')
             stride = max(1, len(x) // limit)
             even = smoothed(y, max(5.0, len(x) / 25))
@@ -258,7 +269,7 @@ def lines(
             )
         else:
             parts.append(f'<path class="l" d="{_path(*raw)}" style="stroke:{colour}{dash}"/>')
-        if line.dots or len(x) == 1:
+        if line.dots or line.stems or len(x) == 1:
             for px, py in zip(*(a.tolist() for a in raw), strict=True):
                 if math.isfinite(py) and len(raw[0]) <= 60:
                     parts.append(f'<circle cx="{px:.1f}" cy="{py:.1f}" r="2.6" style="fill:{colour}"/>')

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import base64
-import linecache
 import weakref
 from typing import Any
 
 import numpy as np
 
+from mlkit.core.frames import file_text
 from mlkit.display import svg
 from mlkit.display.markup import card, escape, number, shape_text, size_of
 from mlkit.display.picture import picture, still
@@ -94,9 +94,9 @@ def _words(tensor: Any, array: Any) -> str:
 
 
 def _line_that_made(tensor: Any) -> str:
-    """The user's line, where it was recorded (inside ``detect_anomaly``)."""
-    where = getattr(getattr(tensor, "grad_fn", None), "where", None)
-    code = linecache.getline(where[0], where[1]).strip() if where else ""
+    """The user's line, known for what an operation made that wants a gradient."""
+    where = getattr(tensor, "made_at", None)
+    code = (where.part or where.code) if where else ""
     return f'<p class="note">made by <code>{escape(code, 200)}</code></p>' if code else ""
 
 
@@ -144,7 +144,7 @@ def _made_by(node: Any) -> str:
     name = getattr(node, "name", None)
     name = name() if callable(name) else name
     where = getattr(node, "where", None)
-    place = f" at {str(where[0]).replace(chr(92), '/').rpartition('/')[2]}:{where[1]}" if where else ""
+    place = f" at {file_text(where[0])}:{where[1]}" if where else ""
     return f"{name or type(node).__name__}{place}"
 
 

@@ -232,7 +232,7 @@ class _Independent(Constraint):
         return _all(mask, self.reinterpreted_batch_ndims)
 
     def __repr__(self):
-        return f"Independent({self.base_constraint!r}, {self.reinterpreted_batch_ndims})"
+        return f"IndependentConstraint({self.base_constraint!r}, {self.reinterpreted_batch_ndims})"
 
 
 class _Cat(Constraint):

@@ -253,6 +253,11 @@ class Distribution:
 
         return rich.repr_html(self)
 
+    def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, Any] | None:
+        from mlkit.core import rich
+
+        return rich.repr_mimebundle(self, include, exclude)
+
 
 class ExponentialFamily(Distribution):
     """Distributions whose density is exp(parameters * statistics - normalizer) times a base."""

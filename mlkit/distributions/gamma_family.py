@@ -160,10 +160,10 @@ class Dirichlet(ExponentialFamily):
         less = (self.concentration - 1).clamp(min=0.0)
         mode = less / less.sum(-1, True)
         corner = (self.concentration < 1).all(dim=-1, keepdim=True)
-        hottest = self.concentration.argmax(dim=-1, keepdim=True)
         from mlkit.functional.creation import arange
 
-        one = ops.cast_like(arange(self.event_shape[-1], device=mode.device) == hottest, mode)
+        # the density is infinite at each corner: the first one, as in PyTorch
+        one = ops.cast_like(arange(self.event_shape[-1], device=mode.device) == 0, mode)
         return where(corner, one, mode)
 
     @property

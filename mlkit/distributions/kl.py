@@ -305,6 +305,108 @@ def _uniform_beta(p, q):
     return where((p.high > 1) | (p.low < 0), _infinite(out), out)
 
 
+def _cross_normal(p, q):
+    """The mean under p of -log q for a normal q."""
+    square = ops.square(q.scale)
+    return 0.5 * ops.log(square * (2 * math.pi)) + 0.5 * (p.variance + ops.square(p.mean - q.loc)) / square
+
+
+def _cross_gamma(q, mean, mean_log):
+    """The mean of -log q for a gamma q, from the mean of x and of log x."""
+    a = q.concentration
+    return ops.lgamma(a) - a * ops.log(q.rate) - (a - 1) * mean_log + q.rate * mean
+
+
+def _mean_log_uniform(p):
+    """The mean of log x over [low, high), low not below 0."""
+    return (ops.xlogy(p.high, p.high) - ops.xlogy(p.low, p.low)) / (p.high - p.low) - 1
+
+
+@register_kl(Uniform, Exponential)
+def _uniform_exponential(p, q):
+    out = q.rate * p.mean - ops.log((p.high - p.low) * q.rate)
+    return where(p.low < 0, _infinite(out), out)
+
+
+@register_kl(Uniform, Gamma)
+def _uniform_gamma(p, q):
+    out = -p.entropy() + _cross_gamma(q, p.mean, _mean_log_uniform(p))
+    return where(p.low < 0, _infinite(out), out)
+
+
+@register_kl(Uniform, Gumbel)
+def _uniform_gumbel(p, q):
+    high, low = (p.high - q.loc) / q.scale, (p.low - q.loc) / q.scale
+    share = q.scale / (p.high - p.low)
+    return ops.log(share) + 0.5 * (high + low) - share * (ops.exp(-high) - ops.exp(-low))
+
+
+@register_kl(Uniform, Pareto)
+def _uniform_pareto(p, q):
+    out = (q.alpha + 1) * _mean_log_uniform(p) - ops.log(q.alpha) - q.alpha * ops.log(q.scale) - p.entropy()
+    return where(p.low < q.scale, _infinite(out), out)
+
+
+@register_kl(Exponential, Gumbel)
+def _exponential_gumbel(p, q):
+    along = p.rate * q.scale
+    mean_exp = ops.exp(q.loc / q.scale) * along / (along + 1)
+    return ops.log(along) - q.loc / q.scale + ops.reciprocal(along) + mean_exp - 1
+
+
+@register_kl(Gamma, Gumbel)
+def _gamma_gumbel(p, q):
+    along = p.rate * q.scale
+    shift = q.loc / q.scale
+    mean_exp = ops.exp(shift - p.concentration * ops.log1p(ops.reciprocal(along)))
+    return ops.log(q.scale) + p.concentration / along - shift + mean_exp - p.entropy()
+
+
+@register_kl(Beta, Normal)
+def _beta_normal(p, q):
+    return _cross_normal(p, q) - p.entropy()
+
+
+@register_kl(Beta, Uniform)
+def _beta_uniform(p, q):
+    out = ops.log(q.high - q.low) - p.entropy()
+    return where((q.low > 0) | (q.high < 1), _infinite(out), out)
+
+
+@register_kl(Beta, Exponential)
+def _beta_exponential(p, q):
+    return q.rate * p.mean - ops.log(q.rate) - p.entropy()
+
+
+@register_kl(Beta, Gamma)
+def _beta_gamma(p, q):
+    a, b = p.concentration1, p.concentration0
+    return _cross_gamma(q, p.mean, ops.digamma(a) - ops.digamma(a + b)) - p.entropy()
+
+
+@register_kl(Bernoulli, Poisson)
+def _bernoulli_poisson(p, q):
+    return q.rate - p.probs * ops.log(q.rate) - p.entropy()
+
+
+@register_kl(Pareto, Normal)
+def _pareto_normal(p, q):
+    out = _cross_normal(p, q) - p.entropy()
+    return where(p.alpha <= 2, _infinite(out), out)
+
+
+@register_kl(Pareto, Exponential)
+def _pareto_exponential(p, q):
+    out = q.rate * p.mean - ops.log(q.rate) - p.entropy()
+    return where(p.alpha <= 1, _infinite(out), out)
+
+
+@register_kl(Pareto, Gamma)
+def _pareto_gamma(p, q):
+    out = _cross_gamma(q, p.mean, ops.log(p.scale) + ops.reciprocal(p.alpha)) - p.entropy()
+    return where(p.alpha <= 1, _infinite(out), out)
+
+
 def _never(p_type: type, q_type: type) -> None:
     """q has no weight where p has some."""
 

@@ -10,7 +10,7 @@ from mlkit.autograd.function import Function, context, finish, forward
 from mlkit.autograd.levels import Level
 from mlkit.core import inplace
 from mlkit.core.dispatch import apply, ops, record, state
-from mlkit.core.errors import DimensionError, MlkitError, ValueRangeError
+from mlkit.core.errors import DimensionError, GradientError, MlkitError, ValueRangeError
 from mlkit.core.value import LevelArray, Value, wrap
 from mlkit.func import batching, pytree
 from mlkit.func.running import transform
@@ -207,6 +207,12 @@ class Vmap(Level):
     def custom(self, function: type[Function], args: tuple):
         """A Function with batched arguments: by its own vmap, or by running its parts inside this level."""
         if function.vmap is not Function.vmap:
+            if function.generate_vmap_rule:
+                raise GradientError(
+                    f"You tried to vmap over {function.__name__}, but it has both generate_vmap_rule=True and an "
+                    "overriden vmap staticmethod. Please set generate_vmap_rule=False or delete the overriden vmap "
+                    "staticmethod to avoid ambiguity."
+                )
             in_dims = tuple(0 if self.has(a) else None for a in args)
             info = VmapInfo(self.size, self.randomness)
             output, out_dims = function.vmap(info, in_dims, *(self.lower(a) for a in args))
@@ -291,6 +297,7 @@ class _Masked:
 
     name = "dropout"
     rules = None
+    holds = True
     outputs = 1
 
     def backward_runner(self, tensors: bool):

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import math
 import warnings
 
 from mlkit.core import dtype as dtypes
 from mlkit.core import inplace as in_place
 from mlkit.core.dispatch import composite, ops
-from mlkit.core.errors import DtypeError, ShapeError, ValueRangeError
+from mlkit.core.errors import DtypeError, ShapeError, StrideError, ValueRangeError
 from mlkit.core.rng import default_generator
 from mlkit.functional.arguments import check_floating
 from mlkit.ops.reduce import canonical_dim
@@ -73,14 +74,16 @@ def rrelu(input, lower: float = 1.0 / 8, upper: float = 1.0 / 3, training: bool 
     Xu et al. 2015, arXiv:1505.00853.
     """
     if lower > upper:
-        raise ValueRangeError(f"rrelu: the lower bound {lower} is above the upper bound {upper}.")
+        raise StrideError(f"rrelu: the lower bound {lower} is above the upper bound {upper}.")
+    if not (math.isfinite(lower) and math.isfinite(upper)):
+        raise StrideError(f"rrelu: lower and upper bound must be finite, got {lower} and {upper}.")
+    check_floating("rrelu", input)
     if not training:
         return leaky_relu(input, (lower + upper) / 2, inplace)
     shape = tuple(input._array.shape)
     how = {"dtype": dtypes.from_numpy_dtype(input._array.dtype), "key": default_generator.take(input._array.size)}
+    how["device"] = ops.device_of(input)
     slope = ops.uniform(shape=shape, low=float(lower), high=float(upper), **how)
-    if input._array.__class__ is not slope._array.__class__:
-        slope = ops.to_device(slope, device=ops.device_of(input))
     return placed(input, ops.where(ops.gt(input, 0), input, ops.mul(input, slope)), inplace, "rrelu_")
 
 
@@ -189,7 +192,7 @@ def hardshrink(input, lambd: float = 0.5):
 
 def softshrink(input, lambd: float = 0.5):
     """input brought lambd nearer to zero; 0 where |input| <= lambd."""
-    if lambd < 0:
+    if not lambd >= 0:
         raise ShapeError(f"softshrink: lambda must be greater or equal to 0, but found to be {lambd}.")
     return ops.softshrink(input, lambd=lambd)
 
@@ -250,9 +253,8 @@ def gumbel_softmax(logits, tau: float = 1, hard: bool = False, eps: float = 1e-1
     """
     array = logits._array
     how = {"dtype": dtypes.from_numpy_dtype(array.dtype), "key": default_generator.take(array.size)}
+    how["device"] = ops.device_of(logits)
     u = ops.uniform(shape=tuple(array.shape), low=1e-30, **how)
-    if array.__class__ is not u._array.__class__:
-        u = ops.to_device(u, device=ops.device_of(logits))
     gumbel = ops.neg(ops.log(ops.neg(ops.log(u))))
     soft = ops.softmax(ops.div(ops.add(logits, gumbel), tau), dim=dim)
     if not hard:
@@ -277,3 +279,24 @@ relu_, elu_, selu_, celu_ = _written(relu), _written(elu), _written(selu), _writ
 hardtanh_, leaky_relu_, rrelu_, threshold_ = (
     _written(hardtanh), _written(leaky_relu), _written(rrelu), _written(threshold),
 )  # fmt: skip
+
+
+# --- as torch.* and Tensor.* have them -----------------------------------------------------------------------------------
+
+
+def plain_softmax(input, dim: int, dtype=None):
+    """``nn.functional.softmax``; ``dim`` must be given.
+
+    >>> import mlkit
+    >>> mlkit.softmax(mlkit.tensor([0.0, 0.0]), 0)
+    tensor([0.5000, 0.5000])
+    """
+    return softmax(input, dim, dtype=dtype)
+
+
+def plain_log_softmax(input, dim: int, dtype=None):
+    """``nn.functional.log_softmax``; ``dim`` must be given."""
+    return log_softmax(input, dim, dtype=dtype)
+
+
+plain_softmax.__name__, plain_log_softmax.__name__ = "softmax", "log_softmax"

@@ -40,11 +40,13 @@ def check_floating(name: str, input) -> None:
         raise UnsupportedDtype(f"{name}: not implemented for {input.dtype}.", hint="Convert first: x.float().")
 
 
-def check_same_dtype(name: str, input, **others) -> None:
-    """Refuse parameters of another element type than input's; float32 ones go along with half precision."""
+def check_same_dtype(name: str, input, parameters: bool = True, **others) -> None:
+    """Refuse others of another element type than input's; float32 ``parameters`` go along with half precision."""
     own = input._array.dtype
     for label, t in others.items():
-        if t is None or t._array.dtype == own or own.itemsize == 2 and t._array.dtype.name == "float32":
+        if t is None or t._array.dtype == own:
+            continue
+        if parameters and own.itemsize == 2 and t._array.dtype.name == "float32":
             continue
         raise DtypeError(
             f"{name}: expected {label} to have the same dtype as input, but got {input.dtype} and {t.dtype}.",

@@ -74,6 +74,8 @@ def clamp(input, min=None, max=None):  # noqa: A002
     if min is None and max is None:
         raise RefusedError("clamp: at least one of 'min' or 'max' must not be None.")
     if isinstance(min, Value) or isinstance(max, Value):
+        if any(b is not None and not isinstance(b, Value) for b in (min, max)):
+            raise ArgumentError("clamp(): min and max must be both tensors or both numbers.")
         if min is not None:
             input = ops.maximum(input, min)
         return ops.minimum(input, max) if max is not None else input
@@ -119,6 +121,8 @@ def round(input, *, decimals: int = 0):  # noqa: A001
     """The nearest integer, or the nearest number with that many decimals; halves go to even."""
     if decimals == 0:
         return ops.round(input)
+    if _whole(input):
+        raise UnsupportedDtype(f"round: not implemented for {input.dtype} with decimals.")
     scale = 10.0**decimals
     return ops.div(ops.round(ops.mul(input, scale)), scale)
 
@@ -140,6 +144,8 @@ def lerp(input, end, weight):
     for x in (end, weight):
         if isinstance(x, Value) and x._array.dtype != input._array.dtype:
             raise DtypeError(f"expected dtype {input.dtype} for `end` and `weight` but got dtype {x.dtype}.")
+    if isinstance(weight, builtins.complex) and not is_complex(input):
+        raise DtypeError(f"lerp: value cannot be converted to type {input.dtype.name} without overflow: {weight}.")
     if _whole(input):
         raise UnsupportedDtype(f"lerp: not implemented for {input.dtype}.")
     return ops.lerp(input, end, weight)
@@ -163,7 +169,7 @@ def addcdiv(input, tensor1, tensor2, *, value=1):
 
 def isclose(input, other, rtol: float = 1e-05, atol: float = 1e-08, equal_nan: bool = False):
     """True where |input - other| <= atol + rtol * |other|."""
-    if rtol < 0 or atol < 0:
+    if not (rtol >= 0 and atol >= 0):
         raise RefusedError(f"rtol and atol must be greater than or equal to zero, but got {rtol} and {atol}.")
     if input._array.dtype != other._array.dtype:
         raise DtypeError(f"{input.dtype} did not match {other.dtype}.")

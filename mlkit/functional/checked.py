@@ -1,8 +1,8 @@
 """Arguments of the wrong kind at the public names: they raise TypeError and say which argument, as PyTorch's parser does.
 
 The functions themselves trust what they are given. ``checked(fn)`` is ``fn`` with what its signature says about each
-argument looked at: cheaply before the call (words for numbers, fractions for counts), and in full when it failed, so
-that a call that works pays next to nothing.
+argument looked at: by class before the call, closely where the class is not a usual one or the call failed, so that a
+call that works pays next to nothing.
 """
 
 from __future__ import annotations
@@ -17,24 +17,151 @@ from typing import Any
 import numpy as np
 
 from mlkit.core.dispatch import instead_of_tensor
-from mlkit.core.errors import ArgumentError, MlkitError, NotATensor, RankError, RefusedError, ShapeError
+from mlkit.core.errors import (
+    ArgumentError,
+    DtypeError,
+    MlkitError,
+    NotATensor,
+    RankError,
+    RefusedError,
+    ShapeError,
+    UnsupportedDtype,
+)
 from mlkit.core.value import Value, tensor_types
 
-#: parameters that are tensors wherever they appear without an annotation or default that says otherwise
-TENSORS = frozenset(
-    "input other weight bias target mask index indices src source tensor x y self A B LU pivots LD tau mat1 mat2 mat vec "
-    "vec1 vec2 batch1 batch2 tensor1 tensor2 input1 input2 input3 x1 x2 anchor positive negative log_probs targets theta "
-    "grid query key value running_mean running_var end sorted_sequence boundaries elements condition logits var "
-    "per_sample_weights attn_mask pos_weight window L mat2 batch_sizes test_elements tensor".split()
+#: what a parameter is, by its name, where neither an annotation nor a default says otherwise
+KINDS = {
+    name: kind
+    for kind, names in {
+        "tensor": "input other weight bias target mask index indices src source tensor x y self A B LU pivots LD tau mat1 "
+        "mat2 mat vec vec1 vec2 batch1 batch2 tensor1 tensor2 input1 input2 input3 x1 x2 anchor positive negative log_probs "
+        "targets theta grid query key value running_mean running_var end sorted_sequence boundaries elements condition "
+        "logits var per_sample_weights attn_mask pos_weight window L mat2 batch_sizes test_elements a b abs angle real imag "
+        "aweights fweights append prepend sorter weights prob count data LU_data LU_pivots exponent values n min max "
+        "w_ih w_hh b_ih b_hh v start",
+        "number": "alpha beta fill_value threshold upper lower scalar negative_slope s step base",
+        "float": "eps momentum margin maxnorm lambd std mean sigma median output_ratio rcond atol rtol nan posinf neginf",
+        "int": "groups num_layers low high N blank dim0 dim1 storage_offset num_classes padding_idx split_size reduction",
+        "bool": "training train transposed use_input_stats bidirectional batch_first has_biases keepdim retain_graph",
+        "sizes": "dim dims size shape kernel_size stride dilation output_size normalized_shape repeats sizes shifts pad "
+        "split_sizes output_padding physical_layout split_size_or_sections",
+        "str": "interpolation rounding_mode",
+        "tensors": "tensors",
+    }.items()
+    for name in names.split()
+}
+#: of the tensors, those that may be numbers in some functions
+NUMBERS_TOO = frozenset(
+    "test_elements other end value input condition x y elements self exponent n min max values start".split()
 )
-#: of them, those that may be numbers in some functions
-NUMBERS_TOO = frozenset("other end value input condition x y elements self".split())
+#: functions whose weights and statistics may be None though they have no default
+MAY_LACK = frozenset("batch_norm instance_norm convolution multi_head_attention_forward".split())
+#: functions with parameters of another kind than their names or annotations say; "" for anything
+OTHERWISE = {
+    "moveaxis": {"source": "sizes", "destination": "sizes"},
+    "movedim": {"source": "sizes", "destination": "sizes"},
+    "lerp": {"weight": "tensor or number"},
+    "as_tensor": {"data": ""},
+    "tensor": {"data": ""},
+    "new_tensor": {"data": ""},
+    "asarray": {"obj": ""},
+    "bernoulli": {"p": ""},
+    "normal": {"mean": "tensor or number", "std": "tensor or number"},
+    "normal_": {"mean": "float", "std": "float"},
+    "binomial": {"count": "tensor"},
+    "pinv": {"rcond": "", "atol": "", "rtol": ""},
+    "matrix_rank": {"tol": "", "atol": "", "rtol": ""},
+    "histc": {"min": "number", "max": "number"},
+    "aminmax": {"dim": "int"},
+    "arange": {"start": "number", "end": "number", "step": "number"},
+    "range": {"start": "number", "end": "number", "step": "number"},
+    "linspace": {"start": "tensor or number", "end": "tensor or number"},
+    "logspace": {"start": "tensor or number", "end": "tensor or number"},
+    "slice_scatter": {"start": "int", "end": "int"},
+    "tensordot": {"dims": ""},
+    "addcmul": {"value": "number"},
+    "addcdiv": {"value": "number"},
+    "constant_pad_nd": {"value": "number"},
+    "pad": {"value": "number"},
+    "threshold": {"value": "number"},
+    "threshold_": {"value": "number"},
+    "masked_fill": {"value": "tensor or number"},
+    "index_fill": {"value": "tensor or number"},
+    "embedding": {"padding_idx": ""},
+    "embedding_bag": {"input": "tensor"},
+    "unflatten": {"dim": "int"},
+    "randint": {"high": ""},
+    "index_put": {"indices": "tensors", "values": "tensor"},
+    "heaviside": {"values": "tensor"},
+    "frobenius_norm": {"dim": ""},
+    "gradient": {"spacing": ""},
+    "std": {"dim": ""},
+    "var": {"dim": ""},
+    "std_mean": {"dim": ""},
+    "var_mean": {"dim": ""},
+    "max": {"dim": ""},
+    "min": {"dim": ""},
+    "meshgrid": {"tensors": ""},
+    "segment_reduce": {"data": "tensor"},
+    "repeat_interleave": {"repeats": ""},
+    "interpolate": {"size": ""},
+    "upsample": {"size": ""},
+    "upsample_nearest": {"size": ""},
+    "upsample_bilinear": {"size": ""},
+    "cosine_similarity": {"dim": "int"},
+    "fractional_max_pool2d": {"output_ratio": ""},
+    "fractional_max_pool3d": {"output_ratio": ""},
+    "result_type": {"tensor1": "tensor or number", "tensor2": "tensor or number"},
+    "gaussian_nll_loss": {"var": "tensor or number"},
+    "polygamma": {"n": "", "input": ""},
+    "scatter": {"src": "tensor or number", "value": "number"},
+    "narrow": {"start": ""},
+    "narrow_copy": {"start": ""},
+    "randint_like": {"high": "", "low": ""},
+    **{
+        name: {"dim": "int"}
+        for name in "argmax argmin median nanmedian quantile nanquantile prod take_along_dim unique_consecutive".split()
+    },
+    "cdist": {"compute_mode": ""},
+    "scalar_tensor": {"s": "number"},
+    **{f"{i}{kind}fft{n}": {"s": "sizes"} for i in ("", "i") for kind in ("", "r", "h") for n in ("2", "n")},
+}
 #: with one of these beside it, the first tensor may be a number
 PARTNERS = frozenset("other boundaries test_elements n exponent x y end".split())
-#: sizes and dims: numbers or tuples of whole numbers, never words
-SIZES = frozenset(
-    "dim dims size shape kernel_size stride dilation output_size normalized_shape repeats sizes shifts pad".split()
-)
+#: but not in these, whose first argument is a tensor whatever comes
+TENSOR_FIRST = frozenset("rsub dist isfinite isinf isnan conj".split())
+#: kind -> the classes whose values need no closer look
+USUAL: dict[str, tuple[type, ...]] = {
+    "tensor": (),
+    "tensor or number": (int, float),
+    "number": (int, float, bool),
+    "int": (int, bool),
+    "float": (float, int),
+    "bool": (bool, int),
+    "str": (str,),
+    "sizes": (int,),
+    "tensors": (),
+}
+
+
+#: element types, as NumPy's kinds (V bfloat16), that functions have no meaning or no arithmetic for, in any argument
+REFUSED_TYPES = {
+    name: kinds
+    for kinds, names in {
+        "c": "cummax cummin deg2rad rad2deg logaddexp2 mode unique unique_consecutive bucketize searchsorted xlogy xlog1py "
+        "logit entr smooth_l1_loss mse_loss huber_loss multilabel_soft_margin_loss "
+        "chebyshev_polynomial_t chebyshev_polynomial_u chebyshev_polynomial_v chebyshev_polynomial_w "
+        "hermite_polynomial_h hermite_polynomial_he laguerre_polynomial_l legendre_polynomial_p "
+        "shifted_chebyshev_polynomial_t shifted_chebyshev_polynomial_u shifted_chebyshev_polynomial_v "
+        "shifted_chebyshev_polynomial_w local_response_norm randint_like cauchy_ exponential_ log_normal_",
+        "bc": "isin topk nanmedian geometric_",
+        "b": "kthvalue mvlgamma multigammaln trace matrix_power",
+        "iub": "rand_like randn_like logcumsumexp nanmean",
+        "iubc": "kl_div histogramdd pdist",
+        "iu": "histc",
+    }.items()
+    for name in names.split()
+}
 
 
 class Arguments:
@@ -46,66 +173,135 @@ class Arguments:
         self.optional: set[str] = set()
         self.rest = False  # whether any number of tensors may follow
         parameters = inspect.signature(fn).parameters
+        own = OTHERWISE.get(fn.__name__) or OTHERWISE.get(fn.__name__.rstrip("_"), {})
         for name, p in parameters.items():
             if p.kind in (p.VAR_POSITIONAL, p.VAR_KEYWORD):
-                self.rest = self.rest or name == "tensors"
+                self.rest = self.rest or name == "tensors" and own.get(name) != ""
                 continue
-            self.kinds[name] = kind = _kind(name, p)
+            self.kinds[name] = kind = own[name] if name in own else _kind(name, p)
             if p.kind is not p.KEYWORD_ONLY:
                 self.names.append(name)
-            if p.default is None or "None" in str(p.annotation) or kind == "":
+            lacking = fn.__name__ in MAY_LACK and name in ("weight", "bias", "running_mean", "running_var", "attn_mask")
+            if p.default is None or "None" in str(p.annotation) or kind == "" or lacking:
                 self.optional.add(name)
-        self.quick = {name: kind for name, kind in self.kinds.items() if kind in ("int", "bool")}
-        self.places = [(i, name) for i, name in enumerate(self.names) if name in self.quick]
         first = self.names[0] if self.names else ""
-        self.first = first if self.kinds.get(first) == "tensor" and first not in self.optional else ""
-        self.number_first = bool(PARTNERS & set(parameters))
-        if "destination" in parameters:  # movedim's are dims
-            self.kinds["source"], self.first = "", first
+        tensor_first = self.kinds.get(first) == "tensor" and first not in self.optional
+        number_first = first in NUMBERS_TOO and PARTNERS & set(parameters) and fn.__name__ not in TENSOR_FIRST
+        self.first = first if tensor_first and not number_first else ""
+        #: the classes of nearly all arguments, by name and by place: others are looked at closely
+        self.usual: dict[str, Any] = {name: self._usual(name) for name in self.kinds}
+        self.places = [self.usual[name] for name in self.names]
+
+    def _usual(self, name: str):
+        kind = self.kinds[name]
+        if kind == "":
+            return _Anything()
+        classes: set[type] = set(USUAL[kind])
+        if kind in ("tensor", "tensor or number"):
+            classes |= tensor_types
+        if name in self.optional:
+            classes.add(type(None))
+        return classes
 
     def given(self, args: tuple, kwargs: dict):
         yield from zip(self.names, args, strict=False)
         yield from ((k, v) for k, v in kwargs.items() if k in self.kinds)
+
+    def learn(self, args: tuple, kwargs: dict) -> None:
+        """A class of tensors that was not there when the signature was read: usual from now on."""
+        for name, x in self.given(args, kwargs):
+            if x.__class__ in tensor_types and self.kinds[name] in ("tensor", "tensor or number"):
+                self.usual[name].add(x.__class__)
+
+
+class _Anything:
+    """The classes that a parameter of no certain kind takes."""
+
+    def __contains__(self, kind) -> bool:
+        return True
 
 
 def _kind(name: str, p: inspect.Parameter) -> str:
     words = str(p.annotation).replace("| None", "").replace(" ", "")
     if words in ("int", "bool", "float", "str"):
         return words
-    if words == "float|None":
-        return "float"
-    if p.annotation is p.empty and isinstance(p.default, bool):
+    if p.annotation is not p.empty:
+        return "tensor" if words == "Value" else ""
+    if isinstance(p.default, bool):
         return "bool"
-    if p.annotation is p.empty and name in TENSORS and (p.default is p.empty or p.default is None):
-        return "tensor"
-    return ""
+    kind = KINDS.get(name, "")
+    if isinstance(p.default, (int, float)) and kind == "tensor":
+        return "number"
+    return kind
 
 
 def _wrong(name: str, parameter: str, kind: str, x) -> ArgumentError:
-    word = {"tensor": "Tensor"}.get(kind, kind)
+    word = {
+        "tensor": "Tensor",
+        "tensor or number": "Tensor or a number",
+        "number": "a number",
+        "sizes": "int or tuple of ints",
+        "tensors": "tuple of Tensors",
+    }.get(kind, kind)
     return (NotATensor if kind == "tensor" else ArgumentError)(
         f"{name}(): argument '{parameter}' must be {word}, not {type(x).__name__}.",
         hint=(instead_of_tensor(x) or "Make one with mlkit.tensor(...).") if kind == "tensor" else None,
     )
 
 
+def whole(x) -> bool:
+    """Whether ``x`` can stand for an integer: Python's, NumPy's, or a tensor of one."""
+    if isinstance(x, Value):
+        return x._array.size == 1 and x._array.dtype.kind in "iub"
+    return hasattr(x, "__index__") and not isinstance(x, (np.ndarray, str))
+
+
+def number(x) -> bool:
+    """Whether ``x`` can stand for a number."""
+    if isinstance(x, Value):
+        return not x._array.ndim
+    return isinstance(x, (int, float, complex, np.generic)) and not isinstance(x, str)
+
+
 def misfit(kind: str, x) -> bool:
     """Whether ``x`` cannot be an argument of that kind at all."""
     if kind == "int":
-        if isinstance(x, Value):
-            return x._array.size != 1 or x._array.dtype.kind not in "iub"
-        return isinstance(x, (str, float, complex, list, tuple)) or not hasattr(x, "__index__")
+        return not whole(x)
     if kind == "bool":
         return isinstance(x, (str, float, complex, list, tuple)) or isinstance(x, Value) and x._array.size != 1
     if kind == "float":
-        return isinstance(x, (str, list, tuple, complex)) or isinstance(x, Value) and x._array.size != 1
+        return isinstance(x, complex) or not number(x)
+    if kind == "number":
+        return not number(x)
+    if kind == "tensor or number":
+        return not is_tensor(x) and not number(x)
     if kind == "str":
         return not isinstance(x, str)
+    if kind == "sizes":
+        if isinstance(x, (tuple, list)):
+            return any(v is not None and not whole(v) for v in x)
+        return isinstance(x, (str, float, complex)) or isinstance(x, Value) and x._array.dtype.kind not in "iub"
+    if kind == "tensors":
+        return is_tensor(x) or isinstance(x, (str, int, float, complex))
     return False
 
 
 def is_tensor(x) -> bool:
     return isinstance(x, (Value, np.ndarray)) or hasattr(x, "__mlkit_tensor__")
+
+
+def real(x) -> bool:
+    """Whether ``x`` is a tensor without imaginary parts."""
+    return isinstance(x, Value) and x._array.dtype.kind != "c"
+
+
+def refuse_types(name: str, kinds: str, args: tuple) -> None:
+    """Raise UnsupportedDtype when a tensor among the arguments is of one of NumPy's ``kinds``."""
+    for x in args:
+        if isinstance(x, Value) and x._array.dtype.kind in kinds:
+            raise UnsupportedDtype(
+                f"{name}: not implemented for {x.dtype}.", hint="Convert first: x.float(), x.long()."
+            )
 
 
 def named(args: tuple) -> bool:
@@ -114,7 +310,7 @@ def named(args: tuple) -> bool:
     return any(isinstance(x, Value) and x._names is not None for x in flat)
 
 
-def find_misfit(name: str, arguments: Arguments, args: tuple, kwargs: dict) -> ArgumentError | None:
+def find_misfit(name: str, arguments: Arguments, args: tuple, kwargs: dict) -> MlkitError | None:
     """The first argument of the wrong kind; None when all could be right."""
     if arguments.rest:
         for x in args[0] if len(args) == 1 and isinstance(args[0], (list, tuple)) else args:
@@ -129,25 +325,27 @@ def find_misfit(name: str, arguments: Arguments, args: tuple, kwargs: dict) -> A
         if kind == "tensor":
             if parameter == "indices" and isinstance(x, (list, tuple)):
                 continue
-            number = isinstance(x, (int, float, complex, np.generic)) and not isinstance(x, np.ndarray)
-            fits = parameter in NUMBERS_TOO or name == "lerp" and parameter == "weight"
-            if not is_tensor(x) and not (number and fits and parameter != arguments.first):
+            fits = parameter in NUMBERS_TOO and parameter != arguments.first
+            if not is_tensor(x) and not (fits and number(x)):
                 return _wrong(name, parameter, kind, x)
-        elif kind == "int" and isinstance(x, str) and parameter.startswith("dim") and named(args):
-            continue  # an axis by its name
+        elif kind in ("int", "sizes") and parameter.startswith("dim") and named(args) and _axis_names(x):
+            continue
         elif kind and misfit(kind, x):
             return _wrong(name, parameter, kind, x)
-        elif parameter in SIZES and (
-            isinstance(x, str) or isinstance(x, (list, tuple)) and any(isinstance(v, (float, str)) for v in x)
-        ):
-            return ArgumentError(f"{name}(): argument '{parameter}' must be of whole numbers, got {x!r}.")
-        elif isinstance(x, (list, tuple)) and any(isinstance(v, Value) for v in x):
+        elif kind == "number" and isinstance(x, complex) and args and real(args[0]):
+            return DtypeError(f"{name}: value cannot be converted to type {args[0].dtype.name} without overflow: {x}.")
+        elif isinstance(x, (list, tuple)) and any(isinstance(v, Value) for v in x) and kind != "sizes":
             for v in x:
                 if v is not None and not is_tensor(v):
                     return ArgumentError(
                         f"{name}(): expected Tensors in argument '{parameter}', but got {type(v).__name__}."
                     )
     return None
+
+
+def _axis_names(x) -> bool:
+    """Whether ``x`` names axes: a word, or several."""
+    return isinstance(x, str) or isinstance(x, (tuple, list)) and any(isinstance(v, str) for v in x)
 
 
 @functools.cache
@@ -196,49 +394,68 @@ def better_error(name: str, arguments: Arguments, args: tuple, kwargs: dict, err
     return _both(kind)(f"{name}: {error}")
 
 
+#: ops without attributes that are looked at all the same: they take what they should not
+LOOSE = frozenset("isnan isinf isfinite conj eq ne".split())
+
+
+def _to_check(name: str, fn) -> bool:
+    if not isinstance(fn, FunctionType) or name == "manual_seed":  # which takes whatever int() takes
+        return False
+    if fn.__module__.startswith("mlkit.functional.") or name in LOOSE:
+        return True
+    return bool(getattr(getattr(fn, "op", None), "attributes", None))
+
+
 def check_all(namespace: dict, names, module: str) -> None:
     """Put the checked form of every function of mlkit.functional among ``names`` into a namespace."""
     for name in names:
-        fn = namespace[name]
-        if name == "manual_seed":  # takes whatever int() takes
+        if _to_check(name, namespace[name]):
+            namespace[name] = checked(namespace[name], module)
+
+
+def check_methods(cls: type) -> None:
+    """The same for the methods of a class; what has a short way of its own (``mul``, ``exp``) keeps it."""
+    for name, fn in list(vars(cls).items()):
+        if name.startswith("__") or not isinstance(fn, FunctionType) or name in ("requires_grad_", "backward"):
             continue
-        if isinstance(fn, FunctionType) and (
-            fn.__module__.startswith("mlkit.functional.") or getattr(getattr(fn, "op", None), "attributes", None)
-        ):
-            namespace[name] = checked(fn, module)
+        under = getattr(fn, "__wrapped__", fn)
+        if _to_check(name, under) or name.endswith("_") and not name.startswith("_"):
+            method = checked(fn, name=name)
+            method.__qualname__ = f"{cls.__name__}.{name}"
+            setattr(cls, name, method)
 
 
-def checked(fn: Callable, module: str | None = None) -> Callable:
+def checked(fn: Callable, module: str | None = None, name: str | None = None) -> Callable:
     """``fn`` with arguments of the wrong kind refused by name; ``module`` is where pickle finds it."""
-    name = fn.__name__
+    name = name or fn.__name__
     arguments: Any = None  # read at the first call: most functions of a namespace are never called
-    quick: Any = None
     places: Any = None
-    first: Any = None
-    number_first = False
+    usual: Any = None
+
+    refused = REFUSED_TYPES.get(name.rstrip("_"), "") or REFUSED_TYPES.get(name, "")
+
+    def look(args: tuple, kwargs: dict) -> None:
+        wrong = find_misfit(name, arguments, args, kwargs)
+        if wrong is not None:
+            raise wrong
+        arguments.learn(args, kwargs)
 
     @functools.wraps(fn)
     def call(*args, **kwargs):
-        nonlocal arguments, quick, places, first, number_first
+        nonlocal arguments, places, usual
         if arguments is None:
             found = Arguments(fn)
-            quick, places, first, number_first = found.quick, found.places, found.first, found.number_first
-            arguments = found
-        if first and args:
-            x = args[0]
-            if x.__class__ not in tensor_types and not is_tensor(x) and not number_first:
-                raise _wrong(name, first, "tensor", x)
-        count = len(args)
-        for i, parameter in places:
-            if i < count and args[i].__class__ in (float, str) and not (parameter[:3] == "dim" and named(args)):
-                raise _wrong(name, parameter, quick[parameter], args[i])
+            places, usual, arguments = found.places, found.usual, found
+        for x, classes in zip(args, places):  # noqa: B905 - the shorter one ends it
+            if x.__class__ not in classes:
+                look(args, kwargs)
+                break
         for parameter in kwargs:
-            if (
-                parameter in quick
-                and kwargs[parameter].__class__ in (float, str)
-                and not (parameter[:3] == "dim" and named(args))
-            ):
-                raise _wrong(name, parameter, quick[parameter], kwargs[parameter])
+            if parameter in usual and kwargs[parameter].__class__ not in usual[parameter]:
+                look(args, kwargs)
+                break
+        if refused:
+            refuse_types(name, refused, args)
         try:
             return fn(*args, **kwargs)
         except Exception as error:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import math
 
 from mlkit.core.dispatch import composite, ops
-from mlkit.core.errors import RefusedError, ShapeError, StrideError, ValueRangeError
-from mlkit.functional.arguments import check_window, tuple_of
+from mlkit.core.errors import RefusedError, ShapeError, StrideError, UnsupportedDtype, ValueRangeError
+from mlkit.functional.arguments import check_same_dtype, check_window, tuple_of
 from mlkit.functional.shaping import unsqueeze
 
 
@@ -42,6 +42,8 @@ def _convolution(n, input, weight, bias, stride, padding, dilation, groups):
             f"{name}: expected a weight (out, in / groups, ...) with {n} spatial dims.",
             f"input:  {tuple(input._array.shape)}\nweight: {tuple(weight._array.shape)}",
         )
+    if bias is not None and bias._array.ndim != 1:
+        raise ShapeError(f"{name}: expected bias to be 1-dimensional, got {tuple(bias._array.shape)}.")
     how = {"stride": stride, "dilation": dilation, "groups": groups}
     how["padding"] = conv_padding(padding, tuple(weight._array.shape[2:]), stride, dilation, n)
     op = getattr(ops, f"conv{n}d")
@@ -92,9 +94,11 @@ def _transposed(n, input, weight, bias, stride, padding, output_padding, groups,
     if groups < 1 or kernel[0] % groups:
         raise ShapeError(f"{name}: groups={groups} does not divide the {kernel[0]} input channels.")
     if input._array.dtype != weight._array.dtype:
-        from mlkit.core.dispatch import different_dtypes
+        from mlkit.core.refusals import different_dtypes
 
         raise different_dtypes(ops.conv2d.op, [input, weight])
+    if bias is not None and (n == 3 or bias.is_complex()):
+        check_same_dtype(name, input, False, bias=bias)
     sizes = []
     for n_in, k, s, p, o, d in zip(shape[2:], kernel[2:], stride, padding, output_padding, dilation, strict=True):
         if o >= max(s, d):
@@ -153,6 +157,9 @@ def unfold(input, kernel_size, dilation=1, padding=0, stride=1):
     """
     how = {"kernel_size": kernel_size, "dilation": dilation, "padding": padding, "stride": stride}
     how = {k: tuple_of(v, 2, k) for k, v in how.items()}
+    check_window("unfold", **how)
+    if input._array.dtype.kind in "iu":
+        raise UnsupportedDtype(f"unfold: not implemented for {input.dtype}.")
     rank = input._array.ndim
     if rank not in (3, 4):
         raise ShapeError(f"unfold: expected 3D or 4D (batch mode) tensor for input, got {tuple(input._array.shape)}.")

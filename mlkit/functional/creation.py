@@ -9,9 +9,17 @@ import numpy as np
 
 from mlkit.core import backend as backends
 from mlkit.core import dtype as dtypes
-from mlkit.core.device import CPU, device
-from mlkit.core.dispatch import ops, state
-from mlkit.core.errors import ArgumentError, DeviceError, DtypeError, RefusedError, ShapeError, ValueRangeError
+from mlkit.core.device import CPU, block_device, device
+from mlkit.core.dispatch import check_numbers, ops, state
+from mlkit.core.errors import (
+    ArgumentError,
+    DtypeError,
+    NoData,
+    RefusedError,
+    ShapeError,
+    UnsupportedDtype,
+    ValueRangeError,
+)
 from mlkit.core.rng import Generator, default_generator
 from mlkit.core.value import Leaf, LevelArray, MetaArray, Value, storage_of, wrap
 
@@ -20,7 +28,7 @@ _default_device = CPU
 
 def get_default_device() -> device:
     """Where new tensors are made when no device is named."""
-    return _default_device
+    return block_device() or _default_device
 
 
 def set_default_device(place) -> None:
@@ -30,7 +38,7 @@ def set_default_device(place) -> None:
 
 
 def _place(place) -> device:
-    return _default_device if place is None else device(place)
+    return get_default_device() if place is None else device(place)
 
 
 def wants_grad(out: Value, requires_grad: bool) -> Value:
@@ -111,7 +119,7 @@ def _from_nested(data):
 def to_numpy_array(x: Value) -> np.ndarray:
     """The numbers of a tensor as a NumPy array (a copy when it lives on another device)."""
     if x._array.__class__ is MetaArray:
-        raise DeviceError("A meta tensor has no data.", f"shape: {tuple(x._array.shape)}")
+        raise NoData("A meta tensor has no data.", f"shape: {tuple(x._array.shape)}")
     if isinstance(x._array, LevelArray):
         return to_numpy_array(x._array.settle())
     if state.recorder is not None:
@@ -256,6 +264,8 @@ def _dtype(dtype) -> dtypes.dtype:
 
 def _filled(size, fill, dtype, place, requires_grad, out=None, names=None):
     shape = _shape((tuple(size),))
+    if isinstance(fill, complex) and not (out.dtype if out is not None else _dtype(dtype)).is_complex:
+        raise DtypeError(f"full: value cannot be converted to type {_dtype(dtype).name} without overflow: {fill}.")
     if out is not None:
         return into(out, wrap(full_array(shape, fill, dtypes.from_numpy_dtype(out._array.dtype), CPU)))
     made = wants_grad(wrap(full_array(shape, fill, _dtype(dtype), _place(place))), requires_grad)
@@ -311,6 +321,8 @@ def full(  # noqa: A002
 ):
     """A tensor of that shape with ``fill_value`` everywhere; its dtype follows the value unless given."""
     fill = fill_value.item() if isinstance(fill_value, Value) else fill_value
+    if not isinstance(fill, (bool, int, float, complex, np.generic)):
+        raise ArgumentError(f"full(): argument 'fill_value' must be Number, not {type(fill).__name__}.")
     if dtype is None:
         dtype = dtypes.scalar_dtype(dtypes.scalar_category(fill))
     shape = (size,) if isinstance(size, int) else tuple(size)
@@ -522,18 +534,18 @@ def _spaced(name, start, end, steps, base, out, dtype, place, requires_grad):
     d = _dtype(dtype)
     if (isinstance(first, complex) or isinstance(last, complex)) and not d.is_complex:
         raise DtypeError(f"{name}: inferred dtype is complex and can't be safely cast to {d}.")
-    if d.category < 2 and base is None:
+    if d.category < 2:
         first, last = int(first), int(last)
     array = np.linspace(first, last, steps)
     if d.category < 2:
-        # as PyTorch: the step is a float32 number, and the upper half is counted back from the end
-        step = np.float32((last - first) / (steps - 1)) if steps > 1 else np.float32(0)
-        place_of = np.arange(steps, dtype=np.float32)
+        # as PyTorch: the upper half is counted back from the end, each product and sum rounded once
+        wide = np.float64 if base is not None else np.longdouble
+        step = np.float64((last - first) / (steps - 1)) if steps > 1 else np.float64(0)
+        place_of = np.arange(steps).astype(wide)
         lower = place_of < steps // 2 if steps > 1 else np.ones(steps, bool)
-        first, last = np.float32(first), np.float32(last)
-        array = np.where(lower, first + step * place_of, last - step * (np.float32(steps - 1) - place_of))
+        array = np.where(lower, first + step * place_of, last - step * (steps - 1 - place_of)).astype(np.float64)
     if base is not None:
-        array = np.power(float(base), array)
+        array = np.power(base if isinstance(base, complex) else float(base), array)
     array = np.trunc(array) if d.category < 2 else array
     return into(out, wants_grad(wrap(on_device(array.astype(d.numpy), _place(place))), requires_grad))
 
@@ -599,13 +611,7 @@ def _draw(name, shape, dtype, place, requires_grad, generator, **how):
     if place.type == "meta":
         return wants_grad(wrap(MetaArray(shape, d.numpy)), requires_grad)
     key = _key(shape, generator)
-    if place.type == "cpu":
-        out = getattr(ops, name)(shape=shape, dtype=d, key=key, **how)
-    else:
-        library = backends.for_device(place)
-        from mlkit.ops import REGISTRY
-
-        out = wrap(library.kernel(REGISTRY[name])(shape=shape, dtype=d, key=key, **how))
+    out = getattr(ops, name)(shape=shape, dtype=d, key=key, device=place, **how)
     return wants_grad(out, requires_grad)
 
 
@@ -659,8 +665,15 @@ def randint(  # noqa: A002
     """Integers uniform on [low, high): randint(high, size) or randint(low, high, size)."""
     if size is None:
         low, high, size = 0, low, high
+        if not isinstance(size, (tuple, list)):
+            raise ArgumentError(
+                "randint() missing the argument 'size': randint(high, size) or randint(low, high, size)."
+            )
     if high is None:
         low, high = 0, low
+    for bound in (low, high):
+        if isinstance(bound, (float, str)):
+            raise ArgumentError(f"randint(): argument 'high' must be int, not {type(bound).__name__}.")
     low, high = (int(b.item()) if isinstance(b, Value) else b for b in (low, high))
     if high <= low:
         raise RefusedError(f"randint: expected low < high, got {low} and {high}.")
@@ -731,6 +744,11 @@ def randint_like(  # noqa: A002
     shape = tuple(input._array.shape)
     low, high = (0, low) if high is None else (low, high)
     place = _place_of(input, device)
+    for bound in (low, high):
+        if isinstance(bound, (float, str)):
+            raise ArgumentError(f"randint_like(): argument 'high' must be int, not {type(bound).__name__}.")
+    if input._array.dtype == bool and dtype is None and high > 2:
+        raise RefusedError("randint_like: to - 1 is out of bounds for bool.")
     low, high = (int(b.item()) if isinstance(b, Value) else int(b) for b in (low, high))
     if high <= low:
         raise RefusedError(f"random_ expects 'from' to be less than 'to', but got from={low} >= to={high}.")
@@ -755,9 +773,16 @@ def normal(  # noqa: A002
     spread_tensor = isinstance(std, Value)
     if spread_tensor and std.is_complex():
         raise DtypeError("normal expects standard deviation to be non-complex.")
-    if std < 0 if not spread_tensor else bool(std._array.size and (std._array < 0).any()):
+    if not std >= 0 if not spread_tensor else bool(std._array.size and (std._array < 0).any()):
         raise RefusedError(f"normal expects all elements of std >= 0.0, but found std {'' if spread_tensor else std}.")
     given = [x for x in (mean, std) if isinstance(x, Value)]
+    for x in given[:1]:
+        if x._array.dtype.kind not in "fVc" and x is mean:
+            raise UnsupportedDtype(f"normal: not implemented for {x.dtype}.")
+    if given and size is not None and any(x._array.ndim for x in given):
+        raise ArgumentError("normal(): with a size, mean and std must be numbers, not tensors.")
+    if any(isinstance(x, complex) for x in (mean, std)):
+        raise ArgumentError("normal(): arguments 'mean' and 'std' must be float, not complex.")
     if size is None:
         if not given:
             raise ArgumentError("normal: give a size when mean and std are numbers.")
@@ -772,11 +797,14 @@ def normal(  # noqa: A002
 
 
 def _chances(name: str, p) -> None:
-    values = p._array if isinstance(p, Value) else np.asarray(p)
-    if values.__class__ is MetaArray or not values.size:
-        return
-    if not bool(((values >= 0) & (values <= 1)).all()):
-        raise RefusedError(f"{name} expects all elements of p to be in [0, 1].")
+    def check(values) -> None:
+        if values.size and not bool(((values >= 0) & (values <= 1)).all()):
+            raise RefusedError(f"{name} expects all elements of p to be in [0, 1].")
+
+    if isinstance(p, Value):
+        check_numbers(p, check)
+    else:
+        check(np.asarray(p))
 
 
 def bernoulli(input, p=None, *, generator=None, out=None):
@@ -791,12 +819,16 @@ def bernoulli(input, p=None, *, generator=None, out=None):
     return into(out, ops.cast(ops.lt(u, chance), dtype=_dtype_of(input, None)))
 
 
+def _non_negative_rates(rates) -> None:
+    if rates.size and bool((rates < 0).any()):
+        raise RefusedError("invalid Poisson rate, expected rate to be non-negative.")
+
+
 def poisson(input, generator=None):
     """Counts from Poisson distributions with the rates in ``input``."""
     if not input.is_floating_point():
         raise DtypeError(f"poisson: expected floating point rates, got {input.dtype}.")
-    if input._array.__class__ is not MetaArray and input._array.size and bool((input._array < 0).any()):
-        raise RefusedError("invalid Poisson rate, expected rate to be non-negative.")
+    check_numbers(input, _non_negative_rates)
     return ops.poisson(input.detach(), key=_key((4 * input._array.size,), generator))
 
 
@@ -815,6 +847,8 @@ def multinomial(input, num_samples: int, replacement: bool = False, *, generator
     """Indices drawn with probability in proportion to ``input`` (rows of weights (k) or (rows, k)); int64."""
     if not input.is_floating_point():
         raise DtypeError(f"multinomial only supports floating-point dtypes for input, got: {input.dtype}.")
+    if out is not None and out._array.dtype != np.int64:
+        raise DtypeError(f"multinomial expects Long tensor out, got: {out.dtype}.")
     if num_samples <= 0:
         raise RefusedError(f"multinomial: cannot sample n_sample <= 0 samples, got {num_samples}.")
     weights = to_numpy_array(input).astype(np.float64)

@@ -5,8 +5,9 @@ from __future__ import annotations
 import math
 
 from mlkit.core.dispatch import composite, ops
-from mlkit.core.errors import ShapeError, ValueRangeError
+from mlkit.core.errors import ArgumentError, DtypeError, ShapeError, ValueRangeError
 from mlkit.core.value import MetaArray, Value
+from mlkit.functional.arguments import check_floating
 
 #: the logarithm of "impossible": finite, so that differences of two of them are no NaN
 NEVER = -1e30
@@ -50,6 +51,13 @@ def ctc_loss(
     """
     if reduction not in ("mean", "sum", "none"):
         raise ValueRangeError(f"{reduction} is not a valid value for reduction")
+    check_floating("ctc_loss", log_probs)
+    for label, lengths in (("input_lengths", input_lengths), ("target_lengths", target_lengths)):
+        if isinstance(lengths, Value):
+            if lengths._array.dtype.kind not in "iu":
+                raise DtypeError(f"ctc_loss: {label} must be integral, got {lengths.dtype}.")
+        elif any(not hasattr(n, "__index__") for n in lengths):
+            raise ArgumentError(f"ctc_loss(): argument '{label}' must be whole numbers, got {list(lengths)}.")
     single = log_probs._array.ndim == 2
     if single:
         log_probs = ops.unsqueeze(log_probs, 1)

@@ -9,6 +9,7 @@ from mlkit.core.dispatch import ops
 from mlkit.core.errors import ValueRangeError
 from mlkit.core.rng import default_generator
 from mlkit.functional.activation import placed
+from mlkit.functional.arguments import check_floating
 from mlkit.ops.activation import SELU_ALPHA, SELU_SCALE
 
 
@@ -86,14 +87,13 @@ def _alpha(input, p, mask_shape):
     for n in shape:
         size *= n
     d = dtypes.from_numpy_dtype(input._array.dtype)
-    kept = ops.ge(ops.uniform(shape=shape, dtype=dtypes.float32, key=default_generator.take(size)), p)
-    if input._array.__class__ is not kept._array.__class__:
-        kept = ops.to_device(kept, device=ops.device_of(input))
+    how = {"dtype": dtypes.float32, "key": default_generator.take(size), "device": ops.device_of(input)}
+    kept = ops.ge(ops.uniform(shape=shape, **how), p)
     lowest = -SELU_ALPHA * SELU_SCALE
     a = ((1 - p) * (1 + p * lowest**2)) ** -0.5
-    scale = ops.mul(ops.cast(kept, dtype=d), a)
-    shift = ops.where(kept, -a * p * lowest, a * lowest * (1 - p))
-    return ops.add(ops.mul(input, scale), ops.cast(shift, dtype=d))
+    kept = ops.cast(kept, dtype=d)
+    shift = ops.sub(a * lowest * (1 - p), ops.mul(kept, a * lowest))
+    return ops.add(ops.mul(input, ops.mul(kept, a)), shift)
 
 
 def alpha_dropout(input, p: float = 0.5, training: bool = False, inplace: bool = False):
@@ -110,4 +110,5 @@ def feature_alpha_dropout(input, p: float = 0.5, training: bool = False, inplace
     if not training or p == 0:
         return input
     shape = tuple(input._array.shape)
+    check_floating("feature_alpha_dropout", input)
     return placed(input, _alpha(input, p, (*shape[:2], *([1] * (len(shape) - 2)))), inplace, "feature_alpha_dropout_")

@@ -7,6 +7,7 @@ from mlkit.core import dtype as dtypes
 from mlkit.core.dispatch import composite, ops
 from mlkit.core.errors import ArgumentError, DtypeError, MissingFeature, ShapeError, ValueRangeError
 from mlkit.core.value import LevelArray, MetaArray, mark_mutated, wrap
+from mlkit.functional.arguments import check_same_dtype
 
 
 def _padding(padding_idx, rows: int):
@@ -106,6 +107,7 @@ def embedding_bag(
         raise ValueRangeError("max mode does not support scaling the gradient by the frequency")
     shape = tuple(input._array.shape)
     if per_sample_weights is not None:
+        check_same_dtype("embedding_bag", weight, False, per_sample_weights=per_sample_weights)
         if tuple(per_sample_weights._array.shape) != shape:
             raise ValueRangeError(
                 f"embedding_bag: If per_sample_weights ({tuple(per_sample_weights._array.shape)}) is not None, then it "

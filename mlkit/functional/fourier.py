@@ -63,6 +63,8 @@ def _resize(input, sizes: dict[int, int]):
 def _dims(name: str, input, s, dim) -> tuple[tuple[int, ...], list[int | None]]:
     """The dims to transform, and the sizes asked for (None: as they are)."""
     rank = input._array.ndim
+    if not name.endswith(("2", "n")) and s is not None and min(s) < 1:
+        raise ShapeError(f"Invalid number of data points ({s[0]}) specified.")
     s = None if s is None else ([s] if isinstance(s, int) else list(s))
     if dim is not None:
         listed = [dim] if isinstance(dim, int) else list(dim)

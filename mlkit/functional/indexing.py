@@ -255,6 +255,11 @@ def index_select(input, dim: int, index):
     """The slices along ``dim`` that index names."""
     if index._array.dtype.name not in ("int32", "int64"):
         raise DtypeError(f"index_select(): Expected dtype int32 or int64 for index, got {index.dtype}.")
+    if not input._array.ndim and index._array.size == 1 and index._array.__class__ is not MetaArray:
+        if int(index._array.reshape(-1)[0]) not in (0, -1):
+            raise DimensionError("index_select(): index out of range in self.")
+    if not input._array.ndim and index._array.size != 1:
+        raise ShapeError(f"index_select(): Index to scalar can have only 1 value, got {index._array.size} value(s).")
     if index._array.ndim > 1:
         raise DimensionError("index_select(): Index is supposed to be a vector.", f"index: {tuple(index._array.shape)}")
     return ops.index_select(input, index, dim=dim)
@@ -264,6 +269,12 @@ def index_add(input, dim: int, index, source, *, alpha=1):
     """A copy of input with alpha * source added at the slices along ``dim`` that index names."""
     if source._array.dtype != input._array.dtype:
         raise DtypeError(f"index_add_(): self ({input.dtype}) and source ({source.dtype}) must have the same dtype.")
+    if index._array.dtype.name not in ("int32", "int64"):
+        raise DtypeError(f"index_add_(): Expected dtype int32/int64 for index but got: {index.dtype}.")
+    if input._array.ndim == 1 and input._array.size > 1 and not source._array.ndim:
+        raise ShapeError(
+            "index_add_(): source tensor shape must match self tensor shape, excluding the specified dimension."
+        )
     if index._array.ndim > 1:
         raise DimensionError(f"index_add_(): Index is supposed to be a vector, but got dim: {index._array.ndim}.")
     source = source if alpha == 1 else ops.cast_like(ops.mul(source, alpha), source)
@@ -436,6 +447,8 @@ def index_fill(input, dim: int, index, value):
             raise RefusedError(
                 f"index_fill_ only supports a 0-dimensional value tensor, but got tensor with {value._array.ndim} dimension(s)."
             )
+        if value.is_complex() and not input.is_complex():
+            raise DtypeError("index_fill_(): Converting complex Scalar to non-complex type is not supported.")
         value = ops.cast_like(value, input)
     else:
         if isinstance(value, complex) and not input.is_complex():
@@ -453,6 +466,15 @@ def index_reduce(input, dim: int, index, source, reduce: str, *, include_self: b
     if reduce not in ("prod", "mean", "amax", "amin"):
         raise RefusedError(f"index_reduce(): Expected reduce to be one of prod, mean, amax or amin but got {reduce}.")
     dim, _ = _along("index_reduce", input, dim, index)
+    if bool(input._array.ndim) != bool(source._array.ndim):
+        count = source._array.size if source._array.ndim < 2 else source._array.shape[0]
+        if input._array.ndim or count != index._array.size:
+            raise ShapeError(
+                "index_reduce_(): source tensor shape must match self tensor shape, excluding the specified dimension.",
+                f"input: {tuple(input._array.shape)}\nsource: {tuple(source._array.shape)}",
+            )
+    if not index._array.size and not input._array.ndim:
+        raise DimensionError("index_reduce_(): Dimension specified as 0 but tensor has no dimensions.")
     if index._array.dtype.kind not in "iu":
         raise DtypeError("index_reduce(): Expected dtype int32/int64 for index.")
     if source._array.dtype != input._array.dtype:

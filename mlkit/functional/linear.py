@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from mlkit.core.dispatch import composite, ops
 from mlkit.core.errors import ShapeError
+from mlkit.functional.arguments import check_same_dtype
 
 
 def linear(input, weight, bias=None):
@@ -30,6 +31,8 @@ def bilinear(input1, input2, weight, bias=None):
             "bilinear: expected input1 (*, in1), input2 (*, in2) and weight (out, in1, in2).",
             f"input1: {a}\ninput2: {b}\nweight: {w}",
         )
+    if bias is not None:
+        check_same_dtype("bilinear", input1, False, bias=bias)
     if bias is not None and tuple(bias._array.shape) != w[:1]:
         raise ShapeError("bilinear: bias must have one value per output.", f"weight: {w}\nbias: {bias.shape}")
     rows = ops.reshape(input1, shape=(-1, 1, 1, w[1]))

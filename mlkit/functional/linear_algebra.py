@@ -181,6 +181,7 @@ def solve_ex(A, B, *, left: bool = True, check_errors: bool = False):
 def solve_triangular(A, B, *, upper: bool, left: bool = True, unitriangular: bool = False):
     """X with A @ X = B for triangular A by substitution; only that triangle is read."""
     _tensor("solve_triangular", A=A, B=B)
+    check_floating("solve_triangular", A._array)
     A, B = _one_dtype(A, B)
     if left:
         return ops.triangular_solution(A, B, upper=upper, unitriangular=unitriangular)
@@ -279,6 +280,11 @@ def lstsq(A, B, rcond=None, *, driver: str | None = None):
         )
     vector = B._array.ndim == 1 or (B._array.ndim == A._array.ndim - 1 and _shape(B) == _shape(A)[:-1])
     right = ops.unsqueeze(B, -1) if vector else B
+    if B._array.ndim > A._array.ndim or A._array.ndim > B._array.ndim + 1:
+        raise ShapeError(
+            "linalg.lstsq: input.dim() must be greater or equal to other.dim() and (input.dim() - other.dim()) <= 1.",
+            f"A: {_shape(A)}\nB: {_shape(B)}",
+        )
     if right._array.shape[-2] != A._array.shape[-2]:
         raise ShapeError("linalg.lstsq: input.size(-2) should match other.size(-2).", f"A: {_shape(A)}\nB: {_shape(B)}")
     batch_of("lstsq", A._array, right._array)
@@ -388,7 +394,7 @@ def lu_factor_ex(A, *, pivot: bool = True, check_errors: bool = False):
 @takes_out
 def lu_factor(A, *, pivot: bool = True):
     """(LU, pivots) for ``lu_solve``; raises ``linalg.LinAlgError`` for a singular matrix."""
-    return lu_factor_result(*lu_factor_ex(A, pivot=pivot, check_errors=False)[:2])
+    return lu_factor_result(*lu_factor_ex(A, pivot=pivot, check_errors=True)[:2])
 
 
 def lu_unpack(LU_data, LU_pivots, unpack_data: bool = True, unpack_pivots: bool = True):
@@ -432,6 +438,7 @@ def lu_solve(LU, pivots, B, *, left: bool = True, adjoint: bool = False):
     _tensor("lu_solve", LU=LU, pivots=pivots, B=B)
     check_matrix("lu_solve", LU._array, square=True, label="LU")
     check_matrix("lu_solve", B._array, label="B")
+    _check_pivots("lu_solve", LU, pivots, ("int32",))
     if not left:
         return _mH(lu_solve(LU, pivots, _mH(B), adjoint=not adjoint))
     if adjoint:
@@ -440,6 +447,21 @@ def lu_solve(LU, pivots, B, *, left: bool = True, adjoint: bool = False):
         return ops.permute_rows(first, pivots, inverse=True)
     first = ops.triangular_solution(LU, ops.permute_rows(B, pivots), upper=False, unitriangular=True)
     return ops.triangular_solution(LU, first, upper=True)
+
+
+def _check_pivots(name: str, factors, pivots, kinds: tuple) -> None:
+    """Refuse pivots of another type, or not one per row of each matrix."""
+    d = dtypes.from_numpy_dtype(pivots._array.dtype).name
+    if d not in kinds:
+        raise DtypeError(
+            f"linalg.{name}: pivots should be a Tensor of scalar type torch.{kinds[0]}, got {d}.",
+            hint="Use the pivots that the factorization returned.",
+        )
+    if _shape(pivots) != _shape(factors)[:-1]:
+        raise ShapeError(
+            f"linalg.{name}: Number of pivots per batch should be same as the dimension of the matrix.",
+            f"factors: {_shape(factors)}\npivots:  {_shape(pivots)}",
+        )
 
 
 @takes_out
@@ -473,6 +495,7 @@ def ldl_solve(LD, pivots, B, *, hermitian: bool = False):
     _tensor("ldl_solve", LD=LD, pivots=pivots, B=B)
     check_matrix("ldl_solve", LD._array, square=True, label="LD")
     check_matrix("ldl_solve", B._array, label="B")
+    _check_pivots("ldl_solve", LD, pivots, ("int32", "int64", "int16", "int8", "uint8"))
     hermitian = hermitian and ops.is_complex(LD)
     order, L, D = backends.load("numpy").m.ldl_parts_(
         creation.to_numpy_array(LD), creation.to_numpy_array(pivots), hermitian
@@ -540,6 +563,7 @@ def householder_product(A, tau):
     """The first n columns of H_1 H_2 ... H_k, H_i = I - tau_i v_i v_i^H, with v_i below the diagonal of A."""
     _tensor("householder_product", input=A, tau=tau)
     check_matrix("householder_product", A._array)
+    check_same_dtype("linalg.householder_product", A, False, tau=tau)
     m, n = A._array.shape[-2:]
     k = tau._array.shape[-1] if tau._array.ndim else 0
     if m < n:
@@ -567,6 +591,18 @@ def ormqr(input, tau, other, left: bool = True, transpose: bool = False):
     for label, x in (("input", input), ("other", other)):
         if x._array.ndim < 2:
             raise ShapeError(f"ormqr: {label} must have at least 2 dimensions.")
+    check_same_dtype("ormqr", input, False, tau=tau, other=other)
+    rows = _shape(other)[-2 if left else -1]
+    if tau._array.ndim != input._array.ndim - 1 or input._array.ndim != other._array.ndim:
+        raise ShapeError(
+            "ormqr: Expected tau to have one dimension less than input, and other as many dimensions as input.",
+            f"input: {_shape(input)}\ntau: {_shape(tau)}\nother: {_shape(other)}",
+        )
+    if _shape(tau)[-1] > min(rows, _shape(input)[-1]) or _shape(tau)[-1] != min(_shape(input)[-2:]):
+        raise ShapeError(
+            "ormqr: tau.shape[-1] must be equal to min(other.shape[-2], input.shape[-1]).",
+            f"input: {_shape(input)}\ntau: {_shape(tau)}\nother: {_shape(other)}",
+        )
     if not left:
         return _mH(ormqr(input, tau, _mH(other), True, not transpose))
     pairs = _reflectors(input, tau)
@@ -809,6 +845,10 @@ def matrix_norm(A, ord="fro", dim=(-2, -1), keepdim: bool = False, *, dtype=None
     if abs(ord) not in (1, float("inf")):
         raise ShapeError(f"linalg.matrix_norm: Order {ord} not supported.")
     first, second = (row, column) if abs(ord) == 1 else (column, row)
+    if ord > 0 and not A._array.size and not _shape(A)[second]:  # nothing is as large as 0
+        pair = (row, column)
+        left = tuple(1 if d in pair else n for d, n in enumerate(_shape(A)) if keepdim or d not in pair)
+        return ops.zeros(left, like=ops.abs(A))
     sums = ops.vector_norm(A, ord=1.0, dim=(first,), keepdim=True)
     out = (ops.amax if ord > 0 else ops.amin)(sums, dim=second, keepdim=True)
     if keepdim:
@@ -857,12 +897,12 @@ def vecdot(x, y, *, dim: int = -1):
     check_vecdot = (dtypes.from_numpy_dtype(t._array.dtype).category for t in (x, y))
     if min(check_vecdot) < 2:
         raise DtypeError("linalg.vecdot: Expected a floating point or complex tensor as input.")
-    check_same_dtype("linalg.vecdot", x, y=y)
+    check_same_dtype("linalg.vecdot", x, False, y=y)
     return ops.sum(ops.conj(x) * y, dim=dim)
 
 
 def _cross(name: str, input, other, dim: int):
-    check_same_dtype(name, input, other=other)
+    check_same_dtype(name, input, False, other=other)
     rank = input._array.ndim
     if rank != other._array.ndim:
         raise ShapeError(
@@ -989,6 +1029,9 @@ def matrix_exp(A):
             [0., 1.]])
     """
     _tensor("matrix_exp", self=A)
+    d = dtypes.from_numpy_dtype(A._array.dtype)
+    if d.is_floating_point and d.itemsize == 2:  # in float32, as half precision has too few digits for the squarings
+        return ops.cast(ops.matrix_exp(ops.cast(A, dtype=dtypes.float32)), dtype=d)
     return ops.matrix_exp(A)
 
 
@@ -1002,8 +1045,10 @@ def vander(x, N: int | None = None):  # noqa: N803
     _tensor("vander", x=x)
     if x._array.ndim == 0:
         x = ops.reshape(x, shape=(1,))
-    N = _shape(x)[-1] if N is None else N
-    if N <= 1 and N != 1:
+    if x._array.dtype == bool or x._array.dtype.itemsize == 2 and x._array.dtype.kind in "fV":
+        raise DtypeError(f"linalg.vander supports floating point, complex, and integer tensors, but got {x.dtype}.")
+    given, N = N, _shape(x)[-1] if N is None else N
+    if N < 1 or N == 1 and given is None:
         raise ShapeError(f"linalg.vander: N must be greater than 1, got {N}.")
     column = ops.unsqueeze(x, -1)
     if x._array.dtype.kind in "biu":
@@ -1019,6 +1064,8 @@ def vander(x, N: int | None = None):  # noqa: N803
 def tensorinv(A, ind: int = 2):
     """The inverse of ``tensordot(A, ., dims=ind)``: shape A.shape[ind:] + A.shape[:ind]."""
     _tensor("tensorinv", A=A)
+    if not A._array.ndim:
+        raise ShapeError(f"tensorinv: expected a tensor of more than {ind} dims, got a 0-d one.")
     if ind <= 0:
         raise ShapeError(f"Expected a strictly positive integer for 'ind', but got {ind}.")
     shape = _shape(A)

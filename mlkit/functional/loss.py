@@ -258,6 +258,8 @@ def _wide(classes, rank):
 def _soft_cross_entropy(input, target, weight, reduction, label_smoothing, axis):
     if tuple(target._array.shape) != tuple(input._array.shape):
         hint = "For class numbers use integers: target.long()."
+        if input._array.dtype.kind in "iu":
+            hint = "The arguments look swapped: cross_entropy(input, target) takes the model's output first."
         raise ShapeError(
             "cross_entropy: class probabilities must have the shape of input.",
             f"input:  {tuple(input._array.shape)}\ntarget: {tuple(target._array.shape)} (floating point)",
@@ -364,7 +366,9 @@ def smooth_l1_loss(input, target, size_average=None, reduce=None, reduction: str
 def huber_loss(input, target, reduction: str = "mean", delta: float = 1.0, weight=None):
     """Half squares up to delta, delta * (|input - target| - delta / 2) beyond (Huber 1964)."""
     check_same_shape("huber_loss", input, target)
-    if delta <= 0:
+    if input._array.dtype.kind in "biu" and target._array.dtype.kind in "fV":
+        raise DtypeError(f"huber_loss: expected a floating point input, got {input.dtype}.")
+    if not delta > 0:
         raise ShapeError(f"huber_loss does not support non-positive values for delta, got {delta}.")
     distance = ops.abs(ops.sub(*_numbers(input, target)))
     small, large = ops.mul(ops.square(distance), 0.5), ops.mul(ops.sub(distance, 0.5 * delta), delta)
@@ -496,6 +500,8 @@ def _hinge(x):
 def soft_margin_loss(input, target, size_average=None, reduce=None, reduction: str = "mean"):
     """log(1 + exp(-target * input)), target being 1 or -1."""
     input, target = _numbers(input, target)
+    if not input._array.ndim and target._array.ndim:
+        raise ShapeError("soft_margin_loss: output with shape [] doesn't match the broadcast shape of target.")
     loss = ops.softplus(ops.mul(ops.neg(target), input), threshold=1e30)
     return reduced(loss, reduction, size_average, reduce)
 
@@ -633,6 +639,11 @@ def triplet_margin_loss(
     """
     if margin <= 0:
         raise ValueRangeError(f"margin must be greater than 0, got {margin}")
+    if not anchor._array.ndim == positive._array.ndim == negative._array.ndim:
+        raise ShapeError(
+            "The anchor, positive, and negative tensors are expected to have the same number of dimensions, but got: "
+            f"{anchor.shape}, {positive.shape}, {negative.shape}."
+        )
     ranks = {t._array.ndim for t in (anchor, positive, negative)}
     if len(ranks) != 1:
         raise ShapeError(

@@ -7,9 +7,10 @@ import math
 from mlkit.core import backend as backends
 from mlkit.core import dtype as dtypes
 from mlkit.core.dispatch import composite, ops
-from mlkit.core.errors import ShapeError, ValueRangeError
+from mlkit.core.errors import ShapeError, UnsupportedDtype, ValueRangeError
 from mlkit.core.value import LevelArray, MetaArray, is_plain, mark_mutated
 from mlkit.functional.arguments import check_floating, check_same_dtype
+from mlkit.functional.creation import with_names
 
 
 def _more_than_one(shape) -> None:
@@ -52,6 +53,13 @@ def batch_norm(
     """
     check_floating("batch_norm", input)
     check_same_dtype("batch_norm", input, running_mean=running_mean, running_var=running_var, weight=weight, bias=bias)
+    if training and (running_mean is None) != (running_var is None):
+        raise ValueRangeError("batch_norm: running_mean and running_var must either both be None or neither be None.")
+    if training and eps <= 0:
+        raise ValueRangeError(f"batch_norm eps must be positive during training, but got {eps}.")
+    for label, t in (("running_mean", running_mean), ("running_var", running_var), ("weight", weight), ("bias", bias)):
+        if t is not None and not t._array.ndim:
+            raise ShapeError(f"batch_norm: {label} should be a vector with one element per channel, got 0 dims.")
     if tuple(input._array.shape) == (0,):  # nothing of no channels
         for label, t in (
             ("running_mean", running_mean),
@@ -108,6 +116,12 @@ def instance_norm(
     shape = tuple(input._array.shape)
     check_floating("instance_norm", input)
     check_same_dtype("instance_norm", input, weight=weight, bias=bias)
+    if (running_mean is None) != (running_var is None):
+        raise ValueRangeError(
+            "instance_norm: running_mean and running_var must either both be None or neither be None."
+        )
+    if running_mean is not None:
+        check_same_dtype("instance_norm", input, running_mean=running_mean, running_var=running_var)
     if len(shape) < 3:
         raise ShapeError(f"instance_norm: expected input (batch, channel, ...), got {shape}.")
     if not use_input_stats:
@@ -161,8 +175,8 @@ def group_norm(input, num_groups: int, weight=None, bias=None, eps: float = 1e-0
                 f"shape {list(t._array.shape)} and input of shape {list(shape)}."
             )
     rows = ops.reshape(input, shape=(shape[0], num_groups, math.prod(shape[1:]) // num_groups))
-    out = ops.layer_norm(rows, None, None, dims=1, eps=eps)
-    return _scaled(ops.reshape(out, shape=shape), weight, bias)
+    out = _scaled(ops.reshape(ops.layer_norm(rows, None, None, dims=1, eps=eps), shape=shape), weight, bias)
+    return out if input._names is None else with_names(out.rename(None), input.names)
 
 
 def _checked_shape(name, input, normalized_shape) -> tuple:
@@ -172,7 +186,10 @@ def _checked_shape(name, input, normalized_shape) -> tuple:
     if tuple(input._array.shape[-len(shape) :]) != shape:
         raise ShapeError(
             f"{name}: given normalized_shape={list(shape)}, expected input with shape [*, "
-            f"{', '.join(map(str, shape))}], but got input of size {list(input._array.shape)}."
+            f"{', '.join(map(str, shape))}], but got input of size {list(input._array.shape)}.",
+            hint=f"Make it nn.LayerNorm({input._array.shape[-1]}), the size of the last axis."
+            if len(shape) == 1 and input._array.ndim and name == "layer_norm"
+            else None,
         )
     return shape
 
@@ -220,6 +237,10 @@ def local_response_norm(input, size: int, alpha: float = 1e-4, beta: float = 0.7
     rank = input._array.ndim
     if rank < 3:
         raise ValueRangeError(f"Expected 3D or higher dimensionality input (got {rank} dimensions)")
+    if input._array.dtype == bool:
+        raise UnsupportedDtype("local_response_norm: not implemented for bool.")
+    if size < 1:
+        raise ShapeError(f"local_response_norm: size should be greater than zero, got {size}.")
     if input._array.size == 0:
         return input
     widths = ((0, 0), (size // 2, (size - 1) // 2), *([(0, 0)] * (rank - 2)))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from mlkit.core.dispatch import ops
-from mlkit.core.errors import MissingFeature, ShapeError
+from mlkit.core.errors import MissingFeature, ShapeError, UnsupportedDtype
 
 
 def _places(mode: str, n: int, before: int, after: int) -> list[int]:
@@ -53,6 +53,10 @@ def pad(input, pad, mode: str = "constant", value: float | None = None):  # noqa
     if mode not in ("reflect", "replicate", "circular"):
         raise MissingFeature(f"Unrecognised padding mode {mode}")
     count = len(pairs)
+    if not count:
+        raise MissingFeature(f"pad: Padding size 0 is not supported for {rank}D input tensor.")
+    if input._array.dtype == bool and mode != "circular":
+        raise UnsupportedDtype(f"pad: mode {mode!r} is not implemented for bool.")
     if count > 3 or rank not in (count + 1, count + 2):
         raise MissingFeature(
             f"pad: mode {mode!r} pads the last 1, 2 or 3 dims, with one or two dims before them; got {count} pairs for "

@@ -6,7 +6,15 @@ import math
 
 from mlkit.core import dtype as dtypes
 from mlkit.core.dispatch import check_numbers, composite, ops
-from mlkit.core.errors import BatchError, RefusedError, ShapeError, StrideError, UnsupportedDtype, ValueRangeError
+from mlkit.core.errors import (
+    ArgumentError,
+    BatchError,
+    RefusedError,
+    ShapeError,
+    StrideError,
+    UnsupportedDtype,
+    ValueRangeError,
+)
 from mlkit.core.rng import default_generator
 from mlkit.functional.arguments import check_floating, check_not_empty, check_window, tuple_of
 from mlkit.functional.arithmetic import pow
@@ -63,6 +71,8 @@ def _avg_pool(n, input, kernel_size, stride, padding, ceil_mode, count_include_p
         raise UnsupportedDtype(f"avg_pool{n}d: not implemented for {input.dtype}.")
     how = {"kernel_size": kernel, "stride": stride, "padding": padding, "ceil_mode": ceil_mode}
     how |= {"count_include_pad": count_include_pad, "divisor_override": divisor_override}
+    if divisor_override is not None and not hasattr(divisor_override, "__index__"):
+        raise ArgumentError(f"avg_pool{n}d(): argument 'divisor_override' must be int, got {divisor_override!r}.")
     if divisor_override == 0:
         raise RefusedError(f"avg_pool{n}d: divisor_override must not be zero.")
     return _batched(n, input, lambda x: getattr(ops, f"avg_pool{n}d")(x, **how))
@@ -120,7 +130,6 @@ def lp_pool3d(input, norm_type, kernel_size, stride=None, ceil_mode: bool = Fals
 def _output_size(n, input, output_size, name):
     """``output_size`` per spatial dim; None keeps that dim's size."""
     given = (output_size,) * n if isinstance(output_size, int) or output_size is None else tuple(output_size)
-    given = given * n if len(given) == 1 else given
     rank = input._array.ndim
     if len(given) != n or rank not in (n + 1, n + 2):
         raise BatchError(
@@ -138,6 +147,8 @@ def _adaptive_avg(n, input, output_size):
     check_floating(f"adaptive_avg_pool{n}d", input)
     if 0 in sizes:  # no windows at all
         return ops.zeros((*input._array.shape[:-n], *sizes), like=input)
+    if set(sizes) == {1}:
+        return ops.mean(input, dim=tuple(range(-n, 0)), keepdim=True)
     return _batched(n, input, lambda x: ops.interpolate(x, sizes=sizes, mode="area"))
 
 
@@ -231,7 +242,7 @@ def _fractional(n, input, kernel_size, output_size, output_ratio, return_indices
         flat = here if flat is None else ops.add(ops.mul(flat, own), here)
     flat = ops.reshape(flat, shape=(*shape[:2], math.prod(sizes), math.prod(kernel)))
     rows = ops.reshape(input, shape=(*shape[:2], math.prod(shape[2:])))
-    seen = ops.gather(rows.detach(), ops.reshape(flat, shape=(*shape[:2], -1)), dim=2)
+    seen = ops.gather(rows.detach(), ops.reshape(flat, shape=(*shape[:2], math.prod(sizes) * math.prod(kernel))), dim=2)
     best = ops.argmax(ops.reshape(seen, shape=tuple(flat._array.shape)), dim=3, keepdim=True)
     indices = ops.reshape(ops.gather(flat, best, dim=3), shape=(*shape[:2], math.prod(sizes)))
     values = ops.reshape(ops.gather(rows, indices, dim=2), shape=(*shape[:2], *sizes))

@@ -5,8 +5,9 @@ from __future__ import annotations
 import math
 
 from mlkit.core import dtype as dtypes
-from mlkit.core.dispatch import different_dtypes, ops
-from mlkit.core.errors import DtypeError, RefusedError, ShapeError
+from mlkit.core.dispatch import ops
+from mlkit.core.errors import ArgumentError, DtypeError, RefusedError, ShapeError
+from mlkit.core.refusals import different_dtypes
 from mlkit.core.value import Value
 from mlkit.functional.arguments import check_same_dtype
 from mlkit.functional.shaping import broadcast_shapes
@@ -235,6 +236,9 @@ def cdist(x1, x2, p: float = 2.0, compute_mode: str = "use_mm_for_euclid_dist_if
 
 def dist(input, other, p=2):
     """The p-norm of input - other."""
+    for label, x in (("input", input), ("other", other)):
+        if not isinstance(x, Value):
+            raise ArgumentError(f"dist(): argument '{label}' must be Tensor, not {type(x).__name__}.")
     from mlkit.functional.reductions import norm
 
     return norm(ops.sub(input, other), p=float(p))

@@ -52,7 +52,9 @@ def numpy_names(fn: Callable) -> Callable:
 #: functions that write where they still read: an ``out`` that shares memory with an input is refused
 READS_LATE = frozenset("gather take masked_select index_select cat kthvalue".split())
 #: functions that convert nothing on the way into ``out``
-SAME_DTYPE = frozenset("gather take masked_select index_select aminmax complex polar multinomial".split())
+SAME_DTYPE = frozenset(
+    "gather take masked_select index_select aminmax complex polar multinomial abs addmm mm bmm baddbmm sort".split()
+)
 
 
 def check_out(name: str, out, fresh, inputs) -> None:
@@ -69,7 +71,7 @@ def check_out(name: str, out, fresh, inputs) -> None:
             f"{name}(): Expected out tensor to have dtype {fresh.dtype}, but got {out.dtype} instead.",
             hint="Give out= that dtype, or convert the result.",
         )
-    if any(step == 0 and n > 1 for step, n in zip(array.strides, array.shape, strict=True)):
+    if array.size and any(step == 0 and n > 1 for step, n in zip(array.strides, array.shape, strict=True)):
         raise RefusedError(
             f"{name}(): unsupported operation: more than one element of the written-to tensor refers to a single memory "
             "location.",

@@ -7,7 +7,7 @@ import warnings
 
 from mlkit.core import dtype as dtypes
 from mlkit.core.dispatch import composite, ops
-from mlkit.core.errors import InputRankError, MissingFeature, ShapeError, ValueRangeError
+from mlkit.core.errors import ArgumentError, InputRankError, MissingFeature, ShapeError, ValueRangeError
 from mlkit.functional.arguments import check_floating, check_same_dtype
 from mlkit.ops.interpolate import sizes_from
 
@@ -70,6 +70,8 @@ def interpolate(
     if size is not None:
         if recompute_scale_factor:
             raise ValueRangeError("recompute_scale_factor is not meaningful with an explicit size.")
+        if any(not hasattr(s, "__index__") for s in (size if isinstance(size, (tuple, list)) else (size,))):
+            raise ArgumentError(f"interpolate: expected size to be an int or a tuple of ints, got {size!r}.")
         sizes = _each(size, n, "size", shape)
     else:
         given = _each(scale_factor, n, "scale_factor", shape)

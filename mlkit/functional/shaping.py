@@ -6,7 +6,7 @@ import numpy as np
 
 from mlkit.core import backend as backends
 from mlkit.core.dispatch import ops
-from mlkit.core.errors import ArgumentError, DtypeError, RefusedError, ShapeError
+from mlkit.core.errors import ArgumentError, DtypeError, RankError, RefusedError, ShapeError, ValueRangeError
 from mlkit.core.inplace import root_of
 from mlkit.core.size import broadcast_shapes as _broadcast_shapes
 from mlkit.core.value import LevelArray, MetaArray, Value, wrap
@@ -137,6 +137,7 @@ def flatten(input, start_dim: int = 0, end_dim: int = -1):
     """Dims start_dim .. end_dim as one."""
     rank = input._array.ndim
     if rank == 0:
+        canonical_dim("flatten", start_dim, 1), canonical_dim("flatten", end_dim, 1)
         return ops.reshape(input, shape=(1,))
     start, end = canonical_dim("flatten", start_dim, rank), canonical_dim("flatten", end_dim, rank)
     if start > end:
@@ -227,6 +228,14 @@ def broadcast_shapes(*shapes):
     """The shape that all of them broadcast to."""
     from mlkit.core.size import Size
 
+    for shape in shapes:
+        for n in (shape,) if isinstance(shape, int) else shape:
+            if not hasattr(n, "__index__"):
+                raise ArgumentError(f"broadcast_shapes: sizes must be integers, got {n!r}.")
+            if n < 0:
+                raise ValueRangeError(
+                    f"broadcast_shapes: Attempting to broadcast a dimension with negative length: {n}."
+                )
     try:
         return Size(_broadcast_shapes(*[(s,) if isinstance(s, int) else tuple(s) for s in shapes]))
     except ValueError as error:
@@ -346,6 +355,10 @@ def select(input, dim: int, index: int):
 
 def narrow(input, dim: int, start: int, length: int):
     """``length`` slices along ``dim`` from ``start`` on; a view."""
+    if isinstance(start, Value) and (start._array.ndim or start._array.dtype.kind not in "iu"):
+        raise RefusedError(f"narrow: start must be an 0-dim integral Tensor, got {start.dtype} {tuple(start.shape)}.")
+    if not hasattr(start, "__index__"):
+        raise ArgumentError(f"narrow(): argument 'start' must be int, not {type(start).__name__}.")
     return ops.narrow(input, dim=dim, start=int(start), length=length)
 
 
@@ -356,6 +369,8 @@ def repeat(input, *args, repeats=None):
 
 def tile(input, *args, dims=None):
     """``repeat`` with leading ones where too few repeats are given."""
+    if dims is None and not args:
+        raise ArgumentError("tile() missing 1 required positional argument: 'dims'.")
     dims = sizes(args if dims is None else (dims,))
     return ops.repeat(input, repeats=(1,) * (input._array.ndim - len(dims)) + dims)
 
@@ -455,7 +470,13 @@ def meshgrid(*tensors, indexing: str = "ij"):
         tensors = tuple(tensors[0])
     if indexing not in ("ij", "xy"):
         raise RefusedError(f"meshgrid: indexing must be one of 'xy' or 'ij', but received: {indexing}.")
+    if not tensors:
+        raise RefusedError("meshgrid expects a non-empty TensorList.")
     for x in tensors:
+        if x._array.dtype != tensors[0]._array.dtype:
+            raise DtypeError(
+                f"meshgrid expects all tensors to have the same dtype, got {x.dtype} and {tensors[0].dtype}."
+            )
         if x._array.ndim > 1:
             raise RefusedError(
                 f"torch.meshgrid: Expected 0D or 1D tensor in the tensor list but got: {x._array.ndim}D."
@@ -668,13 +689,19 @@ def view_as_complex(input):
 
 def narrow_copy(input, dim: int, start: int, length: int):
     """``narrow`` into memory of its own."""
+    if not -input._array.ndim <= dim < input._array.ndim:
+        raise RankError(f"narrow_copy: expected a dim below {input._array.ndim}, got {dim}.")
     return ops.clone(ops.narrow(input, dim=dim, start=int(start), length=length))
 
 
 def sum_to_size(input, *size):
     """Summed over the dims along which ``size`` broadcasts to the tensor's shape."""
+    if not size:
+        raise ArgumentError("sum_to_size() missing 1 required positional argument: 'size'.")
     wanted = sizes(size)
     shape = tuple(input._array.shape)
+    if not wanted:
+        return ops.sum(input)
     lead = len(shape) - len(wanted)
     if lead < 0 or any(b not in (1, a) for a, b in zip(shape[lead:], wanted, strict=True)):
         raise ShapeError(f"size {list(wanted)} is not expandable to size {list(shape)}.")

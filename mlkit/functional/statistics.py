@@ -369,6 +369,8 @@ def cumulative_trapezoid(y, x=None, *, dx=None, dim: int = -1):
 def _trapezoids(name, y, x, dx, dim):
     if x is not None and dx is not None:
         raise ArgumentError(f"{name}: give x or dx, not both.")
+    if not y._array.ndim and x is not None:
+        raise DimensionError(f"{name}: expected y with at least one dim, got a 0-d tensor.")
     dim = canonical_dim(name, dim, y._array.ndim)
     n = _shape(y)[dim] if y._array.ndim else 1
     if y._array.dtype == bool or (x is not None and x._array.dtype == bool):
@@ -530,7 +532,7 @@ def renorm(input, p: float, dim: int, maxnorm: float):
         raise ShapeError(f"renorm: input needs at least 2 dimensions, got {input._array.ndim} dimensions.")
     if p <= 0:
         raise RefusedError("renorm: non-positive-norm not supported.")
-    if maxnorm < 0:
+    if not maxnorm >= 0:
         raise RefusedError(f"renorm: expected maxnorm to be >= 0 but got {maxnorm}.")
     from mlkit.functional.reductions import norm
 

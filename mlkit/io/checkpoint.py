@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import math
 import os
+import zlib
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,7 @@ from mlkit.io.tensor_file import as_array, read_arrays, write_arrays
 __all__ = ["load_checkpoint", "save_checkpoint"]
 
 KEY = "mlkit.checkpoint"
+CHECKSUM = "mlkit.crc32"
 VERSION = 1
 
 
@@ -49,7 +51,7 @@ def save_checkpoint(state: dict[str, Any], path: str | os.PathLike[str]) -> Path
     tree = _flatten(state, "", arrays)
     document = json.dumps({"version": VERSION, "state": tree}, allow_nan=False)
     make_folder(path.parent)
-    write_arrays(path, arrays, {KEY: document})
+    write_arrays(path, arrays, {KEY: document, CHECKSUM: _checksum(arrays)})
     return path
 
 
@@ -66,6 +68,11 @@ def load_checkpoint(path: str | os.PathLike[str]) -> dict[str, Any]:
             details="tensors in it: " + (", ".join(list(arrays)[:8]) or "none"),
             hint="To take only its tensors, read it with mlkit.io.read_arrays.",
         )
+    if CHECKSUM in texts and texts[CHECKSUM] != _checksum(arrays):
+        raise CheckpointError(
+            f"{path} is damaged: its tensors are not those that were written.",
+            hint="Take an earlier checkpoint, or save it again; the disk or a copy may have changed the file.",
+        )
     try:
         document = json.loads(texts[KEY])
         version = document["version"]
@@ -77,6 +84,16 @@ def load_checkpoint(path: str | os.PathLike[str]) -> dict[str, Any]:
         return _unflatten(document["state"], arrays)
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise CheckpointError(f"{path} is damaged: its description does not fit its tensors ({error}).") from error
+
+
+def _checksum(arrays: dict[str, np.ndarray]) -> str:
+    """Of all tensors' bytes, in the order of their names."""
+    total = 0
+    for name in sorted(arrays):
+        total = zlib.crc32(
+            np.ascontiguousarray(arrays[name]).reshape(-1).view(np.uint8).data, zlib.crc32(name.encode(), total)
+        )
+    return f"{total:08x}"
 
 
 def _flatten(value: Any, place: str, arrays: dict[str, np.ndarray]) -> Any:

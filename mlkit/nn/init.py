@@ -59,12 +59,14 @@ def normal_(tensor, mean: float = 0.0, std: float = 1.0, generator=None):
 @no_grad()
 def trunc_normal_(tensor, mean: float = 0.0, std: float = 1.0, a: float = -2.0, b: float = 2.0, generator=None):
     """A normal distribution cut to [a, b]: values outside are drawn again."""
-    fresh = randn(*tensor.shape, generator=generator, dtype=tensor.dtype) * std + mean
+    if tensor.is_meta:
+        return tensor
+    fresh = randn(*tensor.shape, generator=generator, dtype=tensor.dtype, device=tensor.device) * std + mean
     for _ in range(200):
         outside = (fresh < a) | (fresh > b)
         if not bool(outside.any()):
             break
-        again = randn(*tensor.shape, generator=generator, dtype=tensor.dtype) * std + mean
+        again = randn(*tensor.shape, generator=generator, dtype=tensor.dtype, device=tensor.device) * std + mean
         fresh = again.where(outside, fresh)
     return tensor.copy_(fresh.clamp(a, b))
 
@@ -119,7 +121,7 @@ def orthogonal_(tensor, gain: float = 1, generator=None):
 
     if tensor.dim() < 2:
         raise ValueRangeError("Only tensors with 2 or more dimensions are supported")
-    if not tensor.numel():
+    if not tensor.numel() or tensor.is_meta:
         return tensor
     rows, columns = tensor.shape[0], tensor.numel() // tensor.shape[0]
     flat = randn(rows, columns, generator=generator, dtype=tensor.dtype, device=tensor.device)

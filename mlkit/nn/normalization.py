@@ -59,7 +59,11 @@ class _NormBase(Module):
                 f"input: {tuple(input.shape)}",
                 "A single sample needs a batch axis in front: input.unsqueeze(0)."
                 if f"{input.ndim + 1}D" in wanted and f"{input.ndim}D" not in wanted
-                else None,
+                else (
+                    f"For that many axes there is {type(self).__name__[:-2]}{max(input.ndim - 2, 1)}d."
+                    if type(self).__name__[-2:] in ("1d", "2d", "3d") and 2 <= input.ndim <= 5
+                    else None
+                ),
             )
 
     def _check_channels(self, channels: int, input) -> None:

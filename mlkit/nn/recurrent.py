@@ -152,6 +152,12 @@ class RNNBase(Module):
             raise ShapeError(
                 f"input.size(-1) must be equal to input_size. Expected {self.input_size}, got {x.shape[-1]}",
                 f"input: {tuple(x.shape)} (time, batch, feature)",
+                f"Make it {type(self).__name__}({x.shape[-1]}, {self.hidden_size})"
+                + (
+                    f", or bring the axis of size {self.input_size} to the end."
+                    if self.input_size in x.shape[:2]
+                    else "."
+                ),
             )
         if x.shape[0] == 0:
             raise ShapeError("Expected sequence length to be larger than 0 in RNN")

@@ -6,6 +6,8 @@ A training loop reports to a `Recorder`; whoever draws (a widget, a dashboard, a
 
 from mlkit.observe.control import Control
 from mlkit.observe.directory import RunDirectory
+from mlkit.observe.flow import GradientFlow, open_flow
+from mlkit.observe.overview import Overview
 from mlkit.observe.recorder import Recorder
 from mlkit.observe.runs import RunSummary, RunTable, compare_runs, delete_run, list_runs, rename_run, tidy_runs
 from mlkit.observe.source import DirectorySource, RecorderSource, Source, open_source
@@ -13,6 +15,8 @@ from mlkit.observe.source import DirectorySource, RecorderSource, Source, open_s
 __all__ = [
     "Control",
     "DirectorySource",
+    "GradientFlow",
+    "Overview",
     "Recorder",
     "RecorderSource",
     "RunDirectory",
@@ -22,6 +26,7 @@ __all__ = [
     "compare_runs",
     "delete_run",
     "list_runs",
+    "open_flow",
     "open_source",
     "rename_run",
     "tidy_runs",

@@ -30,6 +30,7 @@ class Control:
         on_checkpoint: Called as ``on_checkpoint(path)``, at a step boundary; `path` is None unless given by `send`.
         on_state: Called with "paused", "running" or "stopping" when that changes.
         on_problem: Called with a sentence when a command could not be obeyed.
+        on_clone: Called as ``on_clone(wish)`` for the command "clone", at a step boundary.
 
     >>> control = Control()
     >>> control.send("pause")
@@ -49,12 +50,14 @@ class Control:
         on_checkpoint: Callable[[str | None], None] | None = None,
         on_state: Callable[[str], None] | None = None,
         on_problem: Callable[[str], None] | None = None,
+        on_clone: Callable[[dict[str, Any]], None] | None = None,
     ) -> None:
         self.mailbox: Mailbox | None = None
         self._on_set = on_set
         self._on_checkpoint = on_checkpoint
         self._on_state = on_state
         self._on_problem = on_problem
+        self._on_clone = on_clone
         self._commands: deque[Message] = deque()
         self._arrived = threading.Condition()
         self._state = "running"
@@ -137,6 +140,10 @@ class Control:
             self._on_set(str(name), value)
         elif command == "checkpoint" and self._on_checkpoint is not None:
             self._on_checkpoint(value)
+        elif command == "clone":
+            if self._on_clone is None:
+                raise ValueError("this run cannot start a second one.")
+            self._on_clone(value)
 
     def _enter(self, state: str) -> None:
         if self._state != state and self._state != "stopping":

@@ -15,7 +15,7 @@ from mlkit.core.files import atomic_write, make_folder
 
 __all__ = ["COMMANDS", "Mailbox", "Message", "check_message"]
 
-COMMANDS = ("pause", "resume", "step", "stop", "checkpoint", "set")
+COMMANDS = ("pause", "resume", "step", "stop", "checkpoint", "set", "clone")
 LARGEST = 64 * 1024
 # File systems round a folder's modification time (some to two seconds), so a second letter may leave it unchanged:
 # look into the folder for this long after each change, and once in this while in any case.
@@ -23,7 +23,7 @@ SETTLE = 2.0
 
 
 class Message(NamedTuple):
-    """One command; `name` and `value` belong to "set"."""
+    """One command; `name` and `value` belong to "set", and "clone" has a dictionary as its value."""
 
     command: str
     name: str | None = None
@@ -34,17 +34,40 @@ def check_message(command: Any, name: Any = None, value: Any = None) -> Message:
     """The message, if it is one that a run can understand.
 
     Raises:
-        ValueError: Unknown command, or a "set" without a name and a finite number.
+        ValueError: Unknown command, a "set" without a name and a finite number, or a "clone" that asks for more than
+            settings, one of the run's own checkpoints and a name.
     """
     if command not in COMMANDS:
         raise ValueError(f"A run does not know the command {command!r}. It knows {', '.join(COMMANDS)}.")
+    if command == "clone":
+        return Message(command, None, _check_clone(value))
     if command != "set":
         return Message(command)  # in particular no path: letters do not choose where a run writes
+    return Message(command, name, _check_number(name, value))
+
+
+def _check_number(name: Any, value: Any) -> float:
     if not isinstance(name, str) or not name:
         raise ValueError(f"'set' needs the name of what to set (for example 'lr'), got {name!r}.")
     if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
         raise ValueError(f"{name!r} must be set to a finite number, got {value!r}.")
-    return Message(command, name, float(value))
+    return float(value)
+
+
+def _check_clone(wish: Any) -> dict[str, Any]:
+    if wish is None:
+        wish = {}
+    if not isinstance(wish, dict) or not isinstance(wish.get("settings") or {}, dict):
+        raise ValueError(
+            f"'clone' needs {{'settings': {{name: number}}, 'checkpoint': ..., 'name': ...}}, got {wish!r}."
+        )
+    settings = {name: _check_number(name, value) for name, value in (wish.get("settings") or {}).items()}
+    checkpoint, name = wish.get("checkpoint"), wish.get("name")
+    if checkpoint is not None and (not isinstance(checkpoint, str) or Path(checkpoint).name != checkpoint):
+        raise ValueError(f"'clone' takes the file name of one of the run's own checkpoints, got {checkpoint!r}.")
+    if name is not None and (not isinstance(name, str) or len(name) > 80):
+        raise ValueError(f"A run's name is a text of at most 80 characters, got {name!r}.")
+    return {"settings": settings, "checkpoint": checkpoint, "name": name or None}
 
 
 class Mailbox:

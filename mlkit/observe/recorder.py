@@ -10,6 +10,7 @@ import datetime
 import math
 import os
 import platform
+import secrets
 import threading
 import time
 import warnings
@@ -51,6 +52,8 @@ class Recorder:
         self, name: str = "run", root: str | os.PathLike[str] | bool | None = None, meta: dict[str, Any] | None = None
     ) -> None:
         self.name = name
+        self.key = secrets.token_hex(8)
+        """Tells this recording from every other, also from those of other processes."""
         self.created = datetime.datetime.now(datetime.UTC)
         self.meta: dict[str, Any] = dict(meta or {})
         self.directory: RunDirectory | None = None
@@ -69,7 +72,7 @@ class Recorder:
         self._complained = False
         self._status: dict[str, Any] = {
             "state": "ready", "step": 0, "steps": None, "epoch": 0, "epochs": None, "lr": None, "hyperparameters": {},
-            "error": None, "mode": None,
+            "registered": {}, "clonable": False, "error": None, "mode": None,
         }  # fmt: skip
         self._origin: float | None = None
         self._elapsed = 0.0
@@ -170,6 +173,11 @@ class Recorder:
         return self._status["state"]
 
     @property
+    def step(self) -> int:
+        """How many training steps are done."""
+        return self._status["step"]
+
+    @property
     def epochs(self) -> int | None:
         """How many epochs the training has, where that is known."""
         return self._status["epochs"]
@@ -185,12 +193,15 @@ class Recorder:
             series = self._series.get(name)
             return 0 if series is None else series.count
 
-    def read(self, name: str, start: int = 0) -> tuple[int, np.ndarray, np.ndarray, np.ndarray]:
-        """Points from absolute index `start` on: (start, steps int64 [n], times float64 [n], values float64 [n])."""
+    def read(
+        self, name: str, start: int = 0, stop: int | None = None
+    ) -> tuple[int, np.ndarray, np.ndarray, np.ndarray]:
+        """Points from absolute index `start` up to `stop`: (start, steps int64 [n], times float64 [n], values
+        float64 [n])."""
         start = max(0, start)
         with self._lock:
             series = self._series.get(name) or Series(0)
-            return start, series.steps(start), series.times(start), series.values(start)
+            return start, series.steps(start, stop), series.times(start, stop), series.values(start, stop)
 
     def events(self, start: int = 0) -> list[dict[str, Any]]:
         """Events from index `start` on."""
@@ -206,6 +217,7 @@ class Recorder:
             alive = status["state"] in layout.ALIVE
             status.update(
                 hyperparameters=dict(status["hyperparameters"]),
+                registered=dict(status["registered"]),
                 examples_per_second=self._rate.examples_per_second(),
                 elapsed=self.elapsed,
                 eta=max(0, steps - step) * per_step if alive and steps is not None and per_step is not None else None,
@@ -222,8 +234,7 @@ class Recorder:
             for name, (steps, times, values) in series.items():
                 layout.file_name(name)
                 self._series[name] = one = Series()
-                for point in zip(steps, times, values, strict=True):
-                    one.append(*point)
+                one.extend(np.asarray(steps), np.asarray(times), np.asarray(values))
             self._elapsed = float(elapsed)
             self.restored_epochs = epochs
             self.version += 1

@@ -43,6 +43,16 @@ class Series:
         self.count = at + 1
         return True
 
+    def extend(self, steps: np.ndarray, times: np.ndarray, values: np.ndarray) -> int:
+        """Add points at once; how many there was room for."""
+        fits = min(len(values), self.capacity - self.count)
+        while self.count + fits > len(self._steps):
+            self._grow(min(max(2 * len(self._steps), 1), self.capacity))
+        part = slice(self.count, self.count + fits)
+        self._steps[part], self._times[part], self._values[part] = steps[:fits], times[:fits], values[:fits]
+        self.count += fits
+        return fits
+
     def _grow(self, size: int) -> None:
         for name in ("_steps", "_times", "_values"):
             old = getattr(self, name)
@@ -50,14 +60,17 @@ class Series:
             new[: self.count] = old[: self.count]
             setattr(self, name, new)
 
-    def steps(self, start: int = 0) -> np.ndarray:
-        """A copy of the steps from index `start` on; int64 [n]."""
-        return self._steps[start : self.count].copy()
+    def steps(self, start: int = 0, stop: int | None = None) -> np.ndarray:
+        """A copy of the steps from index `start` up to `stop`; int64 [n]."""
+        return self._steps[start : self._end(stop)].copy()
 
-    def times(self, start: int = 0) -> np.ndarray:
+    def times(self, start: int = 0, stop: int | None = None) -> np.ndarray:
         """A copy of the seconds since the start of the run; float64 [n]."""
-        return self._times[start : self.count].copy()
+        return self._times[start : self._end(stop)].copy()
 
-    def values(self, start: int = 0) -> np.ndarray:
+    def values(self, start: int = 0, stop: int | None = None) -> np.ndarray:
         """A copy of the values; float64 [n]."""
-        return self._values[start : self.count].copy()
+        return self._values[start : self._end(stop)].copy()
+
+    def _end(self, stop: int | None) -> int:
+        return self.count if stop is None else max(0, min(stop, self.count))

@@ -26,6 +26,15 @@ BLOCKING = (
     "This training holds the cell itself (trainer.fit), so buttons cannot reach it: stop it with the notebook's "
     "interrupt. Start it with trainer.start(...) to steer it from here."
 )
+NO_CLONE = (
+    "This run cannot be cloned: only a Trainer knows how to start a second one. A loop of your own is cloned by running "
+    "it again from a checkpoint."
+)
+GONE = (
+    "The run has ended, and another process cannot start a second one for it. Clone it where it was trained "
+    "(run.clone(lr=...)), or build its model again and use trainer.fit(..., resume=checkpoint)."
+)
+WATCHED = "This loop is only watched; it takes no commands. One around mlkit.live(loader) does."
 
 
 class Source(ABC):
@@ -64,8 +73,10 @@ class Source(ABC):
         """Number of points in a series; 0 for an unknown one."""
 
     @abstractmethod
-    def read(self, name: str, start: int = 0) -> tuple[int, np.ndarray, np.ndarray, np.ndarray]:
-        """Points from index `start` on: (start, steps int64 [n], seconds float64 [n], values float64 [n])."""
+    def read(
+        self, name: str, start: int = 0, stop: int | None = None
+    ) -> tuple[int, np.ndarray, np.ndarray, np.ndarray]:
+        """Points from index `start` up to `stop`: (start, steps int64 [n], seconds float64 [n], values float64 [n])."""
 
     @abstractmethod
     def status(self) -> dict[str, Any]:
@@ -76,14 +87,80 @@ class Source(ABC):
     def events(self, start: int = 0) -> list[dict[str, Any]]:
         """Sparse events from index `start` on."""
 
+    @property
+    @abstractmethod
+    def meta(self) -> dict[str, Any]:
+        """What the run said about itself when it began, as in ``meta.json``: name, model, hyperparameters, ..."""
+
+    @property
+    @abstractmethod
+    def path(self) -> Path | None:
+        """The run directory; None where there is none."""
+
+    @property
+    @abstractmethod
+    def clonable(self) -> tuple[bool, str]:
+        """Whether a second run can be started from this one, and if not, why."""
+
     @abstractmethod
     def send(self, command: str, name: str | None = None, value: Any = None) -> None:
-        """Send "pause", "resume", "step", "stop", "checkpoint" or "set" (with name and value).
+        """Send "pause", "resume", "step", "stop", "checkpoint", "set" (with name and value) or "clone" (with a
+        dictionary as value, see `clone`). The methods of these names are shorter to write.
 
         Raises:
             ValueError: The run could not understand this command.
             RuntimeError: The run cannot be reached; the message says why.
         """
+
+    # -- steering in words; each raises what `send` raises --------------------------------------------------------------
+
+    def pause(self) -> None:
+        """Stand still before the next step."""
+        self.send("pause")
+
+    def resume(self) -> None:
+        """Go on."""
+        self.send("resume")
+
+    def step(self) -> None:
+        """Do one training step, then pause."""
+        self.send("step")
+
+    def stop(self) -> None:
+        """End the training after the step it is in."""
+        self.send("stop")
+
+    def save_checkpoint(self) -> None:
+        """Save a checkpoint between two steps; an event tells where."""
+        self.send("checkpoint")
+
+    def set(self, name: str, value: float) -> None:
+        """Change a hyperparameter from the next step on."""
+        self.send("set", name, value)
+
+    def clone(
+        self, settings: dict[str, float] | None = None, *, checkpoint: str | None = None, name: str | None = None
+    ) -> None:
+        """Start a second run from this one, with other settings; it goes on in the process that holds the first.
+
+        Args:
+            settings: New values of hyperparameters, by name.
+            checkpoint: File name of one of the run's checkpoints; by default it goes on from where the run is now.
+            name: Of the new run.
+        """
+        self.send("clone", None, {"settings": settings or {}, "checkpoint": checkpoint, "name": name})
+
+    def checkpoints(self) -> list[str]:
+        """File names of the checkpoints in the run directory, oldest first."""
+        if self.path is None:
+            return []
+        try:
+            with os.scandir(self.path / layout.CHECKPOINTS) as entries:
+                found = [(entry.stat().st_mtime_ns, entry.name) for entry in entries
+                         if entry.name.endswith(".safetensors") and not entry.name.startswith(".")]  # fmt: skip
+        except OSError:
+            return []
+        return [name for _, name in sorted(found)]
 
     def _refuse_if_unreachable(self) -> None:
         possible, reason = self.reachable
@@ -94,6 +171,11 @@ class Source(ABC):
         from mlkit.core import rich  # drawn only where something displays it
 
         return rich.repr_html(self)
+
+    def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, Any] | None:
+        from mlkit.core import rich
+
+        return rich.repr_mimebundle(self, include, exclude)
 
     def __repr__(self) -> str:
         status = self.status()
@@ -106,13 +188,21 @@ class RecorderSource(Source):
     Args:
         recorder: A function that gives the recorder, for a trainer may take up a new one.
         send: Where commands go; None for a run that has nothing to steer.
+        clone: Starts a second run from this one after it has ended; None where that cannot be.
+        cannot_clone: Why there can be no second run, in words.
     """
 
     def __init__(
-        self, recorder: Callable[[], Recorder] | Recorder, send: Callable[[str, str | None, Any], None] | None = None
+        self,
+        recorder: Callable[[], Recorder] | Recorder,
+        send: Callable[[str, str | None, Any], None] | None = None,
+        clone: Callable[[Any], Any] | None = None,
+        cannot_clone: str = "",
     ) -> None:
         self._recorder = (lambda: recorder) if isinstance(recorder, Recorder) else recorder
         self._send = send
+        self._clone = clone
+        self._cannot_clone = cannot_clone
 
     @property
     def title(self) -> str:
@@ -121,11 +211,29 @@ class RecorderSource(Source):
 
     @property
     def identity(self) -> str:
-        return f"{id(self._recorder()):x}"
+        return self._recorder().key
 
     @property
     def version(self) -> int:
         return self._recorder().version
+
+    @property
+    def meta(self) -> dict[str, Any]:
+        recorder = self._recorder()
+        return {"name": recorder.name, "created": recorder.created.isoformat(timespec="seconds"), **recorder.meta}
+
+    @property
+    def path(self) -> Path | None:
+        return self._recorder().path
+
+    @property
+    def clonable(self) -> tuple[bool, str]:
+        status = self._recorder().status()
+        if self._clone is None:
+            return False, self._cannot_clone or NO_CLONE
+        if status["state"] == "ready":
+            return False, _not_running("ready")
+        return self.reachable if status["state"] in layout.ALIVE else (True, "")
 
     @property
     def reachable(self) -> tuple[bool, str]:
@@ -140,8 +248,10 @@ class RecorderSource(Source):
     def count(self, name: str) -> int:
         return self._recorder().count(name)
 
-    def read(self, name: str, start: int = 0) -> tuple[int, np.ndarray, np.ndarray, np.ndarray]:
-        return self._recorder().read(name, start)
+    def read(
+        self, name: str, start: int = 0, stop: int | None = None
+    ) -> tuple[int, np.ndarray, np.ndarray, np.ndarray]:
+        return self._recorder().read(name, start, stop)
 
     def status(self) -> dict[str, Any]:
         return self._recorder().status()
@@ -151,6 +261,14 @@ class RecorderSource(Source):
 
     def send(self, command: str, name: str | None = None, value: Any = None) -> None:
         message = check_message(command, name, value)
+        if command == "clone":
+            possible, reason = self.clonable
+            if not possible:
+                raise RuntimeError(reason)
+            if self._recorder().state not in layout.ALIVE:
+                assert self._clone is not None
+                self._clone(message.value)
+                return
         self._refuse_if_unreachable()
         assert self._send is not None
         self._send(*message)
@@ -160,15 +278,31 @@ class DirectorySource(Source):
     """A run directory, perhaps of another process that is writing it."""
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
-        self.path = Path(path)
+        self._path = Path(path)
         self._lock = threading.Lock()
         self._signature: tuple[Any, ...] = ()
         self._version = 0
         self._status: dict[str, Any] = {}
         self._events: list[dict[str, Any]] = []
         self._events_end = 0
-        self._mailbox = Mailbox(self.path / layout.MAILBOX)
-        self.meta = layout.read_json(self.path / layout.META) or {}
+        self._mailbox = Mailbox(self._path / layout.MAILBOX)
+        self._meta: dict[str, Any] = {}
+        self._meta_stamp = -1
+
+    @property
+    def path(self) -> Path:
+        return self._path
+
+    @property
+    def meta(self) -> dict[str, Any]:
+        try:
+            stamp = os.stat(self.path / layout.META).st_mtime_ns
+        except OSError:
+            return self._meta
+        if stamp != self._meta_stamp:
+            self._meta = layout.read_json(self.path / layout.META) or self._meta
+            self._meta_stamp = stamp
+        return self._meta
 
     @property
     def title(self) -> str:
@@ -214,8 +348,22 @@ class DirectorySource(Source):
         status = self.status()
         if status["state"] not in layout.ALIVE:
             return False, _not_running(status["state"])
+        if status.get("mode") == "watched":
+            return False, WATCHED
         if status.get("mode") == "blocking" and status.get("pid") == os.getpid():
             return False, BLOCKING
+        return self._mailbox_is_open()
+
+    @property
+    def clonable(self) -> tuple[bool, str]:
+        status = self.status()
+        if not status.get("clonable"):
+            return False, NO_CLONE
+        if status["state"] in layout.ALIVE:
+            return self.reachable
+        return False, GONE
+
+    def _mailbox_is_open(self) -> tuple[bool, str]:
         if not os.access(self.path / layout.MAILBOX, os.W_OK):
             return False, f"You may not write to {self.path / layout.MAILBOX}, where the run takes its commands."
         return True, ""
@@ -229,12 +377,15 @@ class DirectorySource(Source):
         except (OSError, ValueError):
             return 0
 
-    def read(self, name: str, start: int = 0) -> tuple[int, np.ndarray, np.ndarray, np.ndarray]:
+    def read(
+        self, name: str, start: int = 0, stop: int | None = None
+    ) -> tuple[int, np.ndarray, np.ndarray, np.ndarray]:
         start = max(0, start)
+        size = layout.RECORD.itemsize
         try:
             with open(self.path / layout.SCALARS / layout.file_name(name), "rb") as file:
-                file.seek(start * layout.RECORD.itemsize)
-                data = file.read()
+                file.seek(start * size)
+                data = file.read() if stop is None else file.read(max(0, stop - start) * size)
         except (OSError, ValueError):
             data = b""
         # A last record that is not whole yet is left for the next reading.
@@ -277,6 +428,10 @@ class DirectorySource(Source):
 
     def send(self, command: str, name: str | None = None, value: Any = None) -> None:
         check_message(command, name, value)
+        if command == "clone":
+            possible, reason = self.clonable
+            if not possible:
+                raise RuntimeError(reason)
         self._refuse_if_unreachable()
         self._mailbox.send(command, name, value)
 

@@ -36,6 +36,10 @@ class Convolution(Op):
             hint = None
             if input.ndim == self.n + 1:
                 hint = "The channel or batch axis is missing: input.unsqueeze(1) adds a channel axis."
+            elif input.ndim == self.n:
+                hint = "Both the batch and the channel axis are missing: input[None, None] adds them."
+            elif input.ndim > self.n + 2:
+                hint = "There is an axis too many: input.flatten(0, 1) makes one batch axis of the first two."
             raise ShapeError(
                 f"{name}: expected input {named_axes(labels)} and weight with {self.n + 2} dims.",
                 f"input:  {tuple(input.shape)}\nweight: {tuple(weight.shape)}",

@@ -918,9 +918,11 @@ class where(Elementwise):
     promotion = "after_first"
 
     def infer(self, condition, input, other):
-        rest = Elementwise.infer(self, *(a for a in (input, other)))
         shape = broadcast_or_explain("where", condition, input, other, labels=("condition", "input", "other"))
-        return MetaArray(shape, rest.dtype)
+        if not hasattr(input, "shape") and not hasattr(other, "shape"):  # two numbers
+            kind = max(dtypes.scalar_category(x) for x in (input, other))
+            return MetaArray(shape, dtypes.result_dtype(None, None, kind).numpy)
+        return MetaArray(shape, Elementwise.infer(self, input, other).dtype)
 
     def forward(m, condition, input, other):
         return m.where_(condition, input, other)

@@ -21,6 +21,10 @@ def explain_matmul(a, b) -> None:
             hint = "If input is still an image, flatten it first: input.flatten(1)."
     if hint is None and len(b) == 2 and a[-1] == b[-1]:
         hint = "other looks transposed: try input @ other.T."
+    elif hint is None and len(a) > 1 and a[-2] == inner_b:
+        hint = "input looks transposed: try input.mT @ other."
+    elif hint is None and len(a) > 1 and len(b) > 1 and b[-1] == a[-2]:
+        hint = "The other order fits: other @ input."
     raise ShapeError(
         f"matmul: the last axis of input and the {axis} axis of other must agree: {a[-1]} != {inner_b}.",
         f"input: {tuple(a)}\nother: {tuple(b)}",
@@ -60,8 +64,11 @@ class matmul(Op):
         try:
             batch = broadcast_shapes(a[:-2], b[:-2])
         except ValueError:
+            clash = next(
+                f": {x} != {y}" for x, y in zip(a[-3::-1], b[-3::-1], strict=False) if x != y and 1 not in (x, y)
+            )
             raise ShapeError(
-                "matmul: the leading (batch) dims do not broadcast.", f"input: {tuple(a)}\nother: {tuple(b)}"
+                f"matmul: the leading (batch) dims do not broadcast{clash}.", f"input: {tuple(a)}\nother: {tuple(b)}"
             ) from None
         tail = ((a[-2],) if len(a) > 1 else ()) + ((b[-1],) if len(b) > 1 else ())
         return MetaArray((*batch, *tail), input.dtype)

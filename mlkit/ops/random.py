@@ -16,7 +16,7 @@ def blocks(numel: int) -> int:
 
 
 class Draw(Op):
-    """Makes numbers from a key alone."""
+    """Makes numbers from a key alone; ``device``: where, the CPU when it is None."""
 
     promotion = None
     differentiable = False
@@ -30,7 +30,7 @@ class Draw(Op):
 class uniform(Draw):
     """Numbers uniform on [low, high)."""
 
-    def forward(m, *, shape=REQUIRED, dtype=REQUIRED, key=REQUIRED, low=0.0, high=1.0):
+    def forward(m, *, shape=REQUIRED, dtype=REQUIRED, key=REQUIRED, low=0.0, high=1.0, device=None):
         unit = m.uniform_(shape, dtype.numpy, key)
         return unit if (low, high) == (0.0, 1.0) else unit * (high - low) + low
 
@@ -39,7 +39,7 @@ class uniform(Draw):
 class normal(Draw):
     """Numbers from the normal distribution (Box & Muller 1958)."""
 
-    def forward(m, *, shape=REQUIRED, dtype=REQUIRED, key=REQUIRED, mean=0.0, std=1.0):
+    def forward(m, *, shape=REQUIRED, dtype=REQUIRED, key=REQUIRED, mean=0.0, std=1.0, device=None):
         z = m.normal_(shape, dtype.numpy, key)
         return z if (mean, std) == (0.0, 1.0) else z * std + mean
 
@@ -48,7 +48,7 @@ class normal(Draw):
 class random_integers(Draw):
     """Integers uniform on [low, high)."""
 
-    def forward(m, *, shape=REQUIRED, dtype=REQUIRED, key=REQUIRED, low=0, high=REQUIRED):
+    def forward(m, *, shape=REQUIRED, dtype=REQUIRED, key=REQUIRED, low=0, high=REQUIRED, device=None):
         return m.integers_(shape, key, low, high).astype(dtype.numpy)
 
 
@@ -56,7 +56,7 @@ class random_integers(Draw):
 class random_permutation(Draw):
     """0 .. n-1 in random order."""
 
-    def forward(m, *, shape=REQUIRED, dtype=REQUIRED, key=REQUIRED):
+    def forward(m, *, shape=REQUIRED, dtype=REQUIRED, key=REQUIRED, device=None):
         return m.xp.argsort(m.random_words_(shape[0], key), kind="stable").astype(dtype.numpy)
 
 

@@ -37,6 +37,7 @@ optional dict of attributes at the end.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from types import FunctionType
@@ -120,6 +121,8 @@ class Op:
         defaults = self.forward.__kwdefaults__ or {}
         self.attributes = {k: defaults.get(k, REQUIRED) for k in keywords}
         self.rules = gradient_rules(self)
+        # whether backward needs tensors that the node keeps, not just shapes and settings: then it runs once
+        self.holds = self.rules is not None and any(kind in ("input", "out") for kind, _ in self.rules.slots)
 
     def __repr__(self) -> str:
         return f"<op {self.name}>"
@@ -229,14 +232,13 @@ def broadcast_or_explain(name: str, *arrays, labels: tuple[str, ...] = ("input",
 
 def explain_broadcast(name: str, shown: list[tuple[str, tuple]]) -> ShapeError:
     """Both shapes right-aligned, the clashing axis named, and the likely repair."""
-    (_, a), (_, b) = shown[0], shown[1]
-    for label, shape in shown[2:]:
+    for pair in itertools.combinations(shown, 2):  # shapes that fit pair by pair fit all together
         try:
-            broadcast_shapes(a, b)
+            broadcast_shapes(pair[0][1], pair[1][1])
         except ValueError:
+            shown = list(pair)
             break
-        a, b = broadcast_shapes(a, b), shape
-        shown = [("the others", a), (label, shape)]
+    (_, a), (_, b) = shown[0], shown[1]
     rank = max(len(a), len(b))
     width = max(len(label) for label, _ in shown[:2])
     rows, clash = [], None
@@ -254,6 +256,8 @@ def explain_broadcast(name: str, shown: list[tuple[str, tuple]]) -> ShapeError:
         hint = f"To use one value per row, give it a second axis: {shown[1][0]}.unsqueeze(1), shape ({b[0]}, 1)."
     elif len(b) == 2 and len(a) == 1 and a[0] == b[0]:
         hint = f"To use one value per row, give it a second axis: {shown[0][0]}.unsqueeze(1), shape ({a[0]}, 1)."
+    elif len(a) in (3, 4) and len(b) == 1 and b[0] == a[-3]:
+        hint = f"To use one value per channel, give it the axes behind: {shown[1][0]}.view(-1, 1, 1)."
     elif tuple(a) == tuple(b)[::-1] and rank == 2:
         hint = f"The shapes are each other's transpose: try {shown[1][0]}.T."
     return ShapeError(

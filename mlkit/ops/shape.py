@@ -7,7 +7,7 @@ import numpy as np
 
 from mlkit.core.errors import DimensionError, RefusedError, ShapeError, ValueRangeError
 from mlkit.core.size import Symbol
-from mlkit.core.value import MetaArray
+from mlkit.core.value import LevelArray, MetaArray
 from mlkit.ops.reduce import canonical_dim, count
 from mlkit.ops.registry import REQUIRED, Op, Sample, broadcast_or_explain, op
 
@@ -115,6 +115,7 @@ class expand(Look):
                 raise ShapeError(
                     f"expand: the expanded size ({n}) must match the existing size ({own}) at dim {axis}.",
                     f"input: {tuple(input.shape)}, asked for: {shape}",
+                    "Only axes of size 1 expand; input.repeat(...) copies an axis several times.",
                 )
             full.append(own if n == -1 else n)
         return {"shape": tuple(full)}
@@ -363,9 +364,20 @@ class cat(Moves):
             same = t.ndim == first.ndim and all(
                 a == b for i, (a, b) in enumerate(zip(t.shape, first.shape, strict=True)) if i != dim
             )
-            if not same:
+            if not same and t.ndim != first.ndim:
                 raise ShapeError(
-                    f"cat: sizes of tensors must match except in dimension {dim}.",
+                    f"cat: tensors must have the same number of dimensions: got {first.ndim} and {t.ndim}.",
+                    f"tensors[0]: {tuple(first.shape)}\ntensors[{number}]: {tuple(t.shape)}",
+                    f"Give the smaller an axis first: {f'tensors[{number}]' if t.ndim < first.ndim else 'tensors[0]'}"
+                    ".unsqueeze(0).",
+                )
+            if not same:
+                clash = next(
+                    i for i, (a, b) in enumerate(zip(first.shape, t.shape, strict=True)) if a != b and i != dim
+                )
+                raise ShapeError(
+                    f"cat: sizes of tensors must match except in dimension {dim}; in dimension {clash} they are "
+                    f"{first.shape[clash]} != {t.shape[clash]}.",
                     f"tensors[0]: {tuple(first.shape)}\ntensors[{number}]: {tuple(t.shape)}",
                     _other_dim(first.shape, t.shape),
                 )
@@ -823,19 +835,44 @@ class index_put(Moves):
         return (whole, part, *([None] * len(indices)))
 
 
+def geometry(array) -> tuple[tuple[int, ...], int]:
+    """How an array lies in its memory, in elements: (strides, the place of its first element)."""
+    if isinstance(array, np.ndarray):
+        base = array
+        while isinstance(base.base, np.ndarray):
+            base = base.base
+        start = array.ctypes.data - base.ctypes.data
+    elif not isinstance(array, (MetaArray, LevelArray)):
+        start = array.data.ptr - array.data.mem.ptr
+    else:  # no data: as a new tensor lies
+        shape = tuple(array.shape)
+        return tuple(math.prod(shape[i + 1 :]) for i in range(len(shape))), 0
+    size = array.itemsize
+    return tuple(s // size for s in array.strides), start // size
+
+
+def addresses(size, stride, start: int):
+    """The places in memory of a tensor's elements, in its own order."""
+    found = np.full((), start, np.int64)
+    for n, s in zip(size, stride, strict=True):
+        found = found[..., None] + np.arange(n, dtype=np.int64) * s
+    return found.reshape(-1)
+
+
 @op(samples=[((2, 3), {"size": (2, 2), "stride": (3, 1), "offset": 1})])
 class as_strided(Look):
     """A view of the memory by raw sizes, strides and offset, counted in elements."""
 
-    def prepare(input, *, size, stride, offset=None):
+    def prepare(input, *, size, stride, offset=None, source=None):
         if len(size) != len(stride):
             raise ShapeError(f"as_strided: size {tuple(size)} and stride {tuple(stride)} differ in length.")
-        return {"size": tuple(size), "stride": tuple(stride), "offset": offset}
+        source = geometry(input) if source is None else source
+        return {"size": tuple(size), "stride": tuple(stride), "offset": offset, "source": source}
 
-    def infer(input, *, size, stride, offset):
+    def infer(input, *, size, stride, offset, source):
         return MetaArray(size, input.dtype)
 
-    def forward(m, input, *, size=REQUIRED, stride=REQUIRED, offset=None):
+    def forward(m, input, *, size=REQUIRED, stride=REQUIRED, offset=None, source=None):
         reach = 1 + sum((n - 1) * s for n, s in zip(size, stride, strict=True)) if 0 not in size else 0
         room = m.memory_size(input) - (offset or 0)
         if reach > room or min(stride, default=0) < 0 or (offset or 0) < 0:
@@ -845,11 +882,19 @@ class as_strided(Look):
             )
         return m.as_strided_(input, size, stride, offset)
 
-    def vjp(m, g, input_shape, size, stride, offset):
-        # forward on the places' numbers tells which input element each output element is
-        places = m.strided_places(tuple(input_shape), size, stride, offset or 0, like=g)
-        flat = m.zeros((math.prod(input_shape),), like=g)
-        return m.reshape(m.index_add(flat, places, m.reshape(g, shape=(-1,)), dim=0), shape=tuple(input_shape))
+    def vjp(m, g, input_shape, size, stride, offset, source):
+        # what lies in memory at the output's places is the input's element there, if it has one
+        shape, (strides, start) = tuple(input_shape), source
+        own = addresses(shape, strides, start)
+        seen = addresses(size, stride, start if offset is None else offset)
+        span = int(max(own.max(initial=-1), seen.max(initial=-1))) + 1
+        memory = m.zeros((span,), like=g)
+        memory = m.index_add(memory, m.index_array(seen, like=g), m.reshape(g, shape=(-1,)), dim=0)
+        out = m.index_select(memory, m.index_array(own, like=g), dim=0)
+        times = np.bincount(own, minlength=1)[own] if own.size else own
+        if (times > 1).any():  # several of the input's elements share a place, and its gradient
+            out = out / m.cast_like(m.index_array(times, like=g), out)
+        return m.reshape(out, shape=shape)
 
 
 @op(samples=[(Sample((3, 4), "normal", "complex128"),)])

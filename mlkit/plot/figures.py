@@ -11,20 +11,11 @@ from mlkit.display import colors, picture
 from mlkit.display import history as _history
 from mlkit.display.sample import numbers, raw, statistics, to_numpy
 from mlkit.display.svg import smoothed
-
-
-def _pyplot() -> Any:
-    try:
-        import matplotlib.pyplot as pyplot
-    except ImportError as error:
-        raise ImportError(
-            f"mlkit.plot draws with matplotlib, which cannot be imported ({error}): pip install matplotlib"
-        ) from error
-    return pyplot
+from mlkit.plot import theme
 
 
 def _axes(ax: Any, width: float = 6.0, height: float = 3.6) -> Any:
-    return ax if ax is not None else _pyplot().subplots(figsize=(width, height), layout="constrained")[1]
+    return ax if ax is not None else theme.axes(width, height)
 
 
 def _colormap(table: np.ndarray, name: str) -> Any:
@@ -40,6 +31,7 @@ def _array(value: Any, what: str) -> np.ndarray:
     return to_numpy(array)
 
 
+@theme.styled
 def curves(
     history: Any, names: Sequence[str] | None = None, *, ax: Any = None, smooth: bool = True, log: bool = False
 ) -> Any:
@@ -87,11 +79,12 @@ def curves(
 
 def _plain(ax: Any) -> Any:
     ax.spines[["top", "right"]].set_visible(False)
-    ax.grid(alpha=0.25, linewidth=0.8)
+    ax.grid(linewidth=0.8)
     ax.set_axisbelow(True)
     return ax
 
 
+@theme.styled
 def histogram(tensor: Any, bins: int = 50, *, ax: Any = None, label: str | None = None) -> Any:
     """How the finite values of a tensor are spread, with a line at the mean. Large tensors are sampled.
 
@@ -128,6 +121,7 @@ def histogram(tensor: Any, bins: int = 50, *, ax: Any = None, label: str | None 
     return _plain(ax)
 
 
+@theme.styled
 def images(
     tensor: Any,
     labels: Any = None,
@@ -191,6 +185,7 @@ def images(
     return ax
 
 
+@theme.styled
 def confusion(matrix: Any, classes: Sequence[str] | None = None, *, ax: Any = None, normalize: bool = False) -> Any:
     """A confusion matrix with its numbers. Returns the ``Axes``.
 
@@ -224,6 +219,7 @@ def confusion(matrix: Any, classes: Sequence[str] | None = None, *, ax: Any = No
     return ax
 
 
+@theme.styled
 def filters(weight: Any, *, ax: Any = None, columns: int = 8, most: int = 64) -> Any:
     """The first filters of a convolution in a grid: colours when it looks at 3 channels, otherwise its first channel.
 
@@ -239,6 +235,7 @@ def filters(weight: Any, *, ax: Any = None, columns: int = 8, most: int = 64) ->
     return images(array if array.shape[1] in (1, 3) else array[:, :1], ax=ax, columns=columns, most=most)
 
 
+@theme.styled
 def attention(
     weights: Any, queries: Sequence[str] | None = None, keys: Sequence[str] | None = None, *, ax: Any = None
 ) -> Any:
@@ -259,13 +256,16 @@ def attention(
     drawn = ax.imshow(numbers(array), cmap=_colormap(colors.sequential(256), "mlkit sequential"), vmin=0, aspect="auto")
     ax.figure.colorbar(drawn, ax=ax, label="weight")
     if keys is not None:
-        ax.set_xticks(range(len(keys)), keys, rotation=90, parse_math=False)
+        ax.set_xticks(
+            range(len(keys)), keys, rotation=90 if max(map(len, keys), default=0) > 2 else 0, parse_math=False
+        )
     if queries is not None:
         ax.set_yticks(range(len(queries)), queries, parse_math=False)
     ax.set(xlabel="key", ylabel="query")
     return ax
 
 
+@theme.styled
 def decision_boundary(
     predict: Callable[[np.ndarray], Any], points: Any, labels: Any = None, *, ax: Any = None, steps: int = 160
 ) -> Any:
@@ -314,7 +314,9 @@ def decision_boundary(
     for k in [None] if given is None else np.unique(given).tolist():
         chosen = at if k is None else at[given == k]
         style = (
-            {"color": "black"} if k is None else {"color": palette[k], "marker": "osD^vP"[k % 6], "label": f"class {k}"}
+            {"color": colors.LIGHT["ink"]}
+            if k is None
+            else {"color": palette[k], "marker": "osD^vP"[k % 6], "label": f"class {k}"}
         )
         ax.scatter(chosen[:, 0], chosen[:, 1], s=22, edgecolor="white", linewidth=0.6, **style)
     if given is not None:

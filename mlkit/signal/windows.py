@@ -10,7 +10,7 @@ import numpy as np
 
 from mlkit.core import dtype as dtypes
 from mlkit.core.device import device as as_device
-from mlkit.core.errors import ValueRangeError
+from mlkit.core.errors import ArgumentError, ValueRangeError
 from mlkit.core.layout import strided
 from mlkit.core.value import wrap
 from mlkit.functional.creation import get_default_device, on_device, wants_grad
@@ -32,6 +32,10 @@ __all__ = [
 
 def _finished(name, M, dtype, layout, place, requires_grad, make):  # noqa: N803 - PyTorch's name
     """The window ``make()`` gives for M > 1 points, as a tensor; none or a single 1 for fewer."""
+    if not hasattr(M, "__index__"):
+        raise ArgumentError(f"{name}(): argument 'M' must be int, not {type(M).__name__}.")
+    if not isinstance(requires_grad, bool):
+        raise ArgumentError(f"{name}(): argument 'requires_grad' must be bool, not {type(requires_grad).__name__}.")
     if M < 0:
         raise ValueRangeError(f"{name} requires non-negative window length, got M={M}")
     if layout is not None and layout is not strided:

@@ -103,6 +103,20 @@ DIFFERENCES = (
         "Save model.state_dict() and load it into a model made from its class.",
     ),
     Difference(
+        "Objects of your own classes are neither saved nor loaded, such as the arguments beside a state_dict.",
+        _raises("import argparse, io\ntorch.save({'args': argparse.Namespace(lr=0.1)}, io.BytesIO())"),
+        "fine",
+        "['RuntimeError']",
+        "Save vars(args): a dictionary of numbers and texts.",
+    ),
+    Difference(
+        "Tensors made under torch.inference_mode() are ordinary ones without a graph.",
+        "with torch.inference_mode():\n    print(torch.ones(1).is_inference())",
+        "True",
+        "False",
+        "They may be used in training later, which PyTorch refuses.",
+    ),
+    Difference(
         "torch.jit.script and trace give the function or module itself, which Python runs.",
         "print(torch.jit.script(torch.nn.ReLU()).__class__.__name__)",
         "RecursiveScriptModule",

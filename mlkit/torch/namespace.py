@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from mlkit.core.absent import MissingName, missing_name
-from mlkit.torch.paths import NOT_HERE, PLACES, SHADOWED, why_not
+from mlkit.torch.paths import INSTEAD, NOT_HERE, PLACES, SHADOWED, why_not
 
 __all__ = ["MissingModule", "Namespace", "exists", "import_", "load", "pytorch_names"]
 
@@ -24,6 +24,18 @@ _modules: dict[str, Namespace] = {}
 
 class MissingModule(ModuleNotFoundError):
     """A path of PyTorch that is not here."""
+
+
+class _NoSuchName(AttributeError):
+    """Its text says what is nearest: Python, which looks at ``name``, need not guess once more."""
+
+    @property
+    def name(self) -> None:  # type: ignore[override]
+        return None
+
+    @name.setter
+    def name(self, value: Any) -> None:
+        pass
 
 
 @functools.cache
@@ -85,9 +97,10 @@ class Namespace(types.ModuleType):
             return known
         if name in pytorch_names().get(self.__name__, ()):
             text = f"{path} is PyTorch's, and mlkit does not have it."
+        text += INSTEAD.get(self.__name__, "")
         near = [n for n in difflib.get_close_matches(name, dir(self), n=3, cutoff=0.7) if n != name]
         if near:
-            text += f" Did you mean {' or '.join(repr(n) for n in near)}?"
+            return _NoSuchName(f"{text} Did you mean {' or '.join(repr(n) for n in near)}?")
         return AttributeError(text, name=name, obj=self)
 
     def __dir__(self) -> list[str]:

@@ -26,6 +26,10 @@ torch.backends.cuda: mlkit.torch.parts.backends_cuda
 torch.backends.cudnn: mlkit.torch.parts.backends_cudnn
 torch.backends.mkl: mlkit.torch.parts.unavailable
 torch.backends.mkldnn: mlkit.torch.parts.unavailable
+torch.backends.mha: mlkit.torch.parts.backends_switches
+torch.backends.opt_einsum: mlkit.torch.parts.backends_switches
+torch.backends.quantized: mlkit.torch.parts.backends_switches
+torch.__config__: mlkit.torch.parts.config
 torch.backends.mps: mlkit.torch.parts.unavailable
 torch.backends.openmp: mlkit.torch.parts.unavailable
 torch.compiler: mlkit.torch.parts.compiler
@@ -80,6 +84,8 @@ torch.optim.swa_utils: mlkit.optim.swa_utils
 torch.random: mlkit.torch.parts.random
 
 torch.serialization: mlkit.torch.parts.serialization
+torch.signal: mlkit.signal
+torch.signal.windows: mlkit.signal.windows
 torch.special: mlkit.special
 torch.testing: mlkit.testing
 torch.torch_version: mlkit.torch.parts.version
@@ -101,10 +107,22 @@ torch.utils.tensorboard.writer: mlkit.torch.parts.tensorboard
 torch.version: mlkit.torch.parts.version
 torchvision: mlkit.torch.parts.torchvision
 torchvision.datasets: mlkit.data.datasets mlkit.torch.parts.torchvision_datasets
+torchvision.models: mlkit.torch.parts.models
+torchvision.models.alexnet: mlkit.torch.parts.models.plain
+torchvision.models.convnext: mlkit.torch.parts.models.efficientnet
+torchvision.models.densenet: mlkit.torch.parts.models.densenet
+torchvision.models.efficientnet: mlkit.torch.parts.models.efficientnet
+torchvision.models.mobilenet: mlkit.torch.parts.models.mobilenet
+torchvision.models.mobilenetv2: mlkit.torch.parts.models.mobilenet
+torchvision.models.mobilenetv3: mlkit.torch.parts.models.mobilenet
+torchvision.models.resnet: mlkit.torch.parts.models.resnet
+torchvision.models.squeezenet: mlkit.torch.parts.models.plain
+torchvision.models.vgg: mlkit.torch.parts.models.plain
+torchvision.models.vision_transformer: mlkit.torch.parts.models.vit
 torchvision.transforms: mlkit.data.transforms
 torchvision.transforms.functional: mlkit.data.transforms.functional
-torchvision.transforms.v2: mlkit.data.transforms
-torchvision.transforms.v2.functional: mlkit.data.transforms.functional
+torchvision.transforms.v2: mlkit.data.transforms mlkit.torch.parts.torchvision_v2
+torchvision.transforms.v2.functional: mlkit.data.transforms.functional mlkit.torch.parts.torchvision_v2_functional
 torchvision.utils: mlkit.torch.parts.torchvision_utils
 """
 
@@ -139,10 +157,18 @@ PLACES = _table()
 
 #: files of PyTorch whose name is a function's one path up, which is what that attribute is
 SHADOWED = {
+    "torchvision.models.alexnet",
     "torch.autograd.gradcheck",
     "torch.nn.parallel.data_parallel",
     "torch.nn.utils.spectral_norm",
     "torch.nn.utils.weight_norm",
+}
+
+#: paths that are not complete -> what to do for a name that is missing there
+INSTEAD = {
+    "torchvision.datasets": " Read its files with ImageFolder, DatasetFolder or a Dataset class of your own.",
+    "torchvision.models": " torchvision.models.list_models() names those that are here.",
+    "torchvision.transforms.v2": " Transforms change images alone; boxes, masks, key points and videos have none.",
 }
 
 #: paths that are not here -> why, and what there is instead
@@ -168,7 +194,6 @@ NOT_HERE = {
     "torch.package": "PyTorch's archives of Python code; mlkit never runs code from a file of data.",
     "torch.profiler": "PyTorch's profiler. mlkit.compiler.trace records operations and their seconds.",
     "torch.quantization": "Quantised tensors are not supported now.",
-    "torch.signal": "torch.hann_window, hamming_window, blackman_window, bartlett_window and kaiser_window are here.",
     "torch.sparse": "Sparse tensors are not supported now.",
     "torch.storage": "PyTorch's storage classes; torch.UntypedStorage and torch.TypedStorage are here.",
     "torch.utils.benchmark": "PyTorch's timers; use timeit or %timeit.",
@@ -177,7 +202,13 @@ NOT_HERE = {
     "torch.utils.mobile_optimizer": "TorchScript is not there.",
     "torch.xpu": "Other vendors' devices are not supported.",
     "torchvision.io": "Use Pillow to read and write images.",
-    "torchvision.models": "Ready-made vision models are not there; write the class with torch.nn, and load a state_dict.",
+    "torchvision.models.detection": "Detection models are not there.",
+    "torchvision.models.feature_extraction": "It needs torch.fx; take a layer's output with register_forward_hook.",
+    "torchvision.models.optical_flow": "Models of optical flow are not there.",
+    "torchvision.models.quantization": "Quantised tensors are not supported now.",
+    "torchvision.models.segmentation": "Segmentation models are not there; build one with torchvision.models' networks.",
+    "torchvision.models.video": "Models of videos are not there.",
+    "torchvision.tv_tensors": "Transforms change images alone; boxes, masks and key points have no classes.",
     "torchvision.ops": "Detection operators are not there.",
 }
 

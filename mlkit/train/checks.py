@@ -68,6 +68,14 @@ def check_optimizer(model: Any, optimizer: Any, loss: Any = None) -> None:
     ids = {id(parameter) for parameter in ours.values()}
     if not ours:
         raise DataError(f"{type(model).__name__} has no parameters to train.")
+    empty = [name for name, one in [*ours.items(), *model.named_buffers()] if one.is_meta]
+    if empty:
+        raise DataError(
+            f"{type(model).__name__} has weights without numbers: they are on the device 'meta'.",
+            details=", ".join(empty[:6]) + (f", and {len(empty) - 6} more" if len(empty) > 6 else ""),
+            hint="Make the model on the CPU, or model.to_empty(device='cpu') and load a state_dict into it. Then make the "
+            "optimizer and the Trainer.",
+        )
     held = [parameter for group in optimizer.param_groups for parameter in group["params"]]
     if not any(id(parameter) in ids for parameter in held):
         raise DataError(

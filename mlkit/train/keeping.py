@@ -192,12 +192,26 @@ class Keeping(Measuring, Steering):
         apply_state(cast("Trainer", self), state)
         restore_random(state["random"], *self.loaders)
 
+    def _put_in_place(self, state: dict[str, Any]) -> None:
+        """The parts of a checkpoint, without its random numbers: another training goes on drawing from them."""
+        apply_state(cast("Trainer", self), state)
+
     def _resume(self, resume: Any) -> bool:
         """Take up the checkpoint that `fit` was asked for; whether there was one."""
         self.resumed_from = self._taken_up = None
         if resume is None or resume is False:
             return False
-        found = self._find_last() if resume == "auto" else (Path(resume), self._read(resume))
+        if resume == "auto":
+            if self.checkpoint_dir is None:
+                raise CheckpointError("resume='auto' looks into checkpoint_dir, and this trainer has none.",
+                                      hint="Give the Trainer a checkpoint_dir.")  # fmt: skip
+            found = self._find_last(self.checkpoint_dir)
+        elif Path(resume).is_dir():
+            found = self._find_last(Path(resume))
+            if found is None:
+                raise CheckpointError(f"There is no checkpoint in {resume}.", hint="Check the path for a typing error.")
+        else:
+            found = Path(resume), self._read(resume)
         if found is None:
             self.recorder.event("message", text=f"No checkpoint in {self.checkpoint_dir} yet: from the beginning.")
             return False
@@ -206,13 +220,10 @@ class Keeping(Measuring, Steering):
         self.resumed_from, self._taken_up = path, state
         return True
 
-    def _find_last(self) -> tuple[Path, dict[str, Any]] | None:
-        """The newest whole checkpoint of `checkpoint_dir`; damaged ones are passed over, and that is said."""
-        if self.checkpoint_dir is None:
-            raise CheckpointError("resume='auto' looks into checkpoint_dir, and this trainer has none.",
-                                  hint="Give the Trainer a checkpoint_dir.")  # fmt: skip
-        recent = sorted(self.checkpoint_dir.glob(RECENT.replace("{:08d}", "*")), reverse=True)
-        candidates = [self.checkpoint_dir / LAST, *recent, self.checkpoint_dir / BEST]
+    def _find_last(self, folder: Path) -> tuple[Path, dict[str, Any]] | None:
+        """The newest whole checkpoint of a folder; damaged ones are passed over, and that is said."""
+        recent = sorted(folder.glob(RECENT.replace("{:08d}", "*")), reverse=True)
+        candidates = [folder / LAST, *recent, folder / BEST]
         problem: CheckpointError | None = None
         for path in (path for path in candidates if path.exists()):
             try:

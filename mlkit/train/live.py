@@ -12,7 +12,7 @@ import contextlib
 import math
 import sys
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -22,10 +22,12 @@ from mlkit.core.errors import CheckpointError, DataError
 from mlkit.core.files import explain_os_error
 from mlkit.io import save_checkpoint
 from mlkit.observe import Control, Recorder, RecorderSource, Source
+from mlkit.observe.source import NO_CLONE
 from mlkit.optim.optimizer import register_optimizer_step_post_hook
 from mlkit.train.callbacks import bar_class
 from mlkit.train.checks import check_loader, length_of, warn
 from mlkit.train.history import History
+from mlkit.train.hyperparameters import Hyperparameters
 from mlkit.train.means import Means
 from mlkit.train.parts import size_of
 from mlkit.train.steering import scale_schedule, set_in_groups
@@ -185,6 +187,50 @@ class Live:
         self._run.check_setting("lr", value)
         self._run.control.send("set", "lr", float(value))
 
+    @property
+    def hyperparameters(self) -> dict[str, float]:
+        """The numbers that can be changed while it runs, by name."""
+        return self._run.hyperparameters()
+
+    def set(self, name: str, value: float) -> None:
+        """Change one of `hyperparameters`; takes effect before the next batch.
+
+        Raises:
+            ValueError: No such name, or a value that cannot be.
+        """
+        self._run.check_setting(name, value)
+        if self._run.open:
+            self._run.control.send("set", name, float(value))
+        else:
+            self._run._set(name, float(value))
+
+    def hyperparameter(
+        self,
+        name: str,
+        value: float | None = None,
+        *,
+        low: float | None = None,
+        high: float | None = None,
+        apply: Callable[[Any, float], Any] | None = None,
+    ) -> float:
+        """A number of your own that can be turned while the loop runs; gives its present value.
+
+        The first call registers it, further ones ask for it::
+
+            for inputs, targets in (loop := mlkit.live(loader)):
+                loss = cross_entropy(model(inputs) / loop.hyperparameter("temperature", 0.7), targets)
+
+        Args:
+            name: What to call it.
+            value: What it is at first; a whole number stays one. Needed in the first call only.
+            low, high: Limits, both allowed themselves; none by default.
+            apply: Called with the model (as given to `mlkit.live`, else None) and the value, at once and at each change.
+
+        Raises:
+            ValueError: No such name yet and no value, a name of the optimizer's, or a value that cannot be.
+        """
+        return self._run.hyperparameter(name, value, low, high, apply)
+
     def save_checkpoint(self, path: Any = None) -> Path:
         """Save model, optimizer and scheduler, as far as `mlkit.live` was given them or has seen them.
 
@@ -225,6 +271,11 @@ class Live:
 
         return rich.repr_html(self._run.source())
 
+    def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, Any] | None:
+        from mlkit.core import rich
+
+        return rich.repr_mimebundle(self._run.source(), include, exclude)
+
     def __repr__(self) -> str:
         status = self._run.recorder.status()
         return f"<Live {self._run.recorder.name}: {status['state']}, step {status['step']:,}>"
@@ -240,6 +291,7 @@ class _LoopRun:
         self.recorder = Recorder(name, root=run_dir)
         self.control = Control(self._set, self._save_or_tell, self.recorder.set_state, self._problem)
         self.turns = Turns()
+        self.registered = Hyperparameters()
         self.step = self.epoch = 0
         self.open = self.left = False
         self.told_mode = self._told_nan = self._told_stopped = False
@@ -291,7 +343,7 @@ class _LoopRun:
         if trained is None and self.optimizer is not None:
             self._moved_by = trained = _MovedBy(self.optimizer)
         if trained is not None:
-            enter_training(trained, self.turns)
+            enter_training(trained, self.turns, lambda: self.recorder)
 
     def leave_pass(self, live: Live, whole: bool, done: bool, outer: Live | None, means: dict[str, float]) -> None:
         if not self._confirmed:
@@ -387,7 +439,7 @@ class _LoopRun:
     def record(self, values: dict[str, float]) -> None:
         if self.optimizer is not None:
             values = {**values, "lr": float(self.optimizer.param_groups[0]["lr"])}
-            self.recorder.update(lr=values["lr"], hyperparameters=self.hyperparameters())
+            self._report_hyperparameters()
         self.recorder.record(self.step, values)
         if not self.open:  # between two passes nothing else writes it
             self.recorder.flush()
@@ -404,13 +456,33 @@ class _LoopRun:
     # -- commands -------------------------------------------------------------------------------------------------------------
 
     def hyperparameters(self) -> dict[str, float]:
-        if self.optimizer is None:
-            return {}
-        return {name: value for name, value in self.optimizer.param_groups[0].items()
-                if isinstance(value, (int, float)) and not isinstance(value, bool)}  # fmt: skip
+        numbers = {}
+        if self.optimizer is not None:
+            numbers = {name: value for name, value in self.optimizer.param_groups[0].items()
+                       if isinstance(value, (int, float)) and not isinstance(value, bool)}  # fmt: skip
+        return numbers | self.registered.values()
+
+    def hyperparameter(
+        self, name: str, value: float | None, low: float | None, high: float | None, apply: Any
+    ) -> float:
+        if name in self.registered:
+            return self.registered[name].value
+        if value is None:
+            raise ValueError(f"There is no hyperparameter {name!r} yet. Register it: "
+                             f"hyperparameter({name!r}, 0.7).")  # fmt: skip
+        number = self.registered.register(name, value, low, high, apply, model=self.model, taken=self.hyperparameters())
+        self._report_hyperparameters()
+        return number
+
+    def _report_hyperparameters(self) -> None:
+        numbers = self.hyperparameters()
+        self.recorder.update(lr=numbers.get("lr"), hyperparameters=numbers, registered=self.registered.describe())
 
     def check_setting(self, name: str, value: Any) -> None:
         known = self.hyperparameters()
+        if name in self.registered:
+            self.registered[name].checked(value)
+            return
         if self.optimizer is None:
             raise ValueError("The optimizer is not known before its first step. Give it: mlkit.live(loader, "
                              "optimizer=optimizer).")  # fmt: skip
@@ -422,11 +494,15 @@ class _LoopRun:
     def _set(self, name: str, value: float) -> None:
         self.check_setting(name, value)
         old = self.hyperparameters()[name]
-        set_in_groups(self.optimizer, name, value)
+        if name in self.registered:
+            value = self.registered.set(name, value, self.model)
+        else:
+            set_in_groups(self.optimizer, name, value)
         if name == "lr" and old:
             scale_schedule(self.scheduler, value / old)
-        self.recorder.event("hyper", name=name, value=value, old=old)
-        self.recorder.update(lr=self.hyperparameters().get("lr"), hyperparameters=self.hyperparameters())
+        if value != old:
+            self.recorder.event("hyper", name=name, value=value, old=old)
+        self._report_hyperparameters()
 
     def _problem(self, text: str) -> None:
         self.recorder.event("message", level="warning", text=text)
@@ -455,7 +531,7 @@ class _LoopRun:
             self.recorder.event("checkpoint", path=None, error=f"{error} The loop goes on.")
 
     def source(self) -> Source:
-        return RecorderSource(self.recorder, self._send)
+        return RecorderSource(self.recorder, self._send, cannot_clone=NO_CLONE)
 
     def _send(self, command: str, name: str | None, value: Any) -> None:
         if command == "set":
@@ -597,6 +673,17 @@ class _LiveFunction:
                 "mlkit.live.log: there is no loop to log to. Begin one: for batch in mlkit.live(loader):"
             )
         Live((), _here.last, epochs=None, progress=False).log(values, **more)
+
+    def hyperparameter(self, name: str, value: float | None = None, **limits: Any) -> float:
+        """A number of your own of the loop this thread is in; see `Live.hyperparameter`.
+
+        Raises:
+            RuntimeError: There is no ``mlkit.live`` loop around this.
+        """
+        current = self.current
+        if current is None:
+            raise RuntimeError("mlkit.live.hyperparameter: call it inside of a loop: for batch in mlkit.live(loader):")
+        return current.hyperparameter(name, value, **limits)
 
     @property
     def current(self) -> Live | None:

@@ -73,6 +73,11 @@ class LearningRateCurve:
 
         return rich.repr_html(self)
 
+    def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, Any] | None:
+        from mlkit.core import rich
+
+        return rich.repr_mimebundle(self, include, exclude)
+
     def __repr__(self) -> str:
         found = "none: the loss never falls" if self.suggestion is None else f"{self.suggestion:.3g}"
         return (

@@ -6,7 +6,7 @@ import asyncio
 import atexit
 import threading
 import weakref
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -185,6 +185,44 @@ class Run:
     @lr.setter
     def lr(self, value: float) -> None:
         self.trainer.lr = value
+
+    @property
+    def hyperparameters(self) -> dict[str, float]:
+        """The numbers that can be changed while it runs, by name."""
+        return self.trainer.hyperparameters
+
+    def hyperparameter(
+        self,
+        name: str,
+        value: float | None = None,
+        *,
+        low: float | None = None,
+        high: float | None = None,
+        apply: Callable[[Any, float], Any] | None = None,
+    ) -> float:
+        """A number of your own that can be turned while it trains; see `Trainer.hyperparameter`."""
+        return self.trainer.hyperparameter(name, value, low=low, high=high, apply=apply)
+
+    def set(self, name: str, value: float) -> None:
+        """Change one of `hyperparameters` from the next step on."""
+        self.trainer.set(name, value)
+
+    def clone(
+        self,
+        checkpoint: Any = None,
+        settings: Mapping[str, float] | None = None,
+        *,
+        name: str | None = None,
+        epochs: int | None = None,
+        **more: float,
+    ) -> Run:
+        """Start a second training from this one, with other settings: ``run.clone(lr=1e-4)``; see `Trainer.clone`."""
+        return self.trainer.clone(checkpoint, settings, name=name, epochs=epochs, **more)
+
+    @property
+    def clones(self) -> list[Run]:
+        """The trainings that were started from this one."""
+        return list(self.trainer.clones)
 
     def _send(self, command: str) -> None:
         if self.done:

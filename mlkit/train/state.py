@@ -40,6 +40,7 @@ def gather_state(trainer: Trainer) -> dict[str, Any]:
         "epoch_random": trainer.epoch_random,
         "epoch_sums": trainer.epoch_sums.state_dict(),
         "best": trainer.best,
+        "hyperparameters": trainer._registered.values(),
         "history": _history_state(trainer.recorder),
     }
 
@@ -112,6 +113,7 @@ def apply_state(trainer: Trainer, state: dict[str, Any]) -> None:
     trainer.epoch_random = state["epoch_random"]
     trainer.epoch_sums.load_state_dict(state["epoch_sums"])
     trainer.best = state["best"]
+    trainer._registered.load(state.get("hyperparameters") or {}, trainer.model)
 
 
 def snapshot_random(*loaders: Any) -> dict[str, Any]:

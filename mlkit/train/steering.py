@@ -1,15 +1,21 @@
-"""How a training is steered while it runs: pause, step, stop, and new hyperparameters."""
+"""How a training is steered while it runs: pause, step, stop, new hyperparameters, a second run from it."""
 
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Any
+import threading
+import weakref
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any, cast
 
 from mlkit.observe import Control, Recorder
+from mlkit.train.cloning import start_clone
 from mlkit.train.history import History
+from mlkit.train.hyperparameters import Hyperparameters
 
 if TYPE_CHECKING:
     from mlkit.train.run import Run
+    from mlkit.train.trainer import Trainer
 
 __all__ = ["Steering"]
 
@@ -17,13 +23,17 @@ __all__ = ["Steering"]
 class Steering:
     """The part of `Trainer` that takes commands. Any thread may call it; the loop obeys between two steps."""
 
+    model: Any
     control: Control
     recorder: Recorder
     optimizer: Any
     scheduler: Any
     grad_clip: float | None
     run: Run | None
+    clones: list[Run]
     _driving: Any
+    _registered: Hyperparameters
+    _lineage: tuple[weakref.ref[Any], ...]
     _unscheduled: list[float]
 
     def pause(self) -> None:
@@ -82,7 +92,95 @@ class Steering:
         }
         if self.grad_clip is not None:
             numbers["grad_clip"] = self.grad_clip
-        return numbers
+        return numbers | self._registered.values()
+
+    def hyperparameter(
+        self,
+        name: str,
+        value: float | None = None,
+        *,
+        low: float | None = None,
+        high: float | None = None,
+        apply: Callable[[Any, float], Any] | None = None,
+    ) -> float:
+        """A number of your own that can be turned while it trains; gives its present value.
+
+        The first call registers it: the panel then has a field of that name, `set` changes it from the next step on,
+        and the curves mark where. Call it again, with or without the value, wherever the number is needed::
+
+            def loss(output, target):
+                return cross_entropy(output / trainer.hyperparameter("temperature", 0.7), target)
+
+        Args:
+            name: What to call it.
+            value: What it is at first; a whole number stays one. Needed in the first call only.
+            low, high: Limits, both allowed themselves; none by default.
+            apply: Called with the model and the value, at once and at each change, between two steps:
+                ``apply=lambda model, p: setattr(model.dropout, "p", p)``.
+
+        Raises:
+            ValueError: No such name yet and no value, a name of the optimizer's, or a value that cannot be.
+        """
+        owner = self._at_hand()
+        if name in owner._registered:
+            return owner._registered[name].value
+        if value is None:
+            raise ValueError(f"There is no hyperparameter {name!r} yet. Register it: "
+                             f"hyperparameter({name!r}, 0.7).")  # fmt: skip
+        number = owner._registered.register(
+            name, value, low, high, apply, model=owner.model, taken=owner.hyperparameters
+        )
+        owner._report_hyperparameters()
+        return number
+
+    def _at_hand(self) -> Steering:
+        """This trainer, or the clone of it that this thread is training: a loss function that speaks of the first
+        gets the numbers of the second."""
+        current = getattr(_here, "trainer", None)
+        if current is not None and any(one() is self for one in current._lineage):
+            return current
+        return self
+
+    def _made_from(self, parent: Steering) -> None:
+        """What each training has for itself."""
+        self.clones = []
+        self.run = None
+        self._lineage = (*parent._lineage, weakref.ref(parent))
+
+    def clone(
+        self,
+        checkpoint: Any = None,
+        settings: Mapping[str, float] | None = None,
+        *,
+        name: str | None = None,
+        epochs: int | None = None,
+        **more: float,
+    ) -> Run:
+        """Start a second training from this one, with other settings: ``second = run.clone(lr=1e-4)``.
+
+        Model, optimizer, schedule and the place in the data are copied between two steps; the first training goes on.
+        The second trains in the background, in a run directory of its own, and draws random numbers of its own.
+        `Watch` on the first shows both. Callbacks and `stateful` are copied as well; data loaders are shared.
+
+        Args:
+            checkpoint: Path, or file name in the run directory, of a checkpoint to begin from; by default from here.
+            settings: New values of `hyperparameters` by name; the same as ``**more``.
+            name: Of the second run; by default the first one's with "-clone".
+            epochs: How many more; by default those that are left, or as many again where none is.
+
+        Returns:
+            The second `Run`.
+
+        Raises:
+            RuntimeError: Nothing has been trained yet.
+            ValueError: There is no such setting, or it cannot have that value.
+            CheckpointError: The checkpoint does not fit.
+            DataError: A part of the trainer cannot be copied.
+        """
+        return start_clone(cast("Trainer", self), {**(settings or {}), **more}, checkpoint, name, epochs)
+
+    def _clone_from_wish(self, wish: dict[str, Any]) -> None:
+        self.clone(wish.get("checkpoint"), wish.get("settings"), name=wish.get("name"))
 
     def set(self, name: str, value: float) -> None:
         """Change one of `hyperparameters`; while it trains, at the next step.
@@ -99,13 +197,18 @@ class Steering:
     def _check_setting(self, name: str, value: float) -> None:
         if name not in self.hyperparameters:
             raise ValueError(f"There is no {name!r} to set. There are: {', '.join(self.hyperparameters)}.")
+        if name in self._registered:
+            self._registered[name].checked(value)
+            return
         if isinstance(value, bool) or not math.isfinite(value) or value < 0:
             raise ValueError(f"{name} must be a finite number of at least 0, got {value!r}.")
 
     def _set(self, name: str, value: float) -> None:
         self._check_setting(name, value)
         old = self.hyperparameters[name]
-        if name == "grad_clip":
+        if name in self._registered:
+            value = self._registered.set(name, value, self.model)
+        elif name == "grad_clip":
             self.grad_clip = value
         else:
             set_in_groups(self.optimizer, name, value)
@@ -124,12 +227,21 @@ class Steering:
 
     def _report_hyperparameters(self) -> None:
         numbers = self.hyperparameters
-        self.recorder.update(lr=numbers.get("lr"), hyperparameters=numbers)
+        self.recorder.update(lr=numbers.get("lr"), hyperparameters=numbers, registered=self._registered.describe())
 
     def _send_from_source(self, command: str, name: str | None, value: Any) -> None:
         if command == "set":
             self._check_setting(str(name), value)
         self.control.send(command, name, value)
+
+
+class _Here(threading.local):
+    """Which trainer this thread is training."""
+
+    trainer: Steering | None = None
+
+
+_here = _Here()
 
 
 def set_in_groups(optimizer: Any, name: str, value: float) -> None:

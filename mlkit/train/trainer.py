@@ -15,7 +15,7 @@ from typing import Any
 
 import mlkit
 from mlkit.core.errors import DataError, GradientError
-from mlkit.observe import Control, Recorder, RecorderSource, Source
+from mlkit.observe import Control, GradientFlow, Recorder, RecorderSource, Source
 from mlkit.observe.control import POLL_SECONDS
 from mlkit.train.callbacks import Callback, ProgressBar
 from mlkit.train.checks import (
@@ -29,6 +29,7 @@ from mlkit.train.checks import (
     warn,
 )
 from mlkit.train.history import History
+from mlkit.train.hyperparameters import Hyperparameters
 from mlkit.train.keeping import Keeping
 from mlkit.train.lr_finder import LearningRateCurve, find_lr
 from mlkit.train.means import Means
@@ -40,6 +41,7 @@ from mlkit.train.parts import labels_of, size_of, split_batch
 from mlkit.train.precision import Precision
 from mlkit.train.run import Run
 from mlkit.train.state import restore_random, snapshot_random
+from mlkit.train.steering import _here
 from mlkit.train.turns import Turns, enter_training, leave_training
 
 __all__ = ["NotFiniteLoss", "Step", "Trainer"]
@@ -85,6 +87,8 @@ class Trainer(Keeping):
         on_nan: What to do when the loss is infinite or no number: "stop" with an explanation, before the weights are
             spoiled; "skip" the step; or "warn" once and go on.
         stateful: More objects with ``state_dict`` and ``load_state_dict`` that checkpoints keep, by name.
+        gradient_flow: True: record gradients, weights and activations of each layer while it trains
+            (``trainer.gradient_flow.findings()`` says what is wrong with them); or a `GradientFlow` of the model.
 
     A batch is ``(inputs..., target)``, ``((inputs...), target)``, or a dictionary, whose entry "target", "label",
     "labels" or "y" is the target and whose others go to the parameters of ``forward`` of those names (entries that it
@@ -134,6 +138,7 @@ class Trainer(Keeping):
         keep: int = 1,
         on_nan: str = "stop",
         stateful: Mapping[str, Any] | None = None,
+        gradient_flow: Any = None,
     ) -> None:
         if not isinstance(model, mlkit.nn.Module):
             raise DataError(f"Trainer: the model must be an nn.Module, got a {type(model).__qualname__}.")
@@ -180,6 +185,8 @@ class Trainer(Keeping):
         self.stateful = dict(stateful or {})
         self.name = name or type(model).__name__
         self.run: Run | None = None
+        self.clones: list[Run] = []
+        self.gradient_flow: GradientFlow | None = _watching(gradient_flow, model)
 
         # Where the training is; a checkpoint keeps all of it.
         self.place = {"step": 0, "epoch": 0, "batch": 0, "fit_began_at_epoch": 0}
@@ -190,6 +197,9 @@ class Trainer(Keeping):
         self.loaders: tuple[Any, Any] = (None, None)
         self.resumed_from: Path | None = None
 
+        self._registered = Hyperparameters()
+        self._lineage: tuple[weakref.ref[Any], ...] = ()  # the trainers that this one was cloned from
+        self._goes_on = False  # a clone begins in the middle
         self._taken_up: dict[str, Any] | None = None
         self._saved_at: tuple[int, ...] | None = None
         self._run_dir = run_dir
@@ -199,7 +209,7 @@ class Trainer(Keeping):
         self._told_not_finite = False
         self._checked_first = False
         self.recorder = self._new_recorder()
-        self.control = Control(self._set, self._save_from_control, self._enter_state, self._problem)
+        self.control = self._new_control()
 
     # -- the loop ---------------------------------------------------------------------------------------------------
 
@@ -397,10 +407,11 @@ class Trainer(Keeping):
             restore_random(now, *self.loaders, samplers=False)
         else:
             self.epoch_random = snapshot_random(*self.loaders)
-            self.epoch_sums.reset()
-            for metric in self.epoch_metrics:
-                metric.reset()
-            batches = _iterate(loader, 0)
+            if not seen:  # a clone begins in the middle, and has the sums of what came before
+                self.epoch_sums.reset()
+                for metric in self.epoch_metrics:
+                    metric.reset()
+            batches = _iterate(loader, seen)
         yield from batches
         if self.place["batch"] == 0:
             raise DataError("The training loader gave no batch.", hint="Check where its samples come from.")
@@ -510,7 +521,7 @@ class Trainer(Keeping):
             train_loader: A `DataLoader`, or anything that gives batches anew each time it is iterated.
             valid_loader: Measured on after each epoch.
             epochs: How many; a further `fit` goes on from where this one ended.
-            resume: Path of a checkpoint to take up exactly where it was (`epochs` then counts those it had done), or
+            resume: Path of a checkpoint (or of a folder with some) to take up exactly where it was (`epochs` then counts those it had done), or
                 "auto": the newest whole one in `checkpoint_dir`, if there is one. On the same machine and with as many
                 threads the weights are then those of a training that was never interrupted, bit by bit.
 
@@ -540,6 +551,16 @@ class Trainer(Keeping):
             The `Run`: ``await run`` waits for it, ``run.stop()`` ends it, `Watch(run)` shows it.
         """
         loop = self._begin(train_loader, valid_loader, epochs, resume, "background", [])
+        self.run = Run(self, loop)
+        self.run._start()
+        return self.run
+
+    def _start_here(self, train_loader: Any, valid_loader: Any, epochs: int, keeps: bool) -> Run:
+        """Start a clone: it goes on in the middle of the epoch it is in. `keeps`: it is to write checkpoints."""
+        self._goes_on = True
+        loop = self._begin(train_loader, valid_loader, epochs, None, "background", [])
+        if keeps and self.recorder.path is not None:
+            self.checkpoint_dir = self.recorder.path / "checkpoints"  # never among those of the first training
         self.run = Run(self, loop)
         self.run._start()
         return self.run
@@ -583,10 +604,12 @@ class Trainer(Keeping):
             self.loaders = (train_loader, valid_loader)
             length = length_of(train_loader)
             per_epoch = None if length is None else -(-length // self.accumulate)
-            self._make_scheduler(None if per_epoch is None else per_epoch * epochs)
-            if not self._resume(resume):
+            if not self._goes_on:
+                self._make_scheduler(None if per_epoch is None else per_epoch * epochs)
+            if not self._resume(resume) and not self._goes_on:
                 self.place.update(fit_began_at_epoch=self.place["epoch"], batch=0)
             self.random_before_validation = None
+            self._goes_on = False
             self.control.reset()
             dtype = mlkit.get_default_dtype()
             last = self.place["fit_began_at_epoch"] + epochs
@@ -613,6 +636,7 @@ class Trainer(Keeping):
                 steps=None if left is None else self.place["step"] + max(0, left),
                 epoch=self.place["epoch"],
                 epochs=last,
+                clonable=True,
             )
             self._report_hyperparameters()
             self.recorder.begin(mode)
@@ -639,7 +663,7 @@ class Trainer(Keeping):
                 if decision == "wait":
                     yield POLL_SECONDS
                     continue
-                with self._turns.step():
+                with self._turns.step(), self._on_this_thread():
                     step = next(steps, None)
                 if step is None:
                     state = "finished"
@@ -679,7 +703,7 @@ class Trainer(Keeping):
                     "both at once, give each its own model."
                 )
             _models[self.model] = self.name
-        enter_training(self.model, self._turns)
+        enter_training(self.model, self._turns, lambda: self.recorder)
 
     def _release(self) -> None:
         leave(self._occupied)
@@ -688,6 +712,26 @@ class Trainer(Keeping):
         with _models_lock:
             _models.pop(self.model, None)
         self._driving.release()
+
+    @contextlib.contextmanager
+    def _on_this_thread(self) -> Iterator[None]:
+        outer, _here.trainer = _here.trainer, self
+        try:
+            yield
+        finally:
+            _here.trainer = outer
+
+    def _made_from(self, parent: Any) -> None:
+        super()._made_from(parent)
+        self.loaders = parent.loaders
+        self.checkpoint_dir = self.resumed_from = self._taken_up = self._saved_at = self._occupied = None
+        self._turns, self._driving = Turns(), threading.Lock()
+        self.control = self._new_control()
+
+    def _new_control(self) -> Control:
+        return Control(
+            self._set, self._save_from_control, self._enter_state, self._problem, self._clone_from_wish
+        )  # fmt: skip
 
     @contextlib.contextmanager
     def _interrupt_means_stop(self) -> Iterator[None]:
@@ -717,7 +761,7 @@ class Trainer(Keeping):
             getattr(callback, event)(self, *arguments)
 
     def __mlkit_source__(self) -> Source:
-        return RecorderSource(lambda: self.recorder, self._send_from_source)
+        return RecorderSource(lambda: self.recorder, self._send_from_source, self._clone_from_wish)
 
     def __repr__(self) -> str:
         return (
@@ -739,6 +783,20 @@ def _averaged(wanted: Any, model: Any) -> Any:
             f"Trainer: ema is a decay between 0 and 1, got {wanted!r}.", hint="Usual are 0.99 to 0.9999, or True."
         )
     return averages.AveragedModel(model, multi_avg_fn=averages.get_ema_multi_avg_fn(decay))
+
+
+def _watching(wanted: Any, model: Any) -> GradientFlow | None:
+    """The watcher for ``gradient_flow=``: made here for True."""
+    if wanted is None or wanted is False:
+        return None
+    if wanted is True:
+        return GradientFlow(model)
+    if not isinstance(wanted, GradientFlow):
+        raise DataError(
+            f"Trainer: gradient_flow must be True or a GradientFlow, got a {type(wanted).__qualname__}.",
+            hint="GradientFlow(model, every=10) looks at each tenth step.",
+        )
+    return wanted
 
 
 def _check_choice(name: str, value: Any, choices: tuple[Any, ...]) -> None:

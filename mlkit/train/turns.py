@@ -6,8 +6,11 @@ import contextlib
 import threading
 import time
 import weakref
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
+
+from mlkit.observe import Recorder
+from mlkit.observe.running import note_training, training_ended
 
 __all__ = ["Turns", "between_steps"]
 
@@ -49,14 +52,17 @@ _training: weakref.WeakKeyDictionary[Turns, weakref.ref[Any]] = weakref.WeakKeyD
 _training_lock = threading.Lock()
 
 
-def enter_training(model: Any, turns: Turns) -> None:
-    """Note that a loop trains `model` and takes its steps with `turns`."""
+def enter_training(model: Any, turns: Turns, recorder: Callable[[], Recorder] | None = None) -> None:
+    """Note that a loop trains `model`, takes its steps with `turns` and reports to what `recorder` gives."""
     with _training_lock:
         _training[turns] = weakref.ref(model)
+    if recorder is not None:
+        note_training(turns, model, recorder)
 
 
 def leave_training(turns: Turns) -> None:
     """That loop has ended."""
+    training_ended(turns)
     with _training_lock:
         _training.pop(turns, None)
 

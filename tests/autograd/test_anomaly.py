@@ -1,4 +1,4 @@
-"""detect_anomaly, and what errors of backward say with and without it."""
+"""detect_anomaly: the first NaN or Inf, where it came from, and module paths in errors."""
 
 from __future__ import annotations
 
@@ -80,59 +80,6 @@ def test_it_ends_and_can_be_set():
     finally:
         mlkit.autograd.set_detect_anomaly(False)
     assert mlkit.zeros(1).log().isinf().all()
-
-
-def test_changed_in_place_names_both_places_or_says_how():
-    x = mlkit.ones(2, requires_grad=True)
-
-    def run():
-        y = x.exp()
-        z = (y * y).sum()  # kept here
-        y.add_(1)  # changed here
-        z.backward()
-
-    with pytest.raises(RuntimeError, match="detect_anomaly"):
-        run()
-    with pytest.raises(RuntimeError) as caught, mlkit.detect_anomaly():
-        run()
-    text = str(caught.value)
-    assert "made at: test_anomaly.py" in text and "# kept here" in text
-    assert "changed at: test_anomaly.py" in text and "# changed here" in text
-    assert "detect_anomaly" not in text
-
-
-def test_backward_a_second_time_names_both_places_or_says_how():
-    x = mlkit.ones(2, requires_grad=True)
-
-    def run():
-        y = (x * x).sum()  # made here
-        y.backward()  # first
-        y.backward()
-
-    with pytest.raises(RuntimeError, match="detect_anomaly"):
-        run()
-    with pytest.raises(RuntimeError) as caught, mlkit.detect_anomaly():
-        run()
-    text = str(caught.value)
-    assert "(x * x).sum()  # made here" in text and "y.backward()  # first" in text
-
-
-def test_an_error_in_backward_says_what_it_can():
-    class Fails(mlkit.autograd.Function):
-        @staticmethod
-        def forward(ctx, x):
-            ctx.save_for_backward(x)
-            return x * 1
-
-        @staticmethod
-        def backward(ctx, g):
-            raise ValueError("on purpose")
-
-    x = mlkit.ones(2, 3, requires_grad=True)
-    with pytest.raises(ValueError) as caught:
-        Fails.apply(x).sum().backward()
-    notes = "\n".join(caught.value.__notes__)
-    assert "in backward of: Fails, whose gradient has shape (2, 3)" in notes and "detect_anomaly" in notes
 
 
 def test_errors_inside_modules_name_the_path_and_both_sides():

@@ -311,3 +311,12 @@ def test_leaves_never_share_the_memory_of_their_gradients():
     (z * 2).sum().backward()
     x.grad.zero_()
     assert seen[0].tolist() == [2.0] * 6
+
+
+def test_what_hooks_make_of_a_gradient_is_what_retain_grad_keeps():
+    x = mlkit.ones(3, requires_grad=True)
+    y = x * 2
+    y.retain_grad()
+    y.register_hook(lambda g: g * 10)
+    y.sum().backward()
+    assert y.grad.tolist() == [10.0] * 3 and x.grad.tolist() == [20.0] * 3

@@ -52,3 +52,23 @@ def test_the_same_program_on_the_gpu():
     z = mlkit.arange(6.0).reshape(2, 3).requires_grad_()
     (z.exp() @ z.T).softmax(dim=1).sum().backward()
     assert mlkit.allclose(x.grad.cpu(), z.grad, rtol=1e-4, atol=1e-4)
+
+
+def test_new_tensors_of_a_block_are_made_on_its_device():
+    import threading
+
+    elsewhere = []
+    with mlkit.device("meta") as place:
+        made = [mlkit.zeros(2), mlkit.rand(2), mlkit.tensor([1.0]), mlkit.nn.Linear(2, 2).weight, mlkit.arange(3)]
+        with mlkit.device("cpu"):
+            inner = mlkit.ones(1)
+        thread = threading.Thread(target=lambda: elsewhere.append(mlkit.ones(1).device.type))
+        thread.start()
+        thread.join()
+        for init in (mlkit.nn.init.trunc_normal_, mlkit.nn.init.orthogonal_, mlkit.nn.init.kaiming_normal_):
+            init(mlkit.empty(3, 3))
+    assert place == mlkit.device("meta") and {t.device.type for t in made} == {"meta"}
+    assert inner.device.type == "cpu" and elsewhere == ["cpu"] and mlkit.zeros(1).device.type == "cpu"
+    with pytest.raises(KeyError), mlkit.device("meta"):
+        raise KeyError
+    assert mlkit.get_default_device().type == "cpu"

@@ -351,3 +351,12 @@ def test_advanced_indexing_keeps_what_is_clear():
     assert x.reshape(2, 2, 3, 5).names == (None, None, "C", "T")
     assert x.reshape(4, 15).names == ("N", None) and x.reshape(-1, 5).names == (None, "T")
     assert [t.names for t in mlkit.align_tensors(x[0], x)] == [("N", "C", "T")] * 2
+
+
+def test_norms_and_pools_keep_the_names():
+    x = mlkit.randn(2, 4, 6, 6).rename("batch", "channel", "h", "w")
+    for layer in (mlkit.nn.GroupNorm(2, 4), mlkit.nn.AdaptiveAvgPool2d(3), mlkit.nn.BatchNorm2d(4)):
+        assert layer(x).names == ("batch", "channel", "h", "w"), layer
+    assert x.norm(dim="w").names == ("batch", "channel", "h")
+    mlkit.nn.GroupNorm(2, 4)(x.requires_grad_()).square().sum().backward()
+    assert x.grad.shape == x.shape

@@ -119,7 +119,7 @@ def test_collate_keeps_the_structure():
     assert batch["a"].tolist() == [1, 1] and "float32" in str(batch["a"].dtype)
     assert batch["b"][0].tolist() == [1, 1] and "int64" in str(batch["b"][0].dtype)
     assert batch["b"][1].tolist() == [2.5, 2.5]
-    assert batch["c"] == ["text", "text"]
+    assert batch["c"] == ["text", "text"] and default_collate([("a", 1), ("b", 2)])[0] == ("a", "b")
     assert batch["d"][0].tolist() == [True, True]
     assert isinstance(batch["e"], Pair) and tuple(batch["e"].x.shape) == (2, 2)
 

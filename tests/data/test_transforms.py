@@ -322,3 +322,42 @@ def test_reprs_are_readable():
         "    RandomApply(p=0.2\n        Grayscale(num_output_channels=1)\n    )\n)"
     )
     assert repr(transforms.Normalize((0.1,), (0.2,))) == "Normalize(mean=(0.1,), std=(0.2,))"
+
+
+def test_a_picture_turned_by_a_right_angle_keeps_all_its_pixels_and_no_more():
+    for rows, columns in ((30, 44), (7, 3), (33, 21)):
+        image = mlkit.arange(rows * columns).reshape(1, rows, columns).to(mlkit.float32)
+        for angle, turns in ((90, 1), (180, 2), (270, 3), (-90, 3)):
+            np.testing.assert_array_equal(
+                F.rotate(image, angle, expand=True).numpy(), np.rot90(image.numpy(), turns, (1, 2))
+            )
+
+
+def test_the_second_version_of_the_transforms():
+    from mlkit.torch.parts import torchvision_v2 as v2
+
+    pixels = np.random.default_rng(0).integers(0, 256, (12, 20, 3), dtype=np.uint8)
+    image = v2.to_image(pixels)
+    mlkit.manual_seed(0)
+    for transform, shape in (
+        (v2.RandomResize(5, 9), None),
+        (v2.RandomShortestSize([6], max_size=8), (3, 4, 8)),
+        (v2.ScaleJitter((24, 24), (1.0, 1.0)), (3, 14, 24)),
+        (v2.RandomPhotometricDistort(p=1.0), (3, 12, 20)),
+        (v2.RandomChannelPermutation(), (3, 12, 20)),
+        (v2.JPEG((60, 90)), (3, 12, 20)),
+        (v2.RGB(), (3, 12, 20)),
+    ):
+        out = transform(image)
+        assert out.dtype == mlkit.uint8 and (shape is None or tuple(out.shape) == shape), transform
+        assert shape is not None or (5 <= out.shape[1] < 9)
+        assert transform(F.to_pil_image(image)).mode == "RGB"
+    noisy = v2.GaussianNoise(sigma=0.05, clip=False)(mlkit.full((1, 50, 50), 0.5))
+    assert 0.04 < noisy.std().item() < 0.06 and abs(noisy.mean().item() - 0.5) < 0.01
+    smooth = mlkit.arange(0, 240).to(mlkit.uint8).reshape(1, 12, 20).expand(3, 12, 20)
+    assert 0 < abs(v2.jpeg(smooth, 60).float() - smooth.float()).mean().item() < 8 and v2.Identity()(image) is image
+    with pytest.raises(TypeError, match="ToDtype"):
+        v2.GaussianNoise()(image)
+    for make in (lambda: v2.JPEG(0), lambda: v2.RandomResize(5, 5), lambda: v2.RandomPhotometricDistort(p=2)):
+        with pytest.raises(ValueError):
+            make()

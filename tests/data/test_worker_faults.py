@@ -171,11 +171,7 @@ def test_however_it_ends_no_process_and_no_memory_is_left(tmp_path, method, how)
     )
     assert process.stdout.readline() == "started\n", process.communicate()
     (os.killpg if how == signal.SIGINT else os.kill)(process.pid, how)
-    try:
-        _, errors = process.communicate(timeout=20)
-    except subprocess.TimeoutExpired:  # Python swallows an interrupt that comes while an object is freed: once more
-        os.killpg(process.pid, how)
-        _, errors = process.communicate(timeout=60)
+    _, errors = process.communicate(timeout=60)  # one interrupt is enough: no callback of ours can swallow it
     assert process.returncode != 0
     deadline = time.monotonic() + 30
     while time.monotonic() < deadline:  # other programs' memory comes and goes, ours must go
@@ -185,7 +181,7 @@ def test_however_it_ends_no_process_and_no_memory_is_left(tmp_path, method, how)
     assert processes_of_session(process.pid) == [] and set(shared()) <= set(before)
     if how == signal.SIGINT:  # told by the main process alone, and once
         assert "KeyboardInterrupt" in errors and "mlkit-data" not in errors
-        assert errors.count("Traceback") - errors.count("Exception ignored") == 1
+        assert errors.count("Traceback") == 1 and "Exception ignored" not in errors
 
 
 def test_a_timeout_says_who_is_late():

@@ -10,6 +10,7 @@ import mlkit
 from mlkit import nn
 from mlkit.display import dataset, error, graph, history, optimizer, summary, tensor
 from mlkit.display.report import page, write_report
+from tests.display.test_snapshots import DISPLAYS, drawn
 
 pytestmark = pytest.mark.browser
 
@@ -61,9 +62,9 @@ def violations(browser_page, axe, scope="body"):
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-@pytest.mark.parametrize("width", [1280, 800])
+@pytest.mark.parametrize("width", [1280, 700])
 def test_every_display_and_the_report_are_accessible(chromium, axe, tmp_path, scheme, width):
-    cards = "".join(gallery().values())
+    cards = "".join(gallery().values()) + "".join(drawn(name)[0] for name in DISPLAYS)
     (tmp_path / "gallery.html").write_text(
         page("Gallery", f"<main>{cards}</main>", "body{background:light-dark(#fff,#111);color-scheme:light dark}"),
         "utf-8",

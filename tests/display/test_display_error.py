@@ -31,13 +31,16 @@ def test_the_card_says_what_where_and_what_to_do(parse):
     page = parse(display.html(caught(fail)))
     assert "ShapeError" in page.text and "must agree." in page.text and "x.flatten(1)" in page.text
     assert "raise ShapeError(" in page.text and "test_display_error.py" in page.text
-    assert page.html.count('<b class="warn">784</b>') == 2 and page.html.count('<b class="warn">28</b>') == 2
+    assert page.html.count('<td class="warn">784</td>') == 1 and page.html.count('<td class="warn">28</td>') == 1
+    assert page.html.count('<th scope="col" class="warn">in</th>') == 2
     assert os.path.dirname(__file__) not in page.html  # names of files, not of folders
 
 
 def test_the_text_says_the_same():
     words = display.text(caught(fail))
-    assert words.startswith("ShapeError: linear:") and "784 != 28" in words
+    assert words.startswith("ShapeError: linear:") and "x:      (batch=32, in=784)\n" in words
+    line, carets = words.splitlines()[3:5]
+    assert line == "  weight: (out=10, in=28)" and carets.strip() == "^^^^^" and line[carets.index("^") :] == "in=28)"
     assert "> " in words and "x.flatten(1)" in words.splitlines()[-1]
 
 
@@ -93,7 +96,16 @@ def test_in_a_notebook_the_card_comes_and_the_cell_fails(parse, tmp_path):
         assert rich.install_error_cards()
         raise ShapeError("shapes clash", details="3 != 4", hint="transpose")
     """).strip()
-    notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(cell), nbformat.v4.new_code_cell("1 / 0")])
+    worker = textwrap.dedent("""
+        from mlkit.data import DataLoader, Dataset
+        class Broken(Dataset):
+            def __len__(self):
+                return 4
+            def __getitem__(self, index):
+                raise KeyError(f"no such file: {index}.png")
+        list(DataLoader(Broken(), batch_size=2, num_workers=1))
+    """).strip()
+    notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(code) for code in (cell, "1 / 0", worker)])
     client = nbclient.NotebookClient(notebook, timeout=120, kernel_name="python3", allow_errors=True)
     try:
         client.execute()
@@ -101,7 +113,7 @@ def test_in_a_notebook_the_card_comes_and_the_cell_fails(parse, tmp_path):
         if type(error).__name__ == "NoSuchKernel":
             pytest.skip("no python3 kernel is installed")
         raise
-    first, second = (cell.outputs for cell in notebook.cells)
+    first, second, third = (cell.outputs for cell in notebook.cells)
     cards = [o for o in first if o.output_type == "display_data"]
     failures = [o for o in first if o.output_type == "error"]
     assert len(cards) == 1 and len(failures) == 1
@@ -109,3 +121,17 @@ def test_in_a_notebook_the_card_comes_and_the_cell_fails(parse, tmp_path):
     assert "shapes clash" in page.text and "transpose" in page.text and "this notebook, line 4" in page.text
     assert failures[0].ename == "ShapeError"
     assert [o.output_type for o in second] == ["error"] and second[0].ename == "ZeroDivisionError"
+    # An error of any class in a loader's worker: the line in the dataset, not the library's.
+    assert [o.output_type for o in third] == ["display_data", "error"] and third[1].ename == "KeyError"
+    page = parse(third[0].data["text/html"])
+    assert (
+        "this notebook, line 6, in __getitem__" in page.text
+        and "data loader worker 0, loading samples [0, 1]" in page.text
+    )
+    assert 'raise KeyError(f"no such file: {index}.png")' in page.text
+
+
+def test_a_cells_file_name_is_not_shown_as_a_number(parse):
+    problem = MlkitError("first Inf", details="made at: 3386930622.py:2 in <module>: loss = w.log()")
+    for words in (display.text(problem), parse(display.html(problem)).text):
+        assert "made at: this notebook, line 2: loss" in words and "3386930622" not in words

@@ -68,7 +68,12 @@ def test_operations_of_a_module_are_one_box_with_their_names(parse):
     )
     picture = unquote(page.all("img")[0]["src"])
     words = [t.text for t in ElementTree.fromstring(picture.partition(",")[2]).iter() if t.tag.endswith("text")]
-    assert "features.0: Part" in words and "conv2d, relu" in words and "head: Part" in words and "[2, 2]" in words
+    assert (
+        "features.0: Part" in words
+        and "conv2d, relu: 2 ms, 16 B" in words
+        and "head: Part" in words
+        and "[2, 2]" in words
+    )
     assert "net.py:1" in page.text and "/home/someone" not in page.html
 
 

@@ -36,7 +36,8 @@ def test_curves_of_one_kind_share_a_chart_and_the_best_are_listed(parse):
     )
     page = parse(display.html(source))
     pictures = page.all("img")
-    assert [a["alt"].split(" over")[0] for a in pictures] == ["loss", "accuracy", "lr"]
+    assert [a["alt"].split(" over")[0] for a in pictures] == ["loss", "accuracy"]
+    assert "learning rate 0.001 throughout" in page.text  # no chart of a line that is level
     assert "valid/accuracy 0.9 50 0.8 2" in page.text and "valid/loss 0.7 100 0.7 2" in page.text
     best, at = display.best_of("valid/accuracy", np.array([50.0, 100.0]), np.array([0.9, 0.8]))
     assert (best, at) == (0.9, 50)

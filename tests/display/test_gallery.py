@@ -56,7 +56,7 @@ def test_the_page_is_complete_without_scripts(gallery, parse):
 
 @pytest.mark.browser
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-@pytest.mark.parametrize("width", [1280, 800])
+@pytest.mark.parametrize("width", [1280, 700])
 def test_the_gallery_is_accessible(gallery, chromium, axe, tmp_path, scheme, width):
     from mlkit.display.report import page
     from tests.display.test_display_browser import violations

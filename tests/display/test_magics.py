@@ -78,3 +78,20 @@ def test_an_unknown_option_says_which_there_are(shell, capsys):
 def test_a_cell_that_fails_still_shows_how_far_it_came(shell):
     shell.run_cell("%%trace\ny = net(mlkit.ones(2, 4))\n1 / 0")
     assert len(shell.shown[0].nodes) >= 3
+
+
+def test_magics_inside_each_other_say_what_happened_once(shell, capsys):
+    shell.run_cell("%%nan\n%%profile\nmlkit.zeros(3).log()")
+    out = capsys.readouterr().out
+    assert "log returned the first Inf" in out and "no NaN" not in out
+    assert repr(shell.shown[0]).endswith("no operation of mlkit ran")
+    run(shell, "%%profile\n%%trace\ny = net(mlkit.ones(2, 4))")
+    graph, profile = shell.shown[1:]
+    assert len(graph.nodes) == 3 and dict(profile.rows()[1])["linear"].calls == 2
+    run(shell, "%%nan\nfine = 1")
+    assert "no NaN, no Inf" in capsys.readouterr().out
+
+
+def test_an_empty_cell_is_said_to_be_empty(shell, capsys):
+    shell.run_cell("%%trace\n")
+    assert "empty" in "".join(capsys.readouterr()) and not shell.shown

@@ -152,3 +152,106 @@ def test_a_model_displays_itself(parse):
     assert "Conv2d" in page.text and "15.8 k parameters" in page.text
     bundle = convolutional()._repr_mimebundle_()
     assert set(bundle) >= {"text/plain", "text/html"}
+
+
+class Bottleneck(nn.Module):
+    def __init__(self, inputs, width, stride):
+        super().__init__()
+
+        def layer(a, b, size, stride=1):
+            return nn.Sequential(nn.Conv2d(a, b, size, stride, size // 2, bias=False), nn.BatchNorm2d(b))
+
+        self.body = nn.Sequential(
+            layer(inputs, width, 1), nn.ReLU(), layer(width, width, 3, stride), nn.ReLU(), layer(width, 4 * width, 1)
+        )
+        self.way = layer(inputs, 4 * width, 1, stride) if inputs != 4 * width else nn.Identity()
+
+    def forward(self, x):
+        return (self.body(x) + self.way(x)).relu()
+
+
+def resnet50():
+    parts, inputs = [nn.Conv2d(3, 64, 7, 2, 3, bias=False), nn.BatchNorm2d(64), nn.ReLU(), nn.MaxPool2d(3, 2, 1)], 64
+    for stage, (width, blocks) in enumerate(((64, 3), (128, 4), (256, 6), (512, 3))):
+        for block in range(blocks):
+            parts.append(Bottleneck(inputs, width, 2 if stage and not block else 1))
+            inputs = 4 * width
+    return nn.Sequential(*parts, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(2048, 1000))
+
+
+def alexnet():
+    return nn.Sequential(
+        nn.Conv2d(3, 64, 11, 4, 2), nn.ReLU(), nn.MaxPool2d(3, 2), nn.Conv2d(64, 192, 5, padding=2), nn.ReLU(),
+        nn.MaxPool2d(3, 2), nn.Conv2d(192, 384, 3, padding=1), nn.ReLU(), nn.Conv2d(384, 256, 3, padding=1), nn.ReLU(),
+        nn.Conv2d(256, 256, 3, padding=1), nn.ReLU(), nn.MaxPool2d(3, 2), nn.Flatten(), nn.Dropout(),
+        nn.Linear(9216, 4096), nn.ReLU(), nn.Dropout(), nn.Linear(4096, 4096), nn.ReLU(), nn.Linear(4096, 1000),
+    )  # fmt: skip
+
+
+def vit_b_16():
+    block = nn.TransformerEncoderLayer(768, 12, 3072, activation="gelu", batch_first=True, norm_first=True)
+
+    class ViT(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.patches, self.blocks = nn.Conv2d(3, 768, 16, 16), nn.TransformerEncoder(block, 12, nn.LayerNorm(768))
+            self.token, self.places = nn.Parameter(mlkit.zeros(1, 1, 768)), nn.Parameter(mlkit.zeros(1, 197, 768))
+            self.head = nn.Linear(768, 1000)
+
+        def forward(self, x):
+            x = self.patches(x).flatten(2).transpose(1, 2)
+            x = mlkit.cat([self.token.expand(len(x), -1, -1), x], 1) + self.places
+            return self.head(self.blocks(x)[:, 0])
+
+    return ViT()
+
+
+# What torchvision publishes of each: parameters, and billions of multiply-adds for one image of 224 x 224.
+@pytest.mark.parametrize(
+    ("make", "parameters", "billions"),
+    [(resnet50, 25_557_032, 4.09), (alexnet, 61_100_840, 0.71), (vit_b_16, 86_567_656, 17.56)],
+)
+def test_known_networks_have_their_known_figures(make, parameters, billions):
+    result = mlkit.summary(make(), input_size=(1, 3, 224, 224))
+    assert result.error is None and result.parameters == parameters
+    assert abs(result.macs / 1e9 - billions) < 0.006 * max(billions, 1)
+
+
+def test_attention_and_recurrent_layers_are_counted():
+    layer = nn.MultiheadAttention(64, 4, batch_first=True)
+    x = mlkit.zeros(2, 10, 64)
+    result = mlkit.summary(layer, x, x, x)
+    assert result.macs == 4 * 2 * 10 * 64 * 64 + 2 * (2 * 4 * 10 * 16 * 10)
+    assert "not reached" not in str(result)
+    assert mlkit.summary(nn.LSTM(8, 16), mlkit.zeros(5, 3, 8)).macs == 5 * 3 * 4 * 16 * (8 + 16)
+    assert mlkit.summary(nn.ConvTranspose2d(4, 8, 3), mlkit.zeros(1, 4, 9, 9)).macs == 4 * 81 * 8 * 9
+
+
+def test_another_threads_operations_are_not_counted():
+    import threading
+
+    done, net = threading.Event(), nn.Linear(8, 8)
+
+    def work():
+        while not done.is_set():
+            mlkit.ones(4, 4) @ mlkit.ones(4, 4)
+
+    worker = threading.Thread(target=work)
+    worker.start()
+    try:
+        found = {mlkit.summary(net, mlkit.zeros(2, 8)).macs for _ in range(20)}
+    finally:
+        done.set()
+        worker.join()
+    assert found == {2 * 8 * 8}
+
+
+def test_a_narrow_terminal_cuts_settings_and_keeps_marks(monkeypatch):
+    net = nn.Sequential(nn.Linear(1000, 1000), nn.ReLU(), nn.Linear(1000, 1000))
+    net[2].weight = net[0].weight
+    monkeypatch.setenv("COLUMNS", "84")
+    lines = str(mlkit.summary(net, input_size=(1, 1000))).splitlines()
+    assert max(map(len, lines)) <= 84
+    assert sum("…" in line and "(shared parameters)" in line for line in lines) == 2
+    monkeypatch.setenv("COLUMNS", "200")
+    assert "in_features=1000, out_features=1000, bias=True" in str(mlkit.summary(net))

@@ -17,7 +17,7 @@ import warnings
 import torch
 from torch.testing._internal.common_methods_invocations import op_db
 
-from tests.oracle.sweep_torch import FREE, Skip, convert, differ, flat, resolve, short
+from tests.oracle.sweep_torch import FREE, Skip, anew, differ, flat, resolve, short
 
 CLASSES = (NotImplementedError, IndexError, TypeError, ValueError, RuntimeError)
 
@@ -109,7 +109,7 @@ def one(op, fn, options) -> dict[str, int]:
         given = (sample.input, *sample.args)
         for what, args, kwargs in mutations(given, sample.kwargs):
             try:
-                m_args, m_kwargs = convert(args), convert(kwargs)
+                m_args, m_kwargs = anew(args), anew(kwargs)
             except (Skip, Exception):
                 continue
             key = (what, short(m_args, m_kwargs))

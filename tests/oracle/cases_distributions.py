@@ -96,6 +96,10 @@ PAIRS = [
     "Independent({D}.Normal(l, s), 1), {D}.Independent({D}.Normal(s, r), 1)", "Exponential(s), Gamma(r, s)",
     "Gamma(s, r), Exponential(r)", "Exponential(s), Normal(l, r)", "Gamma(s, r), Normal(l, r)", "Laplace(l, s), Normal(s, r)",
     "Uniform(l, l + s), Normal(s, r)", "Gumbel(l, s), Normal(s, r)", "Normal(l, s), Gumbel(s, r)", "Normal(l, s), Laplace(s, r)",
+    "Uniform(s, s + r), Exponential(r)", "Uniform(s, s + r), Gamma(s, r)", "Uniform(s, s + r), Pareto(s * 0.9, r)",
+    "Uniform(l, l + s), Gumbel(l, r)", "Exponential(s), Gumbel(l, r)", "Gamma(s, r), Gumbel(l, r)", "Beta(s, r), Normal(l, s)",
+    "Beta(s, r), Uniform(p * 0 - 0.5, p * 0 + 1.5)", "Beta(s, r), Exponential(s)", "Beta(s, r), Gamma(r, s)",
+    "Bernoulli(p), Poisson(s)", "Pareto(s, r + 2), Normal(l, s)", "Pareto(s, r + 2), Exponential(r)", "Pareto(s, r + 2), Gamma(r, s)",
     "Uniform(p * 0.3, p * 0.9), Beta(s, r)", "Normal(l, s), Gamma(s, r)", "Chi2(s), Gamma(s, r)",
 ]  # fmt: skip
 for _pair in PAIRS:

@@ -9,6 +9,12 @@ import zlib
 import numpy as np
 
 CASES: dict[str, str] = {
+    # memory
+    "as_strided_parts": "x[1:].as_strided((2, 3), (5, 1), 5), x.t()[1:].as_strided((3,), (2,), 4), x[2:].as_strided((2, 2), (1, 2))",
+    "as_strided_outside": "x[2:].as_strided((2, 2), (5, 1), 2), x[:, 1::2].as_strided((4, 2), (5, 2), 1) * 2",
+    "whole_steps": "T.linspace(36, -48, 40, dtype=T.int64), T.linspace(-3, 50, 21, dtype=T.int32), T.logspace(0, 3, 7, dtype=T.int64), "
+    "T.logspace(0, 1.2, 2, dtype=T.int64), T.logspace(5, 0, 9, base=2, dtype=T.int64)",
+    "summed_to_nothing": "m[0, 0].sum_to_size(()), i[0, 0].sum_to_size(()), x[0, 0].sum_to_size(())",
     # pointwise
     "heaviside": "T.heaviside(x.detach(), y.detach()), T.heaviside(k, i), (x.detach() * 0).heaviside(s.detach())",
     "ldexp": "T.ldexp(x, i), T.ldexp(f, i), x.detach().clone().ldexp_(i)",
@@ -217,6 +223,21 @@ ERRORS: dict[str, str] = {
     "complex_order": "z < z",
     "complex_max": "z.max()",
     "floor_of_complex": "T.floor(z)",
+    "method_word": "x.sum('a')",
+    "method_fraction": "x.topk(1.5)",
+    "method_none": "x.scatter(0, None, 1)",
+    "method_filled_complex": "x.clone().normal_(1j)",
+    "in_place_word": "x.add_('a')",
+    "topk_of_bools": "m.topk(1)",
+    "cummax_of_complex": "T.cummax(z, 0)",
+    "alpha_complex": "T.addcmul(x, x, x, value=1j)",
+    "pivots_of_floats": "T.lu_solve(x[:, :1], x[:, :4] + T.eye(4).double(), x[0, :4])",
+    "clamp_mixed": "T.clamp(x, y, 2.0)",
+    "isin_complex": "T.isin(z, z)",
+    "full_complex": "T.full((2,), 1j, dtype=T.float32)",
+    "meshgrid_dtypes": "T.meshgrid(v, v.float())",
+    "softmax_without_dim": "T.softmax(x)",
+    "no_dims_to_negative": "T.broadcast_shapes((-1,), ())",
     "meshgrid_indexing": "T.meshgrid(v, v, indexing='zz')",
     "deepcopy": "__import__('copy').deepcopy(x * 2)",
 }

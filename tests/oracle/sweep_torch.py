@@ -62,19 +62,38 @@ def without_dropout(op, sample):
     return sample
 
 
+#: memory that several of a call's tensors share: PyTorch's address -> NumPy's array
+_shared: dict[tuple, np.ndarray] = {}
+
+
+def anew(x):
+    """``convert`` of a call that shares no memory with those before it."""
+    _shared.clear()
+    return convert(x)
+
+
 def convert(x):
     """PyTorch's arguments as mlkit's."""
     if isinstance(x, torch.Tensor):
         if x.layout is not torch.strided or x.is_quantized:
             raise Skip("layout")
-        if x.dtype is torch.bfloat16:
+        if x.dtype is torch.bfloat16 and (not x.numel() or x.is_contiguous() and whole(x)):
             out = mlkit.from_numpy(x.detach().float().numpy().copy()).to(mlkit.bfloat16)
-        elif x.is_conj() or x.is_neg() or x.numel() == 0 or x.is_contiguous() and whole(x):
+        elif x.is_conj() or x.is_neg() or x.numel() == 0:
             out = mlkit.from_numpy(np.array(x.detach().resolve_conj().resolve_neg().numpy(), order="C"))
         else:
             memory = torch.empty(0, dtype=x.dtype).set_(x.detach().untyped_storage())
-            out = mlkit.as_strided(mlkit.from_numpy(memory.numpy().copy()), x.size(), x.stride(), x.storage_offset())
-            out = out.detach()
+            key = (x.untyped_storage().data_ptr(), x.dtype)
+            if key not in _shared:
+                if x.dtype is torch.bfloat16:
+                    _shared[key] = memory.float().numpy().astype(mlkit.bfloat16.numpy)
+                else:
+                    _shared[key] = memory.numpy().copy()
+            flat = _shared[key]
+            if whole(x) and x.is_contiguous():
+                out = mlkit.from_numpy(flat.reshape(tuple(x.shape)))
+            else:
+                out = mlkit.as_strided(mlkit.from_numpy(flat), x.size(), x.stride(), x.storage_offset()).detach()
         return out.requires_grad_() if x.requires_grad else out
     if isinstance(x, torch.dtype):
         return getattr(mlkit, str(x).split(".")[1])
@@ -94,6 +113,12 @@ def convert(x):
         return type(x)(map(convert, x))
     if isinstance(x, dict):
         return {k: convert(v) for k, v in x.items()}
+    if isinstance(x, torch.nn.Module):
+        twin = getattr(mlkit.nn, type(x).__name__)()
+        twin.__dict__.update({k: v for k, v in vars(x).items() if not k.startswith("_")})
+        return twin
+    if callable(x) and getattr(torch.nn.functional, getattr(x, "__name__", ""), None) is x:
+        return getattr(mlkit.nn.functional, x.__name__)
     if callable(x) and getattr(torch, getattr(x, "__name__", ""), None) is x:
         return getattr(mlkit, x.__name__)
     return x
@@ -210,6 +235,7 @@ def weighted(outs, library):
 def one(op, fn, sample, report, gradients: bool):
     free = op.name in FREE
     reference = op.op
+    _shared.clear()
     t_args = (sample.input, *sample.args)
     m_args, m_kwargs = convert(t_args), convert(sample.kwargs)
     smooth_t = [t for t in leaves((t_args, sample.kwargs), torch.Tensor) if t.requires_grad]
@@ -317,6 +343,7 @@ def errors(op, fn, report):
         return
     for e in op.error_inputs("cpu"):
         sample = e.sample_input
+        _shared.clear()
         try:
             op.op(sample.input, *sample.args, **sample.kwargs)
             continue

@@ -44,12 +44,59 @@ def test_a_summary_writer_writes_a_run(tmp_path):
         writer.add_scalars("both", {"a": 1, "b": 2.0}, 0)
         writer.add_hparams({"lr": 0.1}, {"final": 0.5})
         with pytest.warns(UserWarning, match="not kept"):
-            writer.add_histogram("h", torch.ones(2), 0)
+            writer.add_embedding(torch.ones(2))
         place = writer.run_directory
     source = mlkit.observe.open_source(place)
     _, steps, _, values = source.read("loss/train")
     assert steps.tolist() == [0, 1, 2] and values.tolist() == pytest.approx([1, 0.5, 1 / 3])
     assert {"both/a", "both/b", "final"} <= set(source.names()) and source.status()["state"] == "finished"
+
+
+def test_a_summary_writer_keeps_pictures_and_histograms(tmp_path):
+    import json
+
+    import matplotlib
+
+    matplotlib.use("Agg")
+    import matplotlib.pyplot as plt
+    from PIL import Image
+
+    import mlkit.observe
+
+    with torch.utils.tensorboard.SummaryWriter(tmp_path / "exp") as writer:
+        place = writer.run_directory
+        red = torch.zeros(3, 4, 6)
+        red[0] = 1
+        writer.add_image("samples/red", red, 7)
+        writer.add_image("../../out", np.full((5, 5), 9, np.uint8), 1, dataformats="HW")
+        writer.add_images("many", torch.rand(5, 1, 4, 4), 2)
+        writer.add_figure("figure", plt.figure(figsize=(2, 1), dpi=50), 3)
+        for step in range(2):
+            writer.add_histogram("weights/first", torch.arange(10.0) + step, step)
+        with pytest.raises(RuntimeError, match="dataformats='CHW', 'HWC' or 'HW'"):
+            writer.add_image("wrong", torch.zeros(5, 6, 3))
+        with pytest.raises(RuntimeError, match="not CHW"):
+            writer.add_image("wrong", torch.zeros(4, 6))
+        with pytest.raises(TypeError, match="no finite value"):
+            writer.add_histogram("empty", torch.tensor([float("nan")]))
+        with pytest.warns(UserWarning, match="compiler.trace"):
+            writer.add_graph(None)
+    assert not plt.get_fignums() and sorted(p.name for p in tmp_path.iterdir()) == [place.name]
+    sizes = {}
+    for path in (place / "images").rglob("*.png"):
+        with Image.open(path) as image:
+            sizes[path.relative_to(place / "images").as_posix()] = image.size
+    assert sizes == {
+        "samples/red/7.png": (6, 4),
+        "-/-/out/1.png": (5, 5),
+        "many/2.png": (12, 8),
+        "figure/3.png": (100, 50),
+    }
+    with Image.open(place / "images/samples/red/7.png") as image:
+        assert image.getpixel((0, 0)) == (255, 0, 0)
+    lines = [json.loads(line) for line in (place / "histograms/weights/first.jsonl").read_text().splitlines()]
+    assert [line["step"] for line in lines] == [0, 1] and sum(lines[0]["counts"]) == 10 and lines[1]["edges"][0] == 1.0
+    assert mlkit.observe.open_source(place).read("weights/first/mean")[3].tolist() == [4.5, 5.5]
 
 
 def test_a_forked_stream_leaves_the_other_alone():
@@ -139,3 +186,21 @@ def test_the_transforms_of_torchvision():
     pipeline = transforms.Compose([transforms.ToTensor(), transforms.Normalize((0.5,), (0.5,))])
     image = np.full((4, 4, 1), 255, np.uint8)
     assert pipeline(image).shape == (1, 4, 4) and float(pipeline(image).max()) == 1.0
+
+
+def test_switches_and_windows_that_programs_ask_for():
+    torch.backends.mha.set_fastpath_enabled(False)
+    assert not torch.backends.mha.get_fastpath_enabled() and not torch.backends.opt_einsum.is_available()
+    torch.backends.opt_einsum.enabled = False
+    assert "NumPy" in torch.__config__.show() and "threads" in torch.__config__.parallel_info()
+    assert torch.equal(torch.signal.windows.hann(5), torch.hann_window(5, periodic=False))
+    with pytest.raises(AttributeError, match="(?s)CelebA.*ImageFolder"):
+        __import__("mlkit.torch.namespace").torch.namespace.load("torchvision").datasets.CelebA
+
+
+def test_a_wrong_name_is_guessed_once():
+    import traceback
+
+    with pytest.raises(AttributeError) as caught:
+        torch.nn.functional.rellu
+    assert "".join(traceback.format_exception_only(caught.value)).count("Did you mean") == 1

@@ -11,7 +11,7 @@ import pytest
 HERE = Path(__file__).parent
 ROOT = HERE.parents[1]
 #: run by the whole command line, each in a new process; the others in forks of one, which costs no imports
-WHOLE = ("checkpoint_resume", "tensors_tour", "workers")
+WHOLE = ("checkpoint_resume", "samplers_streams", "tensors_tour", "workers")
 PROGRAMS = sorted(path.stem for path in (HERE / "programs").glob("*.py") if path.stem != "reproducible")
 NUMBER = re.compile(r"(?<![\w.])[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?(?![\w])")
 
@@ -39,7 +39,7 @@ def run(*words: str, cwd: Path | None = None, **options) -> subprocess.Completed
 
 
 def test_there_are_enough_programs():
-    assert len(PROGRAMS) >= 20
+    assert len(PROGRAMS) >= 36
     assert {path.stem for path in (HERE / "expected").glob("*.txt")} == set(PROGRAMS)
 
 

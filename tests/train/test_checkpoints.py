@@ -255,3 +255,36 @@ def test_a_sampler_with_a_state_is_taken_up(tmp_path, at):
     resumed.fit(batches(), epochs=3, resume=tmp_path / "c")
     assert equal(weights(resumed.model), weights(whole.model))
     assert resumed.history["train/loss"] == whole.history["train/loss"]
+
+
+def test_a_folder_of_checkpoints_is_taken_up(tmp_path):
+    first = trainer(network(), checkpoint_dir=tmp_path / "ck", keep=2)
+    first.fit(loader(), epochs=2)
+    second = trainer(network())
+    second.fit(loader(), epochs=2, resume=tmp_path / "ck")
+    assert second.resumed_from == tmp_path / "ck" / "last.safetensors" and equal(
+        weights(second.model), weights(first.model)
+    )
+    (tmp_path / "ck" / "last.safetensors").write_bytes(b"")
+    third = trainer(network())
+    with pytest.warns(UserWarning, match="damaged"):
+        third.fit(loader(), epochs=2, resume=str(tmp_path / "ck"))
+    assert third.resumed_from.name.startswith("recent-") and equal(weights(third.model), weights(first.model))
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(CheckpointError, match="no checkpoint in"):
+        trainer(network()).fit(loader(), resume=tmp_path / "empty")
+
+
+def test_a_changed_byte_is_noticed(tmp_path):
+    path = tmp_path / "a.safetensors"
+    trainer(network()).save_checkpoint(path)
+    content = bytearray(path.read_bytes())
+    content[-300] ^= 1
+    path.write_bytes(content)
+    with pytest.raises(CheckpointError, match="damaged"):
+        trainer(network()).load_checkpoint(path)
+
+
+def test_a_model_without_numbers_is_told(tmp_path):
+    with pytest.raises(ValueError, match="(?s)'meta'.*weight.*to_empty"):
+        trainer(nn.Linear(4, 2, device="meta"))

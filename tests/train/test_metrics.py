@@ -293,3 +293,19 @@ def test_scores_that_are_no_numbers_have_no_ranking():
     for metric in (M.AUC(), M.AveragePrecision()):
         metric.update(scores, np.array([0, 1, 1]))
         assert np.isnan(metric.compute())
+
+
+def test_a_function_that_gives_no_number_is_named():
+    from mlkit.core.errors import DataError
+    from mlkit.train.metrics import metrics_of
+
+    def spread(output, target):
+        return output
+
+    for wanted, gave in ((spread, r"\[3, 2\]"), ({"spread": lambda o, t: None}, "NoneType")):
+        (metric,) = metrics_of(wanted)
+        with pytest.raises(DataError, match=f"(?s)'spread' must give one number.*{gave}"):
+            metric.update(mlkit.zeros(3, 2), mlkit.zeros(3))
+    (metric,) = metrics_of({"half": lambda o, t: mlkit.tensor([0.5])})
+    metric.update(mlkit.zeros(3, 2), mlkit.zeros(3))
+    assert metric.compute() == 0.5

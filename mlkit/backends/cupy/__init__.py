@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import importlib.util
 
 import numpy as np
@@ -12,6 +13,8 @@ from mlkit.backends.cupy import (
     channels,
     cudnn,
     flags,
+    graphs,
+    library,
     memory,
     optimizers,
     philox,
@@ -75,6 +78,10 @@ class CupyReader(Reader):
         if not self.rows.check(name, index, 0, size, kind):
             super().check_index(name, index, size)
 
+    def check_places(self, index, axis, shape):
+        if not self.rows.check("index", index, -shape[axis], shape[axis], DimensionError):
+            super().check_places(index, axis, shape)
+
     def _labels(self, target, classes, ignore_index):
         labels = self.rows.labels(target, classes, ignore_index)
         if labels is None:
@@ -117,7 +124,8 @@ class CupyReader(Reader):
     # what CuPy has under another name, or not at all
 
     def windows_(self, x, axis, size):
-        return self.xp.lib.stride_tricks.sliding_window_view(x, size, axis=axis)
+        shape = (*x.shape[:axis], x.shape[axis] - size + 1, *x.shape[axis + 1 :], size)
+        return self.xp.lib.stride_tricks.as_strided(x, shape, (*x.strides, x.strides[axis]))
 
     def running_(self, ufunc, x, axis):
         # by doubling: after step k each place holds the result over the last 2**k values
@@ -160,6 +168,11 @@ class CupyReader(Reader):
 
         return self._with_info(solve, a, b)
 
+    def scatter_add_(self, x, index, source, dim):
+        out = x.copy()
+        self.add_at_(out, self.places(index, dim), self.trim(source, index.shape, None))
+        return out
+
     def index_add_(self, x, index, source, dim):
         out = x.copy()
         self.add_at_(self.xp.moveaxis(out, dim, 0), index, self.xp.moveaxis(source, dim, 0))
@@ -195,7 +208,7 @@ def make_backend() -> Backend:
 
     kernels: dict = {}
     gradients: dict = {}
-    reader = CupyReader(cupy, kernels)
+    reader = CupyReader(library.make(cupy), kernels)
     printer.install(reader, kernels, gradients)
     found = flags.Flags(cupy)
     reader.rows = rows.Rows(cupy, found)
@@ -233,4 +246,5 @@ def make_backend() -> Backend:
         kernels=kernels,
         gradients=gradients,
         functions=functions,
+        compile=functools.partial(graphs.Replay, cupy),
     )

@@ -14,6 +14,10 @@ from mlkit.backends.cupy import source
 # A block looks at V neighbouring channels per thread (blockDim.x of them) and walks down its share of the rows, for
 # channels last; or at the planes of one channel. Either writes two partial sums per channel: parts[part][which][channel].
 _KERNELS = r"""
+#ifndef H
+#define H 0
+#define J i64
+#endif
 template <typename A> __device__ __forceinline__ void fold(A& a, A& b, A* room) {  // over threadIdx.y; result in y = 0
     const int place = threadIdx.y * blockDim.x + threadIdx.x, all = blockDim.x * blockDim.y;
     room[place] = a; room[all + place] = b;
@@ -126,39 +130,51 @@ extern "C" __global__ void add_sums(const R* parts, R* sums, W* bias, W* weight,
     sums[c] = first; sums[channels + c] = second;
     put(bias[c], first); put(weight[c], second);
 }
-// element i of the memory belongs to channel i % channels, or to (i / size) % channels
+// element i of the memory belongs to channel i % channels, or to (i / size) % channels. H says how a thread knows its
+// channels: 1, V neighbours that stay the same on its whole way; 2, one per V elements; 0, anew for each element.
+#define CHANNEL(i) (plane ? (i) / plane % wide : (i) % wide)
+#define WALK(READ) \
+    const J wide = channels, plane = size, count = n, step = (J)gridDim.x * blockDim.x * V; \
+    J i = (blockIdx.x * (J)blockDim.x + threadIdx.x) * V; \
+    if (H == 1 && i < count) { const J c0 = i % wide; _Pragma("unroll") for (int k = 0; k < V; k++) { const J c = c0 + k; READ } } \
+    for (; i < count; i += step)
+#define ANEW(READ) \
+    if (H == 2) { const int k = 0; const J c = CHANNEL(i); READ } \
+    if (H == 0) { _Pragma("unroll") for (int k = 0; k < V; k++) { const J c = CHANNEL(i + k); READ } }
 extern "C" __global__ void normalize(
     const T* x, const R* mean, const R* inverse, const W* w, const W* b, T* y, i64 n, i64 channels, i64 size
 ) {
-    for (i64 i = (blockIdx.x * (i64)blockDim.x + threadIdx.x) * V; i < n; i += (i64)gridDim.x * blockDim.x * V) {
+    R near[V], scale[V], base[V];
+    #define READ near[k] = mean[c]; scale[k] = inverse[c] * (w ? get(w[c]) : (R)1); base[k] = b ? get(b[c]) : (R)0;
+    WALK(READ) {
+        ANEW(READ)
         const Pack<T, V> p = *(const Pack<T, V>*)(x + i);
         Pack<T, V> r;
         #pragma unroll
-        for (int k = 0; k < V; k++) {
-            const i64 c = size ? (i + k) / size % channels : (i + k) % channels;
-            R v = (get(p.v[k]) - mean[c]) * inverse[c];
-            if (w) v *= get(w[c]);
-            if (b) v += get(b[c]);
-            put(r.v[k], v);
-        }
+        for (int k = 0; k < V; k++) { const int j = H == 2 ? 0 : k; put(r.v[k], (get(p.v[k]) - near[j]) * scale[j] + base[j]); }
         *(Pack<T, V>*)(y + i) = r;
     }
+    #undef READ
 }
 extern "C" __global__ void gradient(
     const T* g, const T* x, const R* mean, const R* inverse, const W* w, const R* sums, T* out, i64 n, i64 channels,
     i64 size, R share
 ) {
-    for (i64 i = (blockIdx.x * (i64)blockDim.x + threadIdx.x) * V; i < n; i += (i64)gridDim.x * blockDim.x * V) {
+    R near[V], scale[V], slope[V], base[V];
+    #define READ near[k] = mean[c]; scale[k] = inverse[c] * (w ? get(w[c]) : (R)1); base[k] = sums[c] * share; \
+        slope[k] = inverse[c] * sums[channels + c] * share;
+    WALK(READ) {
+        ANEW(READ)
         const Pack<T, V> p = *(const Pack<T, V>*)(g + i), q = *(const Pack<T, V>*)(x + i);
         Pack<T, V> r;
         #pragma unroll
         for (int k = 0; k < V; k++) {
-            const i64 c = size ? (i + k) / size % channels : (i + k) % channels;
-            const R scale = inverse[c] * (w ? get(w[c]) : (R)1), normal = (get(q.v[k]) - mean[c]) * inverse[c];
-            put(r.v[k], scale * (get(p.v[k]) - sums[c] * share - normal * sums[channels + c] * share));
+            const int j = H == 2 ? 0 : k;
+            put(r.v[k], scale[j] * (get(p.v[k]) - base[j] - (get(q.v[k]) - near[j]) * slope[j]));
         }
         *(Pack<T, V>*)(out + i) = r;
     }
+    #undef READ
 }
 extern "C" __global__ void move(
     W* mean, W* var, const R* fresh, const R* spread, i64 channels, double momentum, double wider
@@ -212,15 +228,13 @@ extern "C" __global__ void max_pool_gradient(const T* g, const i64* found, T* ou
     split(s, i, s.height, s.width, n, c, h, w);
     const J own = h * s.width + w;
     R sum = 0;
-    for (int a = 0; a < s.kh; a++) {
-        const J top = h + s.ph - a * s.dh;
-        if (top < 0 || top % s.sh || top / s.sh >= s.out_height) continue;
-        for (int b = 0; b < s.kw; b++) {
-            const J left = w + s.pw - b * s.dw;
-            if (left < 0 || left % s.sw || left / s.sw >= s.out_width) continue;
-            const J at = place(s, n, c, top / s.sh, left / s.sw, s.out_height, s.out_width);
-            if (found[at] == own) sum += get(g[at]);
-        }
+    // the windows that reach this place: from the first that ends at or behind it to the last that begins at or before
+    const J far = h + s.ph - (s.kh - 1) * s.dh, wide = w + s.pw - (s.kw - 1) * s.dw;
+    const J top = far <= 0 ? 0 : (far + s.sh - 1) / s.sh, left = wide <= 0 ? 0 : (wide + s.sw - 1) / s.sw;
+    const J bottom = min((J)s.out_height - 1, (h + s.ph) / s.sh), right = min((J)s.out_width - 1, (w + s.pw) / s.sw);
+    for (J oh = top; oh <= bottom; oh++) for (J ow = left; ow <= right; ow++) {
+        const J at = place(s, n, c, oh, ow, s.out_height, s.out_width);
+        if (found[at] == own) sum += get(g[at]);
     }
     put(out[i], sum);
 }
@@ -260,9 +274,9 @@ class Channels:
     def __init__(self, xp) -> None:
         self.xp = xp
 
-    def _kernel(self, name: str, x, weight, wide: int):
+    def _kernel(self, name: str, x, weight, wide: int, more: str = ""):
         return source.kernel(
-            self.xp, name, _KERNELS, f"#define V {wide}", T=source.name(x.dtype), W=source.name(weight.dtype)
+            self.xp, name, _KERNELS, f"#define V {wide}\n{more}", T=source.name(x.dtype), W=source.name(weight.dtype)
         )
 
     def _partial(self, name: str, x, layout: Layout, weight, arrays: tuple):
@@ -294,9 +308,16 @@ class Channels:
         wide = 16 // x.itemsize
         if x.size % wide or any(a.data.ptr % 16 for a in arrays if hasattr(a, "data") and a.dtype == x.dtype):
             wide = 1
-        blocks = min(8192, -(-x.size // (256 * wide)))
+        blocks = min(2048, -(-x.size // (256 * wide)))
+        how, step = 0, 256 * wide * blocks
+        if layout.size:
+            how = 2 if layout.size % wide == 0 else 0
+        elif layout.channels % wide == 0 and (step % layout.channels == 0 or step >= x.size):
+            how = 1
+        place = "int" if x.size + step < 1 << 31 else "i64"
         numbers = (np.int64(x.size), np.int64(layout.channels), np.int64(layout.size), *rest)
-        self._kernel(name, x, weight, wide)((blocks,), (256,), (*arrays, *numbers))
+        run = self._kernel(name, x, weight, wide, f"#define H {how}\n#define J {place}")
+        run((blocks,), (256,), (*arrays, *numbers))
 
     @staticmethod
     def _fits(x, *vectors) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import weakref
 from typing import Any
 
 from mlkit.core.errors import DeviceError, MlkitError
@@ -32,6 +33,17 @@ def install(cupy) -> None:
         return memory
 
     cupy.cuda.set_allocator(allocate)
+
+
+class Private:
+    """A pool of its own for a captured graph, counted with the others while it is alive."""
+
+    alive: weakref.WeakSet = weakref.WeakSet()
+
+    def __init__(self, cupy) -> None:
+        self.pool = cupy.cuda.MemoryPool()
+        self.malloc, self.total_bytes = self.pool.malloc, self.pool.total_bytes
+        self.alive.add(self)
 
 
 def full(cupy, size: int) -> MlkitError:
@@ -67,7 +79,8 @@ def largest(count: int = 5) -> str:
 
 def figures(reset: bool = False) -> dict[str, int]:
     """Bytes: in use by tensors, held from the driver, and the most of both; ``reset`` counts these anew from now."""
-    used, held = _pool.used_bytes(), _pool.total_bytes()
+    graphs = sum(pool.total_bytes() for pool in Private.alive)
+    used, held = _pool.used_bytes() + graphs, _pool.total_bytes() + graphs
     if reset:
         _peak["allocated"], _peak["reserved"] = used, held
     _peak["allocated"], _peak["reserved"] = max(_peak["allocated"], used), max(_peak["reserved"], held)

@@ -4,9 +4,14 @@ from __future__ import annotations
 
 import functools
 
+import numpy as np
+
 _SOURCE = r"""
 extern "C" __global__
-void philox4x64(unsigned long long seed, unsigned long long offset, unsigned long long* out, long long n) {
+void philox4x64(
+    unsigned long long seed, unsigned long long offset, const unsigned long long* key, unsigned long long* out, long long n
+) {
+    if (key) { seed = key[0]; offset = key[1]; }  // a captured graph draws other numbers each time
     const unsigned long long M0 = 0xD2E7470EE14C6C93ULL, M1 = 0xCA5A826395121157ULL;
     const unsigned long long W0 = 0x9E3779B97F4A7C15ULL, W1 = 0xBB67AE8584CAA73BULL;
     long long block = (long long)blockIdx.x * blockDim.x + threadIdx.x;
@@ -31,13 +36,16 @@ def _kernel(xp):
     return xp.RawKernel(_SOURCE, "philox4x64")
 
 
+def numbers(key: tuple[int, int]) -> tuple:
+    """A key as the kernels' three arguments: its numbers, and where they are on the GPU (0: nowhere)."""
+    return np.uint64(key[0]), np.uint64(key[1]), np.uint64(getattr(key, "address", 0))
+
+
 def words(xp, n: int, key: tuple[int, int]):
     """``n`` 64-bit words of the stream at ``key``."""
-    import numpy as np
-
     out = xp.empty(n, np.uint64)
     if n:
         blocks = (n + 3) // 4
-        arguments = (np.uint64(key[0]), np.uint64(key[1]), out, np.int64(n))
+        arguments = (*numbers(key), out, np.int64(n))
         _kernel(xp)(((blocks + 255) // 256,), (256,), arguments)
     return out

@@ -10,7 +10,7 @@ import math
 
 import numpy as np
 
-from mlkit.backends.cupy import flags, source
+from mlkit.backends.cupy import flags, philox, source
 from mlkit.backends.cupy.printer import dense
 from mlkit.backends.portable.reader import PlaceError
 from mlkit.core.errors import LabelError
@@ -50,13 +50,30 @@ _ENTROPY = (
     flags.SOURCE
     + r"""
 // the largest value of a row and the sum of exp(value - largest), in one pass
+#define V (16 / (int)sizeof(T))
+// how many elements come before the first that lies at a multiple of 16 bytes
+__device__ __forceinline__ i64 before(const T* x, i64 n) { return min(n, (i64)((16 - (u64)x % 16) % 16 / sizeof(T))); }
 __device__ __forceinline__ void look(const T* x, i64 n, R& top, R& sum) {
     R own = -INFINITY, part = 0;
-    for (i64 i = threadIdx.x; i < n; i += blockDim.x) {
-        const R v = get(x[i]);
+    auto one = [&](R v) {
         if (v > own || v != v) { part = part * exp(own - v) + 1; own = v; }
         else if (v > -INFINITY) part += exp(v - own);
+    };
+    const i64 head = before(x, n), packs = (n - head) / V;
+    for (i64 i = threadIdx.x; i < head; i += blockDim.x) one(get(x[i]));
+    const Pack<T, V>* p = (const Pack<T, V>*)(x + head);
+    for (i64 i = threadIdx.x; i < packs; i += blockDim.x) {
+        const Pack<T, V> q = p[i];
+        R v[V], high = own;
+        #pragma unroll
+        for (int k = 0; k < V; k++) { v[k] = get(q.v[k]); high = v[k] > high || v[k] != v[k] ? v[k] : high; }
+        if (high > own || high != high) { part *= exp(own - high); own = high; }
+        if (own > -INFINITY || own != own) {
+            #pragma unroll
+            for (int k = 0; k < V; k++) part += exp(v[k] - own);
+        }
     }
+    for (i64 i = head + packs * V + threadIdx.x; i < n; i += blockDim.x) one(get(x[i]));
     top = block_max(own);
     sum = block_sum(own == -INFINITY ? (R)0 : part * exp(own - top));
 }
@@ -84,8 +101,18 @@ extern "C" __global__ void entropy_gradient(
     R top, sum;
     look(x, n, top, sum);
     const R own = get(g[blockIdx.x * step]), scale = own / sum;
-    for (i64 i = threadIdx.x; i < n; i += blockDim.x)
-        put(out[i], exp(get(x[i]) - top) * scale - (i == label ? own : (R)0));
+    auto one = [&](i64 i, R v) { return exp(v - top) * scale - (i == label ? own : (R)0); };
+    const i64 head = before(x, n), packs = before(out, n) == head ? (n - head) / V : 0;
+    for (i64 i = threadIdx.x; i < head; i += blockDim.x) put(out[i], one(i, get(x[i])));
+    const Pack<T, V>* p = (const Pack<T, V>*)(x + head);
+    for (i64 i = threadIdx.x; i < packs; i += blockDim.x) {
+        const Pack<T, V> q = p[i];
+        Pack<T, V> r;
+        #pragma unroll
+        for (int k = 0; k < V; k++) put(r.v[k], one(head + i * V + k, get(q.v[k])));
+        ((Pack<T, V>*)(out + head))[i] = r;
+    }
+    for (i64 i = head + packs * V + threadIdx.x; i < n; i += blockDim.x) put(out[i], one(i, get(x[i])));
 }
 """
 )
@@ -146,6 +173,89 @@ extern "C" __global__ void layer_gradient(
 extern "C" __global__ void rms_gradient(
     const T* g, const T* x, const W* w, T* out, R* means, R* inverses, i64 n, double eps
 ) { backward<false>(g, x, w, out, means, inverses, n, (R)eps); }
+"""
+
+# Rows of N elements that fit into the registers of WIDE threads, V neighbours at a time: each is read once. Backward walks
+# down the rows with a fixed number of blocks; each adds up its share of the gradients of weight and bias.
+_SHORT_NORMS = r"""
+#define K ((N + WIDE * V - 1) / (WIDE * V))
+#define EACH _Pragma("unroll") for (int k = 0; k < K; k++) { const int i = (k * WIDE + lane) * V; if (i < N) {
+#define VALUE _Pragma("unroll") for (int j = 0; j < V; j++)
+__device__ __forceinline__ R across(R x) { return WIDE == 32 ? warp_sum(x) : block_sum(x); }
+template <typename S> __device__ __forceinline__ void read(const S* from, int lane, R (&to)[K][V], R otherwise) {
+    EACH const Pack<S, V> p = *(const Pack<S, V>*)(from + i); VALUE to[k][j] = get(p.v[j]); }
+        else { VALUE to[k][j] = otherwise; } }
+}
+template <bool CENTRED> __device__ __forceinline__ void moments(const R (&x)[K][V], int lane, R eps, R& mean, R& inverse) {
+    mean = 0;
+    if (CENTRED) { R sum = 0; EACH VALUE sum += x[k][j]; } } mean = across(sum) / N; }
+    R squares = 0;
+    EACH VALUE { const R v = x[k][j] - mean; squares += v * v; } } }
+    inverse = 1 / sqrt(across(squares) / N + eps);
+}
+template <bool CENTRED> __device__ void forward(const T* x, const W* w, const W* b, T* y, i64 rows, R eps) {
+    const int lane = threadIdx.x % WIDE;
+    const i64 row = blockIdx.x * (i64)(blockDim.x / WIDE) + threadIdx.x / WIDE;
+    if (row >= rows) return;  // whole warps, or none
+    R v[K][V], scale[K][V], base[K][V], mean, inverse;
+    read(x + row * N, lane, v, (R)0);
+    moments<CENTRED>(v, lane, eps, mean, inverse);
+    if (w) read(w, lane, scale, (R)1);
+    if (b) read(b, lane, base, (R)0);
+    EACH
+        Pack<T, V> r;
+        VALUE { R z = (v[k][j] - mean) * inverse; if (w) z *= scale[k][j]; if (b) z += base[k][j]; put(r.v[j], z); }
+        *(Pack<T, V>*)(y + row * N + i) = r;
+    } }
+}
+template <bool CENTRED> __device__ void backward(
+    const T* g, const T* x, const W* w, T* out, R* parts, i64 rows, R eps
+) {
+    const int lane = threadIdx.x % WIDE, own = threadIdx.x / WIDE, per = blockDim.x / WIDE;
+    R scale[K][V], of_weight[K][V] = {}, of_bias[K][V] = {};
+    if (w) read(w, lane, scale, (R)1);
+    for (i64 row = blockIdx.x * (i64)per + own; row < rows; row += gridDim.x * (i64)per) {
+        R v[K][V], d[K][V], mean, inverse, plain = 0, along = 0;
+        read(x + row * N, lane, v, (R)0);
+        read(g + row * N, lane, d, (R)0);
+        moments<CENTRED>(v, lane, eps, mean, inverse);
+        EACH VALUE {
+            v[k][j] = (v[k][j] - mean) * inverse;
+            of_weight[k][j] += d[k][j] * v[k][j]; of_bias[k][j] += d[k][j];
+            if (w) d[k][j] *= scale[k][j];
+            plain += d[k][j]; along += d[k][j] * v[k][j];
+        } } }
+        plain = CENTRED ? across(plain) / N : (R)0;
+        along = across(along) / N;
+        if (out) { EACH
+            Pack<T, V> r;
+            VALUE put(r.v[j], inverse * (d[k][j] - plain - v[k][j] * along));
+            *(Pack<T, V>*)(out + row * N + i) = r;
+        } } }
+    }
+    if (!parts) return;
+    __shared__ R total[2 * N];
+    for (int t = 0; t < per; t++) {
+        if (own == t) { EACH VALUE {
+            total[i + j] = (t ? total[i + j] : (R)0) + of_weight[k][j];
+            total[N + i + j] = (t ? total[N + i + j] : (R)0) + of_bias[k][j];
+        } } } }
+        __syncthreads();
+    }
+    for (int i = threadIdx.x; i < 2 * N; i += blockDim.x) parts[blockIdx.x * 2LL * N + i] = total[i];
+}
+extern "C" __global__ void layer(const T* x, const W* w, const W* b, T* y, i64 rows, double eps) {
+    forward<true>(x, w, b, y, rows, (R)eps);
+}
+extern "C" __global__ void rms(const T* x, const W* w, const W* b, T* y, i64 rows, double eps) {
+    forward<false>(x, w, b, y, rows, (R)eps);
+}
+extern "C" __global__ void layer_gradient(const T* g, const T* x, const W* w, T* out, R* parts, i64 rows, double eps) {
+    backward<true>(g, x, w, out, parts, rows, (R)eps);
+}
+extern "C" __global__ void rms_gradient(const T* g, const T* x, const W* w, T* out, R* parts, i64 rows, double eps) {
+    backward<false>(g, x, w, out, parts, rows, (R)eps);
+}
 """
 
 # blocks of 32 columns by 8 rows walk down their share of the rows; a second kernel adds the shares, always in one order
@@ -261,8 +371,9 @@ extern "C" __global__ void counted(const I* labels, T* out, i64 n, i64 ignored) 
 _DROPOUT = r"""
 // Philox4x64-10: each thread draws one block of four words, eight numbers of 24 bits
 extern "C" __global__ void dropout(
-    const T* x, T* y, i64 n, u64 seed, u64 offset, unsigned int threshold, double scale
+    const T* x, T* y, i64 n, u64 seed, u64 offset, const u64* key, unsigned int threshold, double scale
 ) {
+    if (key) { seed = key[0]; offset = key[1]; }
     const i64 block = blockIdx.x * (i64)blockDim.x + threadIdx.x;
     if (block * 8 >= n) return;
     const u64 M0 = 0xD2E7470EE14C6C93ULL, M1 = 0xCA5A826395121157ULL;
@@ -387,6 +498,18 @@ class Rows:
             and (not found or (found[0].dtype.itemsize == 8) == (x.dtype.itemsize == 8))
         )
 
+    def _short(self, name: str, n: int, stored, *arrays):
+        """(the kernel for rows that fit into registers, threads to a row); None for others."""
+        x = arrays[0]
+        wide = 32 if n <= 1024 else 128
+        vector = 16 // x.itemsize
+        if n % vector or n > 4096 or x.itemsize == 8:
+            return None
+        if any(a is not None and a.data.ptr % 32 for a in arrays):
+            return None
+        define = f"#define N {n}\n#define V {vector}\n#define WIDE {wide}"
+        return source.kernel(self.xp, name, _SHORT_NORMS, define, T=source.name(x.dtype), W=stored.name), wide
+
     def norm(self, name: str, x, weight, bias, dims: int, eps: float):
         if not self._norm_fits(x, dims, weight, bias):
             return None
@@ -395,7 +518,15 @@ class Rows:
         weight, bias = (v if v is None else _rows(v, n) for v in (weight, bias))
         given = weight if weight is not None else bias
         out = self.xp.empty(x.shape, x.dtype)
-        run = source.kernel(self.xp, name, _NORMS, T=source.name(x.dtype), W=(x if given is None else given).dtype.name)
+        stored = (x if given is None else given).dtype
+        short = self._short(name, n, stored, x, weight, bias)
+        if short is not None:
+            run, wide = short
+            rows, block = x.size // n, max(128, wide)
+            taken = (x, _pointer(weight), _pointer(bias), out, np.int64(rows), np.float64(eps))
+            run((-(-rows * wide // block),), (block,), taken)
+            return out
+        run = source.kernel(self.xp, name, _NORMS, T=source.name(x.dtype), W=stored.name)
         arguments = (x, _pointer(weight), _pointer(bias), out, np.int64(n), np.float64(eps))
         run((x.size // n,), (source.threads(n),), arguments)
         return out
@@ -408,8 +539,17 @@ class Rows:
         weight = weight if weight is None else _rows(weight, n)
         rows, stored = x.size // n, (x if weight is None else weight).dtype
         computed = np.dtype(np.float64 if x.dtype.itemsize == 8 else np.float32)
-        means = xp.empty((2, rows), computed)
         out = xp.empty(x.shape, x.dtype) if needs[0] else None
+        short = self._short(f"{name}_gradient", n, stored, x, g, weight)
+        if short is not None:
+            run, wide = short
+            block = 256 if wide == 32 else wide
+            blocks = min(264, -(-rows * wide // block))
+            sums = xp.empty((blocks, 2, n), computed) if any(needs[1:]) else None
+            given = (g, x, _pointer(weight), _pointer(out), _pointer(sums), np.int64(rows), np.float64(eps))
+            run((blocks,), (block,), given)
+            return (out, *self._vectors(sums, blocks, x.shape[x.ndim - dims :], stored, needs))
+        means = xp.empty((2, rows), computed)
         run = source.kernel(xp, f"{name}_gradient", _NORMS, T=source.name(x.dtype), W=stored.name)
         arguments = (g, x, _pointer(weight), _pointer(out), means[0], means[1], np.int64(n), np.float64(eps))
         run((rows,), (source.threads(n),), arguments)
@@ -420,12 +560,18 @@ class Rows:
             run = source.kernel(xp, "norm_columns", _COLUMNS, T=source.name(x.dtype))
             taken = (g, x, means[0], means[1], sums, np.int64(rows), np.int64(n), np.int64(share))
             run(((n + 31) // 32, parts), (32, 8), taken)
-            both = xp.empty((2, *x.shape[x.ndim - dims :]), stored)
-            self._add_parts(sums, both, parts, 2 * n)
-            found += [both[i].copy() if needed else None for i, needed in enumerate(needs[1:])]
+            found += self._vectors(sums, parts, x.shape[x.ndim - dims :], stored, needs)
         else:
             found += [None] * (len(needs) - 1)
         return tuple(found)
+
+    def _vectors(self, sums, parts: int, shape: tuple, stored, needs) -> list:
+        """The gradients of weight and bias from their parts, where they are needed."""
+        if sums is None:
+            return [None] * (len(needs) - 1)
+        both = self.xp.empty((2, *shape), stored)
+        self._add_parts(sums, both, parts, 2 * math.prod(shape))
+        return [both[i].copy() if needed else None for i, needed in enumerate(needs[1:])]
 
     # --- sums -------------------------------------------------------------------------------------------------------------
 
@@ -592,7 +738,7 @@ class Rows:
         threshold = math.ceil(float(np.float32(p)) * (1 << 24))
         scale = float(np.asarray(1 / (1 - p), x.dtype))
         run = source.kernel(self.xp, "dropout", _DROPOUT, T=source.name(x.dtype))
-        arguments = (x, out, np.int64(x.size), np.uint64(key[0]), np.uint64(key[1]), np.uint32(threshold))
+        arguments = (x, out, np.int64(x.size), *philox.numbers(key), np.uint32(threshold))
         run((((x.size + 7) // 8 + 255) // 256,), (256,), (*arguments, np.float64(scale)))
         return out
 

@@ -101,12 +101,6 @@ class Reader:
     def unbroadcast(self, g, shape):
         return unbroadcast(self, g, shape)
 
-    def strided_places(self, shape, size, stride, offset, *, like):
-        flat = np.arange(int(np.prod(shape)))
-        step = flat.itemsize
-        view = np.lib.stride_tricks.as_strided(flat[offset:], size, [s * step for s in stride])
-        return self.xp.asarray(view.reshape(-1))
-
     def device_of(self, x):
         return backends.for_array(x).device_of(x)
 
@@ -241,6 +235,7 @@ class Reader:
             kind = DimensionError if name in ("index_select", "index_add") else PlaceError
             raise kind(
                 f"{name}: index {bad} is out of bounds: it must be in 0 .. {size - 1}.",
+                f"index: {tuple(index.shape)}, from {int(index.min())} to {int(index.max())}",
                 hint=f"The table has {size} rows: make it larger, nn.Embedding({bad + 1}, ...), or look at where {bad} comes from."
                 if name == "embedding" and bad >= 0
                 else None,
@@ -261,17 +256,37 @@ class Reader:
                     if tuple(shape[axis : axis + t.ndim]) != tuple(t.shape):
                         raise DimensionError(
                             f"The shape of the mask {list(t.shape)} at index {axis} does not match the shape of the "
-                            f"indexed tensor {list(shape)} at index {axis}."
+                            f"indexed tensor {list(shape)} at index {axis}.",
+                            hint="A mask of the rows needs one entry a row: for columns use x[:, mask]."
+                            if t.ndim == 1 and t.shape[0] in shape
+                            else None,
                         )
                     axis += t.ndim
                 else:
-                    size = shape[axis]
-                    if t.size and (int(t.min()) < -size or int(t.max()) >= size):
-                        bad = int(t.max()) if int(t.max()) >= size else int(t.min())
-                        raise DimensionError(f"index {bad} is out of bounds for dimension {axis} with size {size}.")
+                    self.check_places(t, axis, shape)
                     axis += 1
                 place.append(t)
+        found = [tuple(p.shape) for p in place if getattr(p, "dtype", None) is not None and p.dtype.kind != "b"]
+        try:
+            np.broadcast_shapes(*found)
+        except ValueError:
+            raise DimensionError(
+                "shape mismatch: indexing tensors could not be broadcast together with shapes "
+                f"{', '.join(str(list(s)) for s in found)}.",
+                f"input: {tuple(shape)}",
+                "Index one axis after the other for every combination: x[rows][:, columns].",
+            ) from None
         return tuple(place)
+
+    def check_places(self, index, axis, shape):
+        """Raise DimensionError where an index along that axis lies outside -size .. size - 1."""
+        size = shape[axis]
+        if index.size and (int(index.min()) < -size or int(index.max()) >= size):
+            bad = int(index.max()) if int(index.max()) >= size else int(index.min())
+            raise DimensionError(
+                f"index {bad} is out of bounds for dimension {axis} with size {size}.",
+                f"input: {tuple(shape)}\nindex: {tuple(index.shape)}, from {int(index.min())} to {int(index.max())}",
+            )
 
     def pattern_(self, pattern, indices):
         return split_pattern(pattern, indices)

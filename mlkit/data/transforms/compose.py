@@ -50,6 +50,11 @@ class Transform:
 
         return rich.repr_html(self)
 
+    def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, Any] | None:
+        from mlkit.core import rich
+
+        return rich.repr_mimebundle(self, include, exclude)
+
 
 def _short(value: Any) -> str:
     if hasattr(value, "value") and type(value).__mro__[1].__name__ == "Enum":

@@ -491,7 +491,7 @@ def rotate(
         around = matrix.copy()
         around[:2, 2] += matrix[:2, :2] @ np.array([columns / 2, rows / 2]) - np.array([columns / 2, rows / 2])
         places = (corners @ around.T)[:, :2] + np.array([columns / 2, rows / 2])
-        high, low = (np.trunc(values / 1e-4) * 1e-4 for values in (places.max(0), places.min(0)))
+        high, low = (np.trunc(np.round(values / 1e-4, 3)) * 1e-4 for values in (places.max(0), places.min(0)))
         new_columns, new_rows = (int(v) for v in np.ceil(np.round(high, 7)) - np.floor(np.round(low, 7)))
         shift = np.eye(3)
         shift[:2, 2] = (columns - new_columns) / 2, (rows - new_rows) / 2

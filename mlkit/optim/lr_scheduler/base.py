@@ -7,6 +7,7 @@ import types
 import warnings
 from collections.abc import Callable
 from contextlib import contextmanager
+from typing import Any
 
 from mlkit.core.dispatch import state
 from mlkit.core.errors import ArgumentError, ValueRangeError
@@ -125,6 +126,11 @@ class LRScheduler:
         from mlkit.core import rich  # drawn only where something displays it
 
         return rich.repr_html(self)
+
+    def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, Any] | None:
+        from mlkit.core import rich
+
+        return rich.repr_mimebundle(self, include, exclude)
 
     def state_dict(self) -> dict:
         """All but the optimizer."""

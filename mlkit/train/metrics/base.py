@@ -67,6 +67,11 @@ class Metric:
 
         return rich.repr_html(self)
 
+    def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, Any] | None:
+        from mlkit.core import rich
+
+        return rich.repr_mimebundle(self, include, exclude)
+
     def state_dict(self) -> dict[str, Any]:
         """What has been gathered, for a checkpoint: by default every attribute that one can hold."""
         return {name: value for name, value in vars(self).items() if _can_be_kept(value)}
@@ -145,8 +150,23 @@ class FunctionMetric(Metric):
     def update(self, output: Any, target: Any) -> None:
         size = len(target)
         value = self.function(output, target)
-        self.sum += float(value.item() if hasattr(value, "item") else value) * size
+        self.sum += self._number(value) * size
         self.total += size
+
+    def _number(self, value: Any) -> float:
+        shape = getattr(value, "shape", None)
+        if shape is not None and all(size == 1 for size in shape):
+            return float(value.item())
+        if shape is None:
+            try:
+                return float(value)
+            except (TypeError, ValueError):
+                pass
+        raise DataError(
+            f"The metric {self.name!r} must give one number for a batch.",
+            details=f"it gave: {f'a tensor {list(shape)}' if shape is not None else f'a {type(value).__qualname__}'}",
+            hint="Reduce it in the function, for example with .mean().",
+        )
 
     def compute(self) -> float:
         return self.sum / self.total if self.total else float("nan")

@@ -1,0 +1,198 @@
+"""Recording one run so that it can be done again: every operand, every in-place change, and where it broke."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+import numpy as np
+
+from mlkit.autograd.grad_mode import no_grad
+from mlkit.compiler.graph import Graph, GraphModule, GraphNode, Ref
+from mlkit.compiler.trace import Tracer, _tensors_in, source_of
+from mlkit.core import events
+from mlkit.core.dispatch import apply, complete, execute, state
+from mlkit.core.frames import user_frame
+from mlkit.core.value import MetaArray, Value, wrap
+from mlkit.ops.registry import REGISTRY
+
+
+class Recorder(Tracer):
+    """The tracer, which also keeps the operands in their places and follows memory that changes in place."""
+
+    def __init__(self, graph: Graph, root: Any = None):
+        super().__init__(graph, root, keep=True)
+        self.failed: GraphNode | None = None
+        self.stale: dict[int, Value] = {}  # views of memory that has changed since their value was recorded
+        self.seen_modules: set[str] = set()
+
+    # --- values ---------------------------------------------------------------------------------------------------
+
+    def add(self, tensor: Value, kind: str, name: str) -> str:
+        key = super().add(tensor, kind, name)
+        if kind != "activation":  # the user's own memory: training may go on in it
+            array = tensor._array
+            self.graph._tensors[key] = wrap(array if array.__class__ is MetaArray else array.copy())
+        return key
+
+    def value_id(self, tensor: Any) -> str:
+        if isinstance(tensor, Value) and id(tensor) in self.stale:
+            self._look_again(tensor)
+        return super().value_id(tensor)
+
+    # --- operations -----------------------------------------------------------------------------------------------
+
+    def process(self, op: Any, tensors: tuple, attributes: dict) -> Any:
+        operands = list(tensors[0]) if op.variadic else list(tensors)
+        arguments: list[Any] = []
+        for operand in operands:
+            if isinstance(operand, (Value, np.ndarray)):
+                arguments.append(Ref(self.value_id(operand)))
+            else:
+                arguments.append(operand.item() if isinstance(operand, np.generic) else operand)
+        node = GraphNode(
+            id=f"n{len(self.graph.nodes)}",
+            op=op.name,
+            inputs=[a for a in arguments if isinstance(a, Ref)],
+            outputs=[],
+            attributes=dict(attributes),
+            module=self.stack[-1] if self.stack else "",
+            composites=tuple(state.scopes),
+            source=source_of(user_frame()),
+            random=op.random,
+            arguments=arguments,
+        )
+        self.graph.nodes.append(node)
+        started = time.perf_counter()
+        try:
+            arrays = [t._array if isinstance(t, Value) else t for t in operands]
+            node.attributes = dict(complete(op, arrays, attributes))
+            outputs = apply(op, tensors, attributes)
+        except Exception:
+            self.failed = node
+            raise
+        node.seconds = time.perf_counter() - started
+        self.failed = None  # the program caught the error and went on
+        made = outputs if isinstance(outputs, tuple) else (outputs,)
+        node.outputs = [self.add(t, "activation", "") for t in made]
+        return outputs
+
+    def write(self, target: Value, source: Value) -> None:  # type: ignore[override]
+        """Memory is about to change in place: keep what it was, and record the change as a new value of its base."""
+        base, path = target._view_of if target._view_of else (target, ())
+        before = self.value_id(base)
+        new = self.value_id(source)
+        memory = base._array
+        if memory.__class__ is not MetaArray:
+            for key, kept in self.graph._tensors.items():
+                if isinstance(kept._array, np.ndarray) and np.may_share_memory(kept._array, memory):
+                    self.graph._tensors[key] = wrap(kept._array.copy())
+        self._views_changed(base)
+        if not path and source._array.shape == memory.shape and source._array.dtype == memory.dtype:
+            self.known[id(base)] = new  # the whole tensor is replaced by the source
+            return
+        made = execute(REGISTRY["view_write"], (base, source), {"path": path})
+        node = GraphNode(
+            id=f"n{len(self.graph.nodes)}",
+            op="view_write",
+            inputs=[before, new],
+            outputs=[],
+            attributes={"path": path},
+            module=self.stack[-1] if self.stack else "",
+            composites=tuple(state.scopes),
+            source=source_of(user_frame()),
+            seconds=0.0,
+            arguments=[Ref(before), Ref(new)],
+        )
+        self.graph.nodes.append(node)
+        node.outputs = [self.add(made, "activation", "")]
+        self.known[id(base)] = node.outputs[0]
+
+    def _views_changed(self, base: Value) -> None:
+        for reference in base._storage.views if base._storage is not None else ():
+            view = reference()
+            if view is not None and id(view) in self.known:
+                self.alive.append(view)
+                self.stale[id(view)] = view
+
+    def _look_again(self, view: Value) -> None:
+        """The view as it is after its base has changed."""
+        del self.stale[id(view)]
+        base, path = view._view_of  # type: ignore[misc]
+        current = self.graph._tensors[self.known[id(base)]]
+        key = self.known[id(base)]
+        for op, attributes in path:
+            current = execute(op, (current,), attributes)
+            node = GraphNode(
+                id=f"n{len(self.graph.nodes)}", op=op.name, inputs=[key], outputs=[], attributes=dict(attributes),
+                module=self.stack[-1] if self.stack else "", source=source_of(user_frame()), seconds=0.0,
+                arguments=[Ref(key)],
+            )  # fmt: skip
+            self.graph.nodes.append(node)
+            key = self.add(current, "activation", "")
+            node.outputs = [key]
+        self.known[id(view)] = key
+
+    # --- modules --------------------------------------------------------------------------------------------------
+
+    def enter(self, module: Any, args: tuple, kwargs: dict) -> None:
+        path = self.paths.get(id(module))
+        if path is None:
+            path = f"{self.stack[-1]}.{type(module).__name__}" if self.stack else type(module).__name__
+        self.stack.append(path)
+        if path not in self.seen_modules:
+            self.seen_modules.add(path)
+            count = sum(p.numel() for p in module.parameters())
+            self.graph.modules.append(GraphModule(path, type(module).__name__, count, module.extra_repr()))
+
+
+def record(program: Any, inputs: tuple, named: dict[str, Any], name: str, finish: Any = None) -> tuple[Any, ...]:
+    """Run ``program`` and record it: (graph, the node that failed or None, the error or None)."""
+    graph = Graph(name)
+    recorder = Recorder(graph, program)
+    tensors = [(str(i), t) for i, t in enumerate(inputs)] + list(named.items())
+    for place, argument in tensors:
+        found = _tensors_in(argument, [])
+        for number, tensor in enumerate(found):
+            if id(tensor) in recorder.known:
+                continue
+            label = "input" if place == "0" else f"input_{place}" if place.isdigit() else place
+            graph.inputs.append(recorder.add(tensor, "input", label + (f"_{number}" if len(found) > 1 else "")))
+    stops = [
+        events.subscribe("module_enter", recorder.enter),
+        events.subscribe("module_exit", recorder.leave),
+        events.subscribe("write", lambda target, source: recorder.write(target, source)),
+    ]
+    # Which module a failure happened in is read before the modules are left.
+    inner: list[str] = []
+    try:
+        with no_grad(), recorder:
+            try:
+                outputs = program(*inputs, **named)
+                if finish is not None:
+                    outputs = finish(outputs)
+            except Exception as error:
+                path = recorder.failed.module if recorder.failed else _module_of(error, recorder)
+                inner.append(path)
+                raise
+    except Exception as error:
+        graph.error = {"type": type(error).__name__, "message": str(error), "module": inner[0] if inner else ""}
+        return graph, recorder.failed, error
+    finally:
+        for stop in stops:
+            stop()
+    graph.outputs = [recorder.value_id(t) for t in _tensors_in(outputs, [])]
+    graph.nodes = [node for node in graph.nodes if node.outputs]
+    return graph, None, None
+
+
+def _module_of(error: Exception, recorder: Recorder) -> str:
+    """The module whose forward raised in plain Python, by the innermost frame with a module as ``self``."""
+    found = ""
+    trace = error.__traceback__
+    while trace is not None:
+        owner = trace.tb_frame.f_locals.get("self")
+        if id(owner) in recorder.paths:
+            found = recorder.paths[id(owner)]
+        trace = trace.tb_next
+    return found

@@ -1,0 +1,101 @@
+"""When to look: so seldom that looking stays below a given share of the training's time."""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from statistics import median
+
+__all__ = ["Purse"]
+
+FIRST = 3
+"""Samples that are taken whatever they cost, so that something is to be seen at once."""
+
+DENSE = 500
+"""Samples after which the distance between two grows with the training, so that their number stays bounded."""
+
+MEMORY = 128 * 2**20
+"""Bytes that the samples of a training of a million steps should not exceed."""
+
+
+class Purse:
+    """Every step puts a share of its time into the purse, and a sample is taken when it can be paid for.
+
+    What a sample costs is measured: the time spent looking, or how much longer its step took than others do (a compiled
+    model, for one, runs uncompiled while it is looked at), whichever is more.
+
+    Args:
+        share: Of the training's time; 0.01 is one percent.
+        every: Sample each so many steps instead, at any cost.
+
+    >>> purse = Purse(every=3)
+    >>> [step for step in range(1, 10) if purse.opens(step)]
+    [1, 4, 7]
+    """
+
+    def __init__(self, share: float = 0.01, every: int | None = None) -> None:
+        self.share, self.every = share, every
+        self.saved = 0.0
+        self.taken = 0
+        self.dense = DENSE
+        self._next = 0
+        self._costs: deque[float] = deque(maxlen=9)
+        self._steps: deque[float] = deque(maxlen=31)
+        self._began: float | None = None
+
+    def opens(self, step: int) -> bool:
+        """Whether this step is to be looked at. Called once before each step."""
+        if self.every is not None:
+            if step < self._next:
+                return False
+            self._next = step + self.every
+            return True
+        if self.taken < FIRST:
+            return self.taken == 0 or step >= self._next
+        return step >= self._next and self.saved >= self.expected
+
+    @property
+    def expected(self) -> float:
+        """Seconds that a sample costs."""
+        return median(self._costs) if self._costs else 0.0
+
+    @property
+    def usual(self) -> float:
+        """Seconds that a step takes without being looked at; 0 while unknown."""
+        return median(self._steps) if self._steps else 0.0
+
+    def bound(self, record_bytes: int) -> None:
+        """Fit the number of samples to the memory that one takes."""
+        self.dense = max(50, min(DENSE, MEMORY // (10 * max(1, record_bytes))))
+
+    def mark(self) -> None:
+        """A step begins now: what comes before (the first batch, a validation, a pause) is not its time."""
+        self._began = time.perf_counter()
+
+    def pay(self, step: int, looked: bool, seconds: float = 0.0) -> float:
+        """A step has ended. Returns what looking at it cost, in seconds.
+
+        Args:
+            step: Its number.
+            looked: Whether it was sampled.
+            seconds: The time spent in looking.
+        """
+        now = time.perf_counter()
+        took = now - self._began if self._began is not None else 0.0
+        self._began = now
+        if not looked:
+            if took:
+                self._steps.append(took)
+                # A pause, a validation or a checkpoint between two steps pays for no sample.
+                self.saved += self.share * min(took, 3 * self.usual)
+            return 0.0
+        usual = self.usual
+        cost = max(seconds, took - usual) if usual and self.taken > 1 else seconds
+        self.taken += 1
+        if self.taken > 1:  # the first also wakes everything up
+            self._costs.append(cost)
+            self.saved -= cost
+        if self.every is not None:
+            return cost
+        self._next = step + max(2 if self.taken <= FIRST else 1, step // self.dense if self.taken > self.dense else 0)
+        return cost

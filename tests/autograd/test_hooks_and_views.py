@@ -1,0 +1,162 @@
+"""Hooks, retain_grad, freed graphs and views as PyTorch has them (the numbers are its, written out)."""
+
+from __future__ import annotations
+
+import pytest
+
+import mlkit
+from mlkit.autograd import grad, gradcheck
+
+
+def leaf(*numbers):
+    return mlkit.tensor([float(n) for n in numbers], requires_grad=True)
+
+
+def test_the_order_of_all_hooks_and_what_each_sees():
+    x, seen = leaf(1, 2), []
+    y = x * 2
+    y.register_hook(lambda g: seen.append("first") or g * 2)
+    y.grad_fn.register_prehook(lambda g: seen.append(("pre", g[0].tolist())))
+    y.grad_fn.register_hook(lambda inputs, outputs: seen.append(("post", inputs[0].tolist(), outputs[0].tolist())))
+    y.retain_grad()
+    y.register_hook(lambda g: seen.append("last") or g * 10)
+    x.register_hook(lambda g: seen.append(("leaf", g.tolist())) or g + 1)
+    x.register_post_accumulate_grad_hook(lambda p: seen.append(("added", p.grad.tolist())))
+    y.sum().backward()
+    assert seen == [
+        "first",
+        "last",
+        ("pre", [20, 20]),
+        ("post", [40, 40], [20, 20]),
+        ("leaf", [40, 40]),
+        ("added", [41, 41]),
+    ]
+    assert y.grad.tolist() == [20, 20]  # what all hooks made of it, though some came after retain_grad
+
+
+def test_hooks_that_come_and_go_while_they_run():
+    x, seen, handles = leaf(1), [], []
+    handles.append(x.register_hook(lambda g: (seen.append(1), handles[1].remove(), None)[-1]))
+    handles.append(x.register_hook(lambda g: seen.append(2)))
+    (x * 2).sum().backward()
+    (x * 2).sum().backward()
+    assert seen == [1, 2, 1]
+    handles[0].remove()
+    handles[0].remove()
+    with x.register_hook(lambda g: seen.append(3)):
+        (x * 2).sum().backward()
+    (x * 2).sum().backward()
+    assert seen == [1, 2, 1, 3]
+
+
+@pytest.mark.parametrize(
+    ("register", "wrong"),
+    [
+        (lambda x, y: y.register_hook(lambda g: g.double()), RuntimeError),
+        (lambda x, y: y.register_hook(lambda g: 3), TypeError),
+        (lambda x, y: x.register_post_accumulate_grad_hook(lambda p: p), RuntimeError),
+        (lambda x, y: y.grad_fn.register_hook(lambda inputs, outputs: (inputs[0],)), RuntimeError),
+        (lambda x, y: y.grad_fn.register_prehook(lambda g: (g[0], g[0])), RuntimeError),
+    ],
+)
+def test_what_a_hook_may_not_return(register, wrong):
+    x = leaf(1, 2)
+    y = x * x
+    register(x, y)
+    with pytest.raises(wrong):
+        y.sum().backward()
+
+
+def test_retain_grad_follows_a_tensor_through_changes_in_place():
+    x = leaf(1, 2)
+    y = x * 2
+    y.retain_grad()
+    y.mul_(3)
+    (y**2).sum().backward()
+    assert y.grad.tolist() == [12, 24] and x.grad.tolist() == [72, 144]
+    x = leaf(1, 2, 3)
+    y = x * 1
+    view = y[:2]
+    view.retain_grad()
+    y.mul_(2)
+    (y.sum() + view.sum()).backward()
+    assert view.grad.tolist() == [1, 1] and x.grad.tolist() == [4, 4, 2]
+
+
+def test_hooks_stay_with_the_values_they_were_registered_for():
+    x, seen = leaf(1, 2), []
+    y = x * 2
+    y.register_hook(lambda g: seen.append(("before", g.tolist())))
+    y.mul_(3)
+    y.register_hook(lambda g: seen.append(("after", g.tolist())))
+    y.sum().backward()
+    assert seen == [("after", [1, 1]), ("before", [3, 3])]
+
+
+def test_a_graph_that_kept_no_tensor_may_run_again():
+    x = leaf(1, 2)
+    y = (x + 1).sum()
+    y.backward()
+    y.backward()
+    assert x.grad.tolist() == [2, 2]
+    for again in (lambda: x.mean(), lambda: x.expand(3, 2).sum(), lambda: mlkit.cat([x, x]).sum()):
+        y = again()
+        y.backward()
+        y.backward()
+    for once in (lambda: (x * x).sum(), lambda: x.exp().sum(), lambda: x.max()):
+        y = once()
+        y.backward()
+        with pytest.raises(RuntimeError, match="second time"):
+            y.backward()
+
+
+def test_a_view_made_without_gradients_is_not_changed_with_them():
+    y = leaf(1, 2) * 1
+    with mlkit.no_grad():
+        view = y[:1]
+        part = view.view(1)
+        view.add_(1)  # fine in here
+    for v in (view, part):
+        with pytest.raises(RuntimeError, match="created in no_grad mode"):
+            v.add_(1)
+    plain = mlkit.zeros(2)
+    with mlkit.no_grad():
+        view = plain[:1]
+    view.add_(1)
+    assert plain.tolist() == [1, 0]
+
+
+def test_arguments_of_grad_and_backward():
+    x, y = leaf(1), leaf(2)
+    with pytest.raises(ValueError, match="allow_unused"):
+        grad(x.sum(), [x, y], allow_unused=False, materialize_grads=True)
+    with pytest.raises(RuntimeError, match="cannot be empty"):
+        x.sum().backward(inputs=[])
+
+
+def test_gradcheck_refuses_what_it_cannot_check():
+    with pytest.raises(AssertionError):
+        gradcheck(lambda x: x.sin(), leaf(1).double().detach().requires_grad_(), check_backward_ad=False)
+    shared = mlkit.rand(1, dtype=mlkit.float64, requires_grad=True).expand(3)
+    with pytest.raises(RuntimeError, match="stride 0"):
+        gradcheck(lambda x: x * 2, shared)
+
+
+@pytest.mark.parametrize(
+    "draw", [mlkit.bernoulli, mlkit.poisson, lambda p: mlkit.nn.functional.alpha_dropout(p, 0.5, True)]
+)
+def test_draws_with_batched_chances(draw):
+    chances = mlkit.full((2, 200), 0.5)
+    different = mlkit.func.vmap(draw, randomness="different")(chances)
+    same = mlkit.func.vmap(draw, randomness="same")(chances)
+    assert (different[0] != different[1]).any() and (same[0] == same[1]).all()
+    with pytest.raises(RuntimeError):
+        mlkit.func.vmap(draw)(chances)
+    if draw is mlkit.bernoulli:
+        with pytest.raises(RuntimeError):
+            mlkit.func.vmap(draw, randomness="same")(chances * 3)
+
+
+def test_where_of_two_numbers_knows_its_shape_without_data():
+    assert mlkit.where(mlkit.zeros(2, device="meta") > 0, 1.0, 2.0).dtype is mlkit.float32
+    assert mlkit.where(mlkit.zeros(2, device="meta") > 0, 1, 2).dtype is mlkit.int64
