@@ -24,6 +24,7 @@ from mlkit.core import dtype as dtypes
 from mlkit.core import events, value
 from mlkit.core.dispatch import Output, ops, state
 from mlkit.core.errors import ArgumentError, GradientError, MlkitError, ValueRangeError
+from mlkit.core.frames import called, users_line
 from mlkit.core.value import (
     Leaf,
     LevelArray,
@@ -186,8 +187,12 @@ class Entry:
             p._grad = None if place is None else wrap(found[place])
         if self.forward.replay is not None and self.forward.replay.own:
             self.lent = [(p, p._grad) for p, _ in self.final_grads if p._grad is not None]
-        for kind, t in self.changed:
-            mark_mutated(tensors[t] if kind == "input" else t)
+        if self.changed:
+            before = called.code, called.instruction
+            called.code, called.instruction = users_line(sys._getframe(1))  # looked for once, not for each tensor
+            for kind, t in self.changed:
+                mark_mutated(tensors[t] if kind == "input" else t)
+            called.code, called.instruction = before
         return self.result(tensors, found)
 
     def run_captured(self, arrays: list) -> tuple:
