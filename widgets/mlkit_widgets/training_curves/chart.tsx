@@ -75,6 +75,8 @@ export function Chart({ id, title, family, lines, runs, version, view, setZoom, 
   useSyncExternalStore(cursor.subscribe, cursor.snapshot);
   const { axis, smoothing, logX, logY, zoom } = view;
   const several = runs.length > 1;
+  const wanted = useRef(zoom); // a key pressed again before the next drawing goes on from here
+  wanted.current = zoom;
 
   // biome-ignore lint/correctness/useExhaustiveDependencies: `version` says that the curves behind `lines` have grown
   const drawn = useMemo(
@@ -191,6 +193,10 @@ export function Chart({ id, title, family, lines, runs, version, view, setZoom, 
     setDrag(null);
   };
 
+  const show = (part: [number, number] | null) => {
+    wanted.current = part;
+    setZoom(part);
+  };
   const onKey = (event: KeyboardEvent) => {
     const plot = painted.current;
     const longest = drawn.reduce<Drawn | null>(
@@ -204,7 +210,9 @@ export function Chart({ id, title, family, lines, runs, version, view, setZoom, 
     const last = places.length - 1;
     const now = at === null ? last : nearest(places, at);
     const stride = Math.max(1, Math.round(places.length / 40));
-    const span = plot.x.high - plot.x.low;
+    const [left, right] = wanted.current ?? [plot.x.low, plot.x.high];
+    const [first, final] = longest.ends;
+    const span = right - left;
     const moves: Record<string, number> = {
       ArrowLeft: now - 1,
       ArrowRight: now + 1,
@@ -216,19 +224,18 @@ export function Chart({ id, title, family, lines, runs, version, view, setZoom, 
     const { key } = event;
     if (key === "Escape" && drag) cancel();
     else if (key === "Escape" && at !== null) cursor.set(null, null);
-    else if (key === "0" || key === "Escape") setZoom(null);
+    else if (key === "0" || key === "Escape") show(null);
     else if (key === "+" || key === "=" || key === "-") {
-      const middle = at !== null && at > plot.x.low && at < plot.x.high ? at : (plot.x.low + plot.x.high) / 2;
+      const middle = at !== null && at > left && at < right ? at : (left + right) / 2;
       const factor = key === "-" ? 2 : 0.5;
-      const [first, final] = [x[0]!, x[x.length - 1]!];
-      const low = Math.max(first, middle - (middle - plot.x.low) * factor);
-      const high = Math.min(final, middle + (plot.x.high - middle) * factor);
-      if (key === "-" || high - low >= 2 * longest.spacing) setZoom(low <= first && high >= final ? null : [low, high]);
+      const low = Math.max(first, middle - (middle - left) * factor);
+      const high = Math.min(final, middle + (right - middle) * factor);
+      if (key === "-" || high - low >= 2 * longest.spacing) show(low <= first && high >= final ? null : [low, high]);
     } else if (event.shiftKey && (key === "ArrowLeft" || key === "ArrowRight")) {
       if (zoom) {
         const by = (key === "ArrowLeft" ? -1 : 1) * span * 0.25;
-        const shift = Math.max(x[0]! - zoom[0], Math.min(x[x.length - 1]! - zoom[1], by));
-        setZoom([zoom[0] + shift, zoom[1] + shift]);
+        const shift = Math.max(first - left, Math.min(final - right, by));
+        show([left + shift, right + shift]);
       }
     } else if (key in moves) cursor.set(places[Math.min(last, Math.max(0, moves[key]!))]!, id);
     else return;

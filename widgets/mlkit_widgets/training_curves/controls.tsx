@@ -1,5 +1,5 @@
 /** The hand on the wheel: buttons, fields for hyperparameters, and a second run from here. */
-import { type FormEvent, type KeyboardEvent, useId, useRef, useState } from "react";
+import { type FormEvent, type KeyboardEvent, useEffect, useId, useRef, useState } from "react";
 import { count, number } from "../../shared/format";
 import type { Reply } from "../../shared/model";
 import { ALIVE, type Board, type Run } from "./board";
@@ -51,6 +51,13 @@ export function Controls({ board, run }: { board: Board; run: Run }) {
   const { status } = run;
   const alive = status !== null && ALIVE.includes(status.state);
 
+  // Another run is steered now. The buttons stay the same ones, so that the focus stays where it is.
+  // biome-ignore lint/correctness/useExhaustiveDependencies: what is said and open belongs to the run before
+  useEffect(() => {
+    setSaid("");
+    setCloning(false);
+  }, [run.key]);
+
   const send = async (command: string, name?: string, value?: unknown): Promise<Reply> => {
     // A thousand clicks are one wish while the first is on its way; but each Step is a step of its own.
     const wish = `${run.key} ${command} ${name ?? ""}`;
@@ -100,7 +107,7 @@ export function Controls({ board, run }: { board: Board; run: Run }) {
           aria-disabled={!clonable}
           aria-expanded={cloning}
           title={clonable ? "Start a second run from here, with other settings" : whyNot}
-          onClick={() => clonable && setCloning(!cloning)}
+          onClick={() => (clonable ? setCloning(!cloning) : setSaid(whyNot))}
         >
           Clone from here
         </button>
@@ -126,7 +133,9 @@ export function Controls({ board, run }: { board: Board; run: Run }) {
           run={run}
           start={async (value) => {
             const reply = await send("clone", undefined, value);
-            if (reply.ok) setCloning(false);
+            if (!reply.ok) return;
+            setCloning(false);
+            cloneButton.current?.focus(); // not to the page, where keys are the notebook's
           }}
           cancel={() => {
             setCloning(false);

@@ -39,6 +39,8 @@ export interface Drawn extends Line {
   high: Float32Array | null;
   /** What is painted: no more than the panel has dots. */
   coarse: Coarse;
+  /** Where the whole curve begins and ends, whatever part of it is in view. */
+  ends: [number, number];
   /** How far recorded points lie apart, on the average of the whole curve. */
   spacing: number;
   best: { x: number; value: number; step: number } | null;
@@ -93,6 +95,7 @@ export function prepare(lines: Line[], family: string, view: View, runs: Run[], 
         low: part.low,
         high: part.high,
         coarse: { ...coarse, smooth: recorded && view.smoothing > 0 ? smoothed(coarse.mean, view.smoothing) : null },
+        ends: [whole[0]!, whole[whole.length - 1]!],
         spacing: (whole[whole.length - 1]! - whole[0]!) / Math.max(1, curve.points - 1),
         best: ringed ? { x: placeOf(view.axis, perEpoch, exact[0], exact[1]), value: exact[2], step: exact[0] } : null,
       },

@@ -255,6 +255,14 @@ test("a second run is asked for with what was changed only", async () => {
   });
   await act(async () => model.receive({ kind: "reply", id: model.sent.at(-1)!.id, ok: true }));
   expect(screen.queryByLabelText("New learning rate")).toBeNull();
+  expect(document.activeElement?.textContent).toBe("Clone from here");
+});
+
+test("a run that cannot be cloned says why when it is tried", async () => {
+  const { model } = await show({ clonable: [false, "Only a Trainer knows how."] });
+  fireEvent.click(screen.getByText("Clone from here"));
+  expect(screen.getByRole("alert").textContent).toBe("Only a Trainer knows how.");
+  expect(commands(model)).toEqual([]);
 });
 
 test("a refused command and an ended run are shown as text, never as markup", async () => {
@@ -313,6 +321,22 @@ test("a curve is read and zoomed with keys", async () => {
   expect(screen.getByText("Show all")).toBeTruthy();
   fireEvent.keyDown(plot, { key: "0" });
   expect(model.traits.zoom).toBeNull();
+});
+
+test("a part of a long curve is moved and left by keys as well", async () => {
+  const values = Array.from({ length: 40 }, (_, i) => 40 - i);
+  const { model, board } = await show({ size: 1000, series: { "train/loss": [0, values] } });
+  await act(async () => {
+    model.set("zoom", [10_000, 12_000]);
+    const part = [10_000, 10_500, 11_000, 11_500, 12_000];
+    const columns = { step: Float64Array.from(part), time: Float64Array.from(part), mean: Float64Array.from(part) };
+    board.runs[0]!.curves.get("train/loss")!.window = { ...columns, low: null, high: null, zoom: [10_000, 12_000] };
+  });
+  const plot = screen.getByRole("slider", { name: "curve of loss" });
+  fireEvent.keyDown(plot, { key: "ArrowRight", shiftKey: true });
+  expect(model.traits.zoom).toEqual([10_500, 12_500]);
+  fireEvent.keyDown(plot, { key: "-" });
+  expect(model.traits.zoom).toEqual([9_500, 13_500]);
 });
 
 test("several runs: a table, panels apart for train and validation, and buttons for the chosen one", async () => {

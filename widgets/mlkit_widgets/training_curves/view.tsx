@@ -113,7 +113,7 @@ export function TrainingCurves({ board, model }: { board: Board; model: Model })
       {selected ? (
         <>
           <Progress run={selected} />
-          <Controls key={selected.key} board={board} run={selected} />
+          <Controls board={board} run={selected} />
         </>
       ) : null}
       <Notes board={board} run={selected} />
