@@ -122,7 +122,7 @@ def fits(value: Value, types: Palette, memory: dict[Any, list[str]] | None = Non
 
     >>> from mlkit.builder.blocks import palette
     >>> fits(Value(("batch", 1, 28, 28), "float32"), palette())[:4]
-    ['Linear', 'Conv2d', 'ReLU', 'Flatten']
+    ['Conv2d', 'ReLU', 'Flatten', 'Linear']
     """
     key = (value.shape, value.dtype, value.parts, len(types.types))
     if memory is not None and key in memory:
@@ -133,7 +133,9 @@ def fits(value: Value, types: Palette, memory: dict[Any, list[str]] | None = Non
             found.kind not in ("input", "parameter", "graph", "data") and _takes(found, value)
         ):
             good.append(found.name)
-    order = {name: i for i, name in enumerate(FAVOURITES)}
+    order: dict[str, float] = {name: i for i, name in enumerate(FAVOURITES)}
+    if len(value.shape) == 4:  # images: what looks at neighbours comes before what looks at rows
+        order["Linear"] = order["Flatten"] + 0.5
     good.sort(key=lambda name: (order.get(name, 99), types[name].group, name))
     if memory is not None:
         memory[key] = good

@@ -25,7 +25,7 @@ OPTIMIZERS = {
     "adagrad": "Adagrad", "adamax": "Adamax", "muon": "Muon",
 }  # fmt: skip
 DEFAULTS: dict[str, Any] = {
-    "data": "digits", "loss": "cross_entropy", "optimizer": "adamw", "lr": 0.001, "epochs": 5, "batch_size": 64,
+    "data": "digits", "loss": "cross_entropy", "optimizer": "adamw", "lr": 0.003, "epochs": 10, "batch_size": 64,
     "model_name": "", "run_name": "",
 }  # fmt: skip
 TOY = 2000  # points of a toy data set

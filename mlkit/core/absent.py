@@ -65,6 +65,7 @@ _ABSENT = (
     ),
 )
 
+
 @functools.cache
 def _patterns() -> tuple:
     return tuple((what, re.compile(pattern + r"\Z")) for what, pattern in _ABSENT)

@@ -7,6 +7,7 @@ import linecache
 import os
 import re
 import sys
+import threading
 from types import CodeType
 from typing import NamedTuple
 
@@ -27,6 +28,11 @@ _MADE = ("<mlkit", "<frozen", "<string", "<attrs", "<__array")  # code without a
 def is_users(filename: str) -> bool:
     """Whether code of that file is the user's: not mlkit's, Python's or an installed package's."""
     return not filename.startswith((_LIBRARY, *_installed(), *_MADE))
+
+
+def is_ours(filename: str) -> bool:
+    """Whether code of that file is mlkit's."""
+    return filename.startswith(_LIBRARY)
 
 
 def user_frame():
@@ -89,6 +95,28 @@ def users_frame(frame, otherwise=_NEAREST):
                 nearest = frame
         frame = frame.f_back
     return (nearest or first) if otherwise is _NEAREST else otherwise
+
+
+class _Called(threading.local):
+    """The user's line that called the layer of mlkit's that runs in this thread; no code where none does.
+
+    ``Module.__call__`` keeps it up: looking through the frames for each op of a layer would cost more than the op.
+    """
+
+    code: CodeType | None = None
+    instruction = 0
+
+
+called = _Called()
+
+
+def users_line(frame) -> tuple[CodeType, int]:
+    """(code, instruction) of the user's program, from a frame of mlkit's outwards."""
+    code = called.code
+    if code is not None:
+        return code, called.instruction
+    frame = users_frame(frame)
+    return frame.f_code, frame.f_lasti
 
 
 class Place(NamedTuple):

@@ -302,7 +302,7 @@ def test_a_file_that_names_data_of_another_machine_opens():
     builder = ModelBuilder("MLP")
     builder.history.training("data", "somewhere")
     builder.history.training("lr", "fast")
-    assert builder.training["data"] == "digits" and builder.training["lr"] == 0.001
+    assert builder.training["data"] == "digits" and builder.training["lr"] == 0.003
 
 
 def test_health_looks_and_leaves_nothing_behind(in_memory):

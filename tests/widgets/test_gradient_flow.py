@@ -141,6 +141,11 @@ def test_the_spread_of_the_chosen_layer_travels_and_changes_with_the_choice(conn
     page.widget._tick()
     (second,) = page.take("spread")
     assert (second["layer"], second["of"], second["log"]) == ("1", "activation", False)
+    page.say(kind="show", layer="2", of="activation")  # a page shows the first layer that has what was chosen
+    assert page.take("spread")[0]["layer"] == "2"
+    page.say(kind="show", layer="9", of="activation")
+    page.say(kind="show", layer="0", of="loss")
+    assert [reply["ok"] for reply in page.take()] == [False, False]
     values = np.quantile(page.widget.flow.spread("1", "activation")[1][-1], 0.5)
     assert second["runs"][0]["marks"][-1, 1] == pytest.approx(values, abs=0.05)
     page.widget._tick()

@@ -53,6 +53,19 @@ def test_a_step_changes_the_builder_and_every_page(connect: Any) -> None:
     assert len(view.widget._document["blocks"]) == 1 and view.widget._history["redo"] == "Add Linear"
 
 
+def test_what_is_done_in_a_cell_shows_on_the_canvas(connect: Any) -> None:
+    view = canvas(connect, "MLP")
+    builder = view.widget.builder
+    builder.history.set("linear", "out_features", 32)
+    assert view.widget._shapes["MLP"]["problems"][0]["block"] == "linear_2"
+    builder.undo()
+    assert view.widget._shapes["MLP"]["problems"] == []
+    builder.code = builder.code.replace("nn.ReLU", "nn.GELU")
+    assert [b["type"] for b in view.widget._document["blocks"]][2] == "GELU"
+    builder.document = mlkit.ModelBuilder("CNN").document
+    assert view.widget._document["name"] == "CNN"
+
+
 def test_what_is_refused_is_said_and_changes_nothing(connect: Any) -> None:
     view = canvas(connect, "MLP")
     before = view.widget._document
@@ -126,6 +139,7 @@ def test_training_shows_curves_health_and_its_end(connect: Any, monkeypatch: Any
 
     view.say(kind="sync")  # a reloaded page sees the same
     assert view.take("training")[-1]["curves"] == last["curves"]
+    view.widget.builder.run.wait(30)
     assert "No training" in step(view, "steer", what="stop")["error"]
 
 
@@ -133,11 +147,11 @@ def test_a_training_that_cannot_begin_says_why(connect: Any) -> None:
     view = canvas(connect, "MLP")
     view.say(kind="train", id=3)
     for _ in range(2000):
-        message = next(iter(view.take("training")[-1:]), {})
-        if message.get("state") == "failed":
+        failed = [message for message in view.got if message.get("state") == "failed"]
+        if failed:
             break
         time.sleep(0.02)
-    assert "The data gives (N, 1, 8, 8)" in message["error"]
+    assert "The data gives (N, 1, 8, 8)" in failed[-1]["error"]
 
 
 def test_long_curves_are_thinned_to_their_means() -> None:

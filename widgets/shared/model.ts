@@ -15,6 +15,8 @@ export interface Model {
 export interface Reply {
   ok: boolean;
   error?: string;
+  /** What else the kernel answered. */
+  [part: string]: unknown;
 }
 
 /** How long a command may go unanswered before the page says that the kernel is busy or gone. */
@@ -59,7 +61,11 @@ export class Channel {
         clearTimeout(timer);
         resolve(reply);
       });
-      this.send({ ...message, id });
+      try {
+        this.send({ ...message, id });
+      } catch {
+        // The kernel's side is gone, and with it the way there: PATIENCE says so.
+      }
     });
   }
 

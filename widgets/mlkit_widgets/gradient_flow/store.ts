@@ -142,6 +142,11 @@ export class Store {
     cancelAnimationFrame(this.frame);
   }
 
+  /** Ask for the spread of a layer's values, now and while it changes. */
+  show(layer: string, of: string): void {
+    this.channel.send({ kind: "show", layer, of });
+  }
+
   private sync(): void {
     this.asked = Date.now();
     this.channel.send({

@@ -195,6 +195,7 @@ test("arrow keys on the history go back in time, for the bars too", async () => 
 test("the spread of the chosen layer is shown when it has come, and read out step by step", async () => {
   const { model, say } = await show();
   expect(screen.getByText("Asking the kernel for the gradients of first.")).toBeTruthy();
+  expect(model.sent.at(-1)).toEqual({ kind: "show", layer: "first", of: "gradient" });
   const run = {
     steps: array([1, 2]),
     shares: array([0.5, 0.5, 0.25, 0.75], "float32"),

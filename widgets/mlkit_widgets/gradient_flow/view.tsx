@@ -1,5 +1,5 @@
 /** GradientFlow in the browser: what is wrong, the layers in forward order with bars, and the chosen one over time. */
-import { type KeyboardEvent, useId, useMemo, useRef, useState, useSyncExternalStore } from "react";
+import { type KeyboardEvent, useEffect, useId, useMemo, useRef, useState, useSyncExternalStore } from "react";
 import { count, number, plural } from "../../shared/format";
 import { type Model, useTrait } from "../../shared/model";
 import { define } from "../../shared/mount";
@@ -29,11 +29,11 @@ const TITLES: Record<string, string> = {
   dead: "Dead units",
 };
 const SPREAD_OF: Record<Quantity, string> = {
-  gradient: "gradients",
-  ratio: "gradients",
-  weight: "weights",
-  dead: "activations",
-  activation: "activations",
+  gradient: "gradient",
+  ratio: "gradient",
+  weight: "weight",
+  dead: "activation",
+  activation: "activation",
 };
 const NONE: Record<Quantity, string> = {
   gradient: "No layer has had a gradient yet.",
@@ -44,7 +44,9 @@ const NONE: Record<Quantity, string> = {
 };
 
 export function GradientFlow({ store, model }: { store: Store; model: Model }) {
-  const version = useSyncExternalStore(store.subscribe, store.snapshot);
+  useSyncExternalStore(store.subscribe, store.snapshot);
+  // What the samples' pictures depend on: a new spread or verdict must not draw them again.
+  const grown = store.runs.map((one) => `${one.stream}:${one.count}:${one.order.length}`).join("|");
   const theme = useTheme();
   const [quantity, setQuantity] = useTrait<Quantity>(model, "quantity");
   const [wanted, setWanted] = useTrait<string>(model, "layer");
@@ -53,13 +55,13 @@ export function GradientFlow({ store, model }: { store: Store; model: Model }) {
   const [cursor, setCursor] = useState<number | null>(null);
   const run = store.runs[0];
   const other = store.runs[1];
-  // biome-ignore lint/correctness/useExhaustiveDependencies: `version` says that what is behind `run` has grown
-  const rows = useMemo(() => rowsOf(run, quantity), [run, quantity, version]);
+  // biome-ignore lint/correctness/useExhaustiveDependencies: `grown` says that what is behind `run` has
+  const rows = useMemo(() => rowsOf(run, quantity), [run, quantity, grown]);
   // biome-ignore lint/correctness/useExhaustiveDependencies: as above
   const otherRows = useMemo(() => {
     const places = new Map(rows.map((row) => [row.name, row.tint]));
     return rowsOf(other, quantity).map((row) => ({ ...row, tint: places.get(row.name) ?? row.tint }));
-  }, [other, quantity, rows, version]);
+  }, [other, quantity, rows, grown]);
   const scale = useMemo(() => scaleOf(quantity, [...rows, ...otherRows]), [quantity, rows, otherRows]);
   const chosen = rows.some((row) => row.name === wanted) ? wanted : (rows[0]?.name ?? "");
   const steps = run?.steps();
@@ -159,7 +161,7 @@ export function GradientFlow({ store, model }: { store: Store; model: Model }) {
                 chosen={chosen}
                 cursor={cursor}
                 theme={theme}
-                version={version}
+                grown={grown}
                 setCursor={setCursor}
               />
               <Legend rows={rows} other={other?.title} theme={theme} />
@@ -374,8 +376,10 @@ interface SpreadsProps {
 
 function Spreads({ store, chosen, quantity, kind, theme }: SpreadsProps) {
   const { spread } = store;
-  const of = SPREAD_OF[quantity];
-  if (!spread || spread.layer !== chosen || `${spread.of}s` !== of) {
+  const wanted = SPREAD_OF[quantity];
+  const of = `${wanted}s`;
+  useEffect(() => store.show(chosen, wanted), [store, chosen, wanted]);
+  if (!spread || spread.layer !== chosen || spread.of !== wanted) {
     return (
       <p className="empty quiet">
         Asking the kernel for the {of} of {chosen}.

@@ -4,6 +4,7 @@ The browser keeps the numbers it got and says how many samples that are; the ker
 The spread of values over time is large, so only that of the chosen layer travels, thinned to what a screen can show.
 
     page -> kernel  {"kind": "sync", "streams": [a, b], "have": [samples of a, samples of b]}
+                    {"kind": "show", "layer": name, "of": "gradient"}
     kernel -> page  {"kind": "update", "runs": [{stream, title, model, layers, order, start, steps, numbers, more}],
                      "findings": [...], "verdict": text, "watching": bool, "cost": share, "others": [names]}
                     {"kind": "spread", "layer": name, "of": "gradient", "log": bool, "edges": [bins + 1],
@@ -118,6 +119,7 @@ class GradientFlow(Widget):
         self._announce_at = self._judge_at = self._spread_at = self._pictured = self._changed_at = 0.0
         self._resting = False
         self._spread_key: tuple[Any, ...] = ()
+        self._shown: tuple[str, str] | None = None  # what the page shows: the chosen layer may not have the quantity
         self._findings: Any = []
         if compare is not None:
             self._other = _open(compare)
@@ -245,12 +247,13 @@ class GradientFlow(Widget):
         """How the chosen layer's values were spread, when that or the choice has changed."""
         if not self._answered or now < self._spread_at:
             return
-        name = self.layer or next((one.name for one in self._flow.layers), "")
-        key = (name, SPREAD_OF[self.quantity], self._versions, len(self._flow))
+        usual = self.layer or next((one.name for one in self._flow.layers), ""), SPREAD_OF[self.quantity]
+        name, of = self._shown or usual
+        key = (name, of, self._versions, len(self._flow))
         if not name or key == self._spread_key:
             return
         self._spread_key, self._spread_at = key, now + SPREAD_SECONDS
-        self._tell(spread_of(self._flows(), name, key[1]))
+        self._tell(spread_of(self._flows(), name, of))
 
     # --- from the browser ---------------------------------------------------------------------------------------
 
@@ -270,9 +273,17 @@ class GradientFlow(Widget):
             self._spread_key, self._spread_at = (), 0.0
             self._send_spread(time.monotonic())
 
+        elif message.get("kind") == "show":
+            name, of = str(message.get("layer")), str(message.get("of"))
+            self._flow._row(name)
+            if of not in SPREAD_OF.values():
+                raise ValueError(f"There is no spread of {of!r}.")
+            self._shown, self._spread_at = (name, of), 0.0
+            self._send_spread(time.monotonic())
+
     @traitlets.observe("layer", "quantity")
     def _chosen(self, _: Any) -> None:
-        self._spread_at = 0.0
+        self._shown, self._spread_at = None, 0.0
         pump.add(self)
 
     @traitlets.observe("compare")

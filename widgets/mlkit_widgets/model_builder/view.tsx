@@ -170,15 +170,14 @@ export function ModelBuilder({ editor }: { editor: Editor }) {
     else if (key === "-") flow.current?.zoomOut();
     else if (key === "l") offerFrom();
     else if (key === "escape" && !chosen.blocks.length && open.length) leave();
-    else if (key === "enter" && chosen.blocks.length === 1 && !target.closest("button")) {
-      const block = data.blocks.find(({ name }) => name === chosen.blocks[0]);
-      const same = target.closest<HTMLElement>(".react-flow__node")?.dataset.id === block?.name;
-      if (!same) done = false;
-      else if (block?.type === "Graph") enter(block);
+    else if (key === "enter" && !target.closest("button")) {
+      const name = target.closest<HTMLElement>(".react-flow__node")?.dataset.id ?? "";
+      const block = data.blocks.find((one) => one.name === name);
+      if (!block || !flow.current?.getNode(name)?.selected) done = false;
+      else if (block.type === "Graph") enter(block);
       else {
         setTab("Block");
-        const fields = root.current!.querySelectorAll<HTMLElement>(".panel input, .panel select");
-        (root.current!.querySelector<HTMLElement>(".panel h4 + .field :is(input, select)") ?? fields[0])?.focus();
+        focusSettings(root.current!, name);
       }
     } else done = false;
     if (done) {
@@ -431,11 +430,19 @@ function show(flow: Flow | null, stage: Element | null, places: [number, number]
   const [left, right] = [Math.min(...xs), Math.max(...xs) + WIDTH];
   const [top, bottom] = [Math.min(...ys), Math.max(...ys) + 64];
   const all = Math.min(1, (width - 40) / (right - left), (height - 40) / (bottom - top));
-  const zoom = Math.max(0.08, whole || all > LEGIBLE ? all : LEGIBLE);
+  const zoom = Math.max(0.02, whole || all > LEGIBLE ? all : LEGIBLE);
   const first = places.reduce((a, b) => (b[1] < a[1] ? b : a))[0] + WIDTH / 2;
   const middle = all < zoom && (right - left) * zoom > width ? first : (left + right) / 2;
   const y = all < zoom ? 20 - top * zoom : height / 2 - ((top + bottom) / 2) * zoom;
   flow.setViewport({ zoom, x: width / 2 - middle * zoom, y });
+}
+
+/** Into the settings of a block, as soon as the panel shows them. */
+function focusSettings(root: HTMLElement, name: string, tries = 30): void {
+  const first = root.querySelector<HTMLInputElement>(".panel .field input");
+  if (first?.value === name)
+    (root.querySelector<HTMLElement>(".panel h4 + .field :is(input, select)") ?? first).focus();
+  else if (tries) requestAnimationFrame(() => focusSettings(root, name, tries - 1));
 }
 
 const middleOf = (element: Element) => {
