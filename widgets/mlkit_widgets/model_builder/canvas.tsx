@@ -278,6 +278,7 @@ export function Canvas({ theme, flow, ready, choose, wanted, offer, add }: Props
   const moving = useRef(0);
   const drag = useRef(0);
   const [far, setFar] = useState(false);
+  const [panned, setPanned] = useState(false); // then the picture as it is is moved, and drawn afresh at the end
 
   // biome-ignore lint/correctness/useExhaustiveDependencies: `version` is the document, `shapes` what Python says of it
   useEffect(() => {
@@ -521,10 +522,12 @@ export function Canvas({ theme, flow, ready, choose, wanted, offer, add }: Props
       zoomOnDoubleClick={false}
       minZoom={0.02}
       onMove={(_, { zoom }) => setFar(zoom < FAR)}
-      className={far ? "far" : ""}
+      onMoveStart={() => setPanned(true)}
+      onMoveEnd={() => setPanned(false)}
+      className={`${far ? "far" : ""} ${panned ? "moving" : ""}`}
       maxZoom={2}
       proOptions={{ hideAttribution: true }}
-      onlyRenderVisibleElements={nodes.length > 120}
+      onlyRenderVisibleElements={nodes.length > 120 && !far}
     >
       <Background gap={20} size={1} />
       {nodes.length > 3 ? <MiniMap pannable zoomable ariaLabel="Overview" position="bottom-right" /> : null}
