@@ -9,9 +9,17 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from mlkit_widgets import GraphInspector, ModelBuilder, TrainingCurves, Watch
+    from mlkit_widgets import (
+        GradientFlow,
+        GraphInspector,
+        ModelBuilder,
+        Playground,
+        TrainingCurves,
+        TrainingMonitor,
+        Watch,
+    )
 
-__all__ = ["GraphInspector", "ModelBuilder", "TrainingCurves", "Watch"]
+__all__ = ["GradientFlow", "GraphInspector", "ModelBuilder", "Playground", "TrainingCurves", "TrainingMonitor", "Watch"]
 
 
 def __getattr__(name: str) -> Any:

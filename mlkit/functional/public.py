@@ -52,7 +52,9 @@ def numpy_names(fn: Callable) -> Callable:
 #: functions that write where they still read: an ``out`` that shares memory with an input is refused
 READS_LATE = frozenset("gather take masked_select index_select cat kthvalue".split())
 #: functions that convert nothing on the way into ``out``
-SAME_DTYPE = frozenset("gather take masked_select index_select aminmax complex polar multinomial".split())
+SAME_DTYPE = frozenset(
+    "gather take masked_select index_select aminmax complex polar multinomial abs addmm mm bmm baddbmm sort".split()
+)
 
 
 def check_out(name: str, out, fresh, inputs) -> None:

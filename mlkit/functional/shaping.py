@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import functools
+
 import numpy as np
 
 from mlkit.core import backend as backends
+from mlkit.core import dtype as dtypes
 from mlkit.core.dispatch import ops
 from mlkit.core.errors import ArgumentError, DtypeError, RankError, RefusedError, ShapeError, ValueRangeError
 from mlkit.core.inplace import root_of
@@ -652,6 +655,11 @@ def block_diag(*tensors):
         from mlkit.functional.creation import zeros
 
         return zeros(1, 0)
+    shared = blocks[0].dtype
+    if any(x.dtype != shared for x in blocks):  # numbers (0-d) yield to vectors and matrices
+        kinds = [[x.dtype for x in tensors if bool(x._array.ndim) is wide] for wide in (True, False)]
+        shared = dtypes.result_dtype(*(functools.reduce(dtypes.promote_types, k) if k else None for k in kinds), None)
+        blocks = [ops.cast(x, dtype=shared) for x in blocks]
     columns = sum(x._array.shape[1] for x in blocks)
     rows, before = [], 0
     for x in blocks:
@@ -691,6 +699,8 @@ def narrow_copy(input, dim: int, start: int, length: int):
     """``narrow`` into memory of its own."""
     if not -input._array.ndim <= dim < input._array.ndim:
         raise RankError(f"narrow_copy: expected a dim below {input._array.ndim}, got {dim}.")
+    if isinstance(start, float):
+        raise ArgumentError("narrow_copy(): argument 'start' (position 3) must be int, not float.")
     return ops.clone(ops.narrow(input, dim=dim, start=int(start), length=length))
 
 
