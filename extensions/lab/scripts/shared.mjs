@@ -9,9 +9,15 @@ const source = join(here, '..', '..', '..', 'widgets', 'shared');
 const target = join(here, '..', 'src', 'shared');
 
 mkdirSync(target, { recursive: true });
-for (const name of ['graph.ts', 'layout.ts']) {
-  const text = readFileSync(join(source, name), 'utf8').replaceAll('from "./graph"', 'from "./graph.js"');
-  const file = join(target, name);
+const wanted = ['graph', 'layout'];
+for (const name of wanted) { // grows by what they import
+  const text = readFileSync(join(source, `${name}.ts`), 'utf8').replaceAll(/from "\.\/([\w-]+)"/g, (_, other) => {
+    if (!wanted.includes(other)) {
+      wanted.push(other);
+    }
+    return `from "./${other}.js"`;
+  });
+  const file = join(target, `${name}.ts`);
   if (!existsSync(file) || readFileSync(file, 'utf8') !== text) { // an unchanged file keeps its age: what is built stays good
     writeFileSync(file, text);
   }
