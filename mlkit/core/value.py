@@ -307,6 +307,7 @@ class Value:
     _storage: Storage | None = None
     _view_of: tuple | None = None  # (base tensor, ((op, attributes), ...)): how to look at base and see this
     _seen_without_grad = False  # a view made in no_grad mode
+    _one_of_several = False  # a view that split, chunk or unbind made together with others
     _names: tuple[str | None, ...] | None = None
     _retains_grad = False
     _retain_hook: Hook | None = None
@@ -390,6 +391,8 @@ def link_view(base: Value, view: Value, op, attributes: dict) -> None:
     view._storage = storage
     if base._seen_without_grad:
         view._seen_without_grad = True
+    if base._one_of_several:
+        view._one_of_several = True
     view._view_of = (root, (*path, (op, attributes)))
     views = storage.views
     views.append(weakref.ref(view))

@@ -309,7 +309,15 @@ def split(tensor, split_size_or_sections, dim: int = 0):
     for n in parts:
         out.append(ops.narrow(tensor, dim=dim, start=start, length=n))
         start += n
-    return tuple(out)
+    return _one_of_several(out)
+
+
+def _one_of_several(views) -> tuple:
+    """Views that one call made together: PyTorch refuses to change one of them in place where that needs a gradient."""
+    for x in views:
+        if x._node is not None:
+            x._one_of_several = True
+    return tuple(views)
 
 
 def chunk(input, chunks: int, dim: int = 0):
@@ -347,7 +355,7 @@ def unbind(input, dim: int = 0):
     """Views of the slices along ``dim``, without that dim."""
     dim = canonical_dim("unbind", dim, input._array.ndim)
     lead = (slice(None),) * dim
-    return tuple(ops.slice(input, index=(*lead, i)) for i in range(input._array.shape[dim]))
+    return _one_of_several([ops.slice(input, index=(*lead, i)) for i in range(input._array.shape[dim])])
 
 
 def select(input, dim: int, index: int):

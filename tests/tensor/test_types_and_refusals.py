@@ -107,3 +107,21 @@ def test_refused(what):
     call, kind = REFUSED[what]
     with pytest.raises(kind):
         call()
+
+
+@pytest.mark.parametrize("parts", [lambda x: x.split(2), lambda x: x.chunk(2), lambda x: x.unbind()])
+def test_one_of_several_views_is_not_changed_in_place(parts):
+    x = mlkit.ones(4, requires_grad=True)
+    with pytest.raises(RuntimeError, match="multiple views"):
+        parts(x * 1)[0].add_(1)
+    with pytest.raises(RuntimeError, match="multiple views"):
+        parts(x * 1)[0].view(-1).mul_(2)
+    plain = mlkit.ones(4)
+    parts(plain)[0].mul_(3)  # without a gradient it is
+    assert plain[0] == 3
+    with mlkit.no_grad():
+        parts(x)[0].mul_(3)
+    assert x[0] == 3
+    y = x * 1
+    y.tensor_split(2)[0].mul_(2)  # its views come one by one
+    assert y[0] == 6
