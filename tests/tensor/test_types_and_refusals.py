@@ -125,3 +125,23 @@ def test_one_of_several_views_is_not_changed_in_place(parts):
     y = x * 1
     y.tensor_split(2)[0].mul_(2)  # its views come one by one
     assert y[0] == 6
+
+
+def test_out_of_another_type():
+    x = mlkit.arange(6.0).reshape(2, 3)
+    wide = mlkit.zeros(2, 3, dtype=mlkit.float64)
+    for call in (
+        lambda: mlkit.floor(x, out=wide),
+        lambda: mlkit.tril(x, out=wide),
+        lambda: mlkit.max(x, 0, out=(mlkit.zeros(3, dtype=mlkit.float64), mlkit.zeros(3, dtype=mlkit.int64))),
+        lambda: mlkit.argmax(x, 0, out=mlkit.zeros(3)),
+        lambda: mlkit.matmul(x, x.T, out=mlkit.zeros(2, 2, dtype=mlkit.float64)),
+        lambda: mlkit.scatter(x, 0, mlkit.zeros(1, 3, dtype=mlkit.int64), x, out=wide),
+    ):
+        with pytest.raises(RuntimeError):
+            call()
+    with pytest.raises(TypeError):
+        mlkit.cat([x, x], out=mlkit.zeros(4, 3, dtype=mlkit.int64))
+    assert mlkit.maximum(x, x, out=wide) is wide and wide.tolist() == x.tolist()
+    assert mlkit.max(x, x, out=wide) is wide  # of two tensors: as maximum
+    assert mlkit.cumsum(x / 2, 0, out=mlkit.zeros(2, 3, dtype=mlkit.int64)).tolist() == [[0, 0, 1], [1, 2, 3]]
