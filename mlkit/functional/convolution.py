@@ -42,6 +42,13 @@ def _convolution(n, input, weight, bias, stride, padding, dilation, groups):
             f"{name}: expected a weight (out, in / groups, ...) with {n} spatial dims.",
             f"input:  {tuple(input._array.shape)}\nweight: {tuple(weight._array.shape)}",
         )
+    if input._array.dtype.kind == "b":
+        raise UnsupportedDtype(f"{name}: not implemented for bool.", hint="Convert first: x.float().")
+    if input._array.ndim >= n and 0 in tuple(input._array.shape)[-n:]:
+        raise ShapeError(
+            f"{name}: only the batch and the channels may be empty, not a spatial dim.",
+            f"input: {tuple(input._array.shape)}",
+        )
     if bias is not None and bias._array.ndim != 1:
         raise ShapeError(f"{name}: expected bias to be 1-dimensional, got {tuple(bias._array.shape)}.")
     how = {"stride": stride, "dilation": dilation, "groups": groups}

@@ -71,6 +71,7 @@ def _avg_pool(n, input, kernel_size, stride, padding, ceil_mode, count_include_p
     kernel, stride, padding = _pool_arguments(n, kernel_size, stride, padding)
     if input._array.dtype.kind in "bc":
         raise UnsupportedDtype(f"avg_pool{n}d: not implemented for {input.dtype}.")
+    check_not_empty(f"avg_pool{n}d", input._array.shape, n)
     how = {"kernel_size": kernel, "stride": stride, "padding": padding, "ceil_mode": ceil_mode}
     how |= {"count_include_pad": count_include_pad, "divisor_override": divisor_override}
     if divisor_override is not None and not hasattr(divisor_override, "__index__"):
@@ -147,6 +148,11 @@ def _output_size(n, input, output_size, name):
 def _adaptive_avg(n, input, output_size):
     sizes = _output_size(n, input, output_size, f"adaptive_avg_pool{n}d")
     check_floating(f"adaptive_avg_pool{n}d", input)
+    if 0 in tuple(input._array.shape)[-n:]:
+        raise ShapeError(
+            f"adaptive_avg_pool{n}d: expected input whose spatial dims are not empty.",
+            f"input: {tuple(input._array.shape)}",
+        )
     if 0 in sizes:  # no windows at all
         return ops.zeros((*input._array.shape[:-n], *sizes), like=input)
     if set(sizes) == {1}:

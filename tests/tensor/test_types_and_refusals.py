@@ -145,3 +145,23 @@ def test_out_of_another_type():
     assert mlkit.maximum(x, x, out=wide) is wide and wide.tolist() == x.tolist()
     assert mlkit.max(x, x, out=wide) is wide  # of two tensors: as maximum
     assert mlkit.cumsum(x / 2, 0, out=mlkit.zeros(2, 3, dtype=mlkit.int64)).tolist() == [[0, 0, 1], [1, 2, 3]]
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda: F.conv2d(mlkit.ones(1, 1, 0, 4), mlkit.ones(1, 1, 1, 1), padding=1),
+        lambda: F.conv1d(mlkit.ones(1, 1, 4) > 0, mlkit.ones(1, 1, 1) > 0),
+        lambda: F.avg_pool2d(mlkit.ones(1, 0, 4, 4), 2),
+        lambda: F.adaptive_avg_pool2d(mlkit.ones(1, 2, 4, 0), 2),
+    ],
+)
+def test_only_batches_may_be_empty(call):
+    with pytest.raises(RuntimeError):
+        call()
+
+
+def test_empty_batches_are_convolved_and_pooled():
+    x = mlkit.ones(0, 1, 4, 4)
+    assert F.conv2d(x, mlkit.ones(2, 1, 3, 3)).shape == (0, 2, 2, 2)
+    assert F.avg_pool2d(x, 2).shape == (0, 1, 2, 2) and F.adaptive_avg_pool2d(x, 1).shape == (0, 1, 1, 1)
