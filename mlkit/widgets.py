@@ -9,9 +9,27 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from mlkit_widgets import DigitPad, GraphInspector, ModelBuilder, Playground, TrainingCurves, Watch
+    from mlkit_widgets import (
+        DigitPad,
+        GradientFlow,
+        GraphInspector,
+        ModelBuilder,
+        Playground,
+        TrainingCurves,
+        TrainingMonitor,
+        Watch,
+    )
 
-__all__ = ["DigitPad", "GraphInspector", "ModelBuilder", "Playground", "TrainingCurves", "Watch"]
+__all__ = [
+    "DigitPad",
+    "GradientFlow",
+    "GraphInspector",
+    "ModelBuilder",
+    "Playground",
+    "TrainingCurves",
+    "TrainingMonitor",
+    "Watch",
+]
 
 
 def __getattr__(name: str) -> Any:

@@ -209,7 +209,8 @@ def _property(name: str, parameter: inspect.Parameter) -> Property:
     if not isinstance(default, Plain):
         default = None
     low = high = None
-    if name in _SHARES:
+    exponent = name == "p" and isinstance(default, (int, float)) and (default > 1 or isinstance(default, int))
+    if name in _SHARES and not exponent:
         low, high = 0, 1
     elif name in _COUNTS:
         low, high = 1, MOST_REPEATS
@@ -224,15 +225,18 @@ def _property(name: str, parameter: inspect.Parameter) -> Property:
 
 
 def _signature(cls: type) -> dict[str, inspect.Parameter]:
-    """The arguments of a class, from the first ``__init__`` that names them."""
+    """The arguments of a class; what ``*args`` and ``**kwargs`` hand on is named by the class above."""
+    own: dict[str, inspect.Parameter] = {}
     for base in cls.__mro__:
-        if "__init__" in vars(base):
-            found = inspect.signature(vars(base)["__init__"]).parameters
-            variable = {p.name for p in found.values() if p.kind in (p.VAR_POSITIONAL, p.VAR_KEYWORD)}
-            named = {n: p for n, p in found.items() if n not in variable}
-            if len(named) > 1 or not variable or base is object:
-                return {n: p for n, p in named.items() if n not in _SKIPPED and not n.startswith("_")}
-    return {}
+        if "__init__" not in vars(base):
+            continue
+        found = inspect.signature(vars(base)["__init__"]).parameters
+        variable = {p.name for p in found.values() if p.kind in (p.VAR_POSITIONAL, p.VAR_KEYWORD)}
+        named = {n: p for n, p in found.items() if n not in variable and n not in _SKIPPED and not n.startswith("_")}
+        own = {**named, **own}
+        if not variable or base is object:
+            break
+    return own
 
 
 def vars_of(cls: Any) -> Any:
@@ -248,7 +252,10 @@ def module_type(cls: type, group: str | None = None, inputs: tuple[str, ...] | N
     >>> block.name, block.group, [p.name for p in block.properties if p.required]
     ('Conv2d', 'Convolution', ['in_channels', 'out_channels', 'kernel_size'])
     """
-    taken = {n: p for n, p in _signature(cls).items() if n != "mode" or not issubclass(cls, nn.RNNBase)}
+    taken = _signature(cls)
+    if issubclass(cls, nn.RNNBase):  # what the base class asks is not what its kinds are made with
+        other = {"mode"} if cls is nn.LSTM else {"mode", "proj_size"}
+        taken = {n: p for n, p in taken.items() if n not in other}
     optional: tuple[str, ...] = ()
     if inputs is None:
         found = list(inspect.signature(vars_of(cls)).parameters.values())[1:]

@@ -14,7 +14,7 @@ from mlkit.builder.arrange import STEP_Y, arrange, arrange_document, make_room
 from mlkit.builder.document import Block, Document, Link, ModelGraph, default_name
 from mlkit.builder.model_builder import ModelBuilder
 from mlkit.builder.shapes import Repair, Value, apply_repair
-from mlkit.builder.suggest import fill_from, fits, starting_settings
+from mlkit.builder.suggest import FAVOURITES, fill_from, fits, starting_settings
 from mlkit.core.errors import DataError
 
 Answer = dict[str, Any]
@@ -412,8 +412,11 @@ def _fits(builder: ModelBuilder, message: dict, graph: str | None) -> Answer:
         value = _value(builder, graph, message["source"], message.get("output") or "output")
         if value is not None and not value.parts:
             return {"fits": fits(value, builder.types, _memory(builder))}
-        return {"fits": [b.name for b in builder.types if (b.inputs or b.variadic) and b.kind not in ("data", "graph")]}
-    return {"fits": [b.name for b in builder.types if b.outputs and b.kind not in ("data", "graph", "output")]}
+        named = [b for b in builder.types if (b.inputs or b.variadic) and b.kind not in ("data", "graph")]
+    else:
+        named = [b for b in builder.types if b.outputs and b.kind not in ("data", "graph", "output")]
+    place = {name: i for i, name in enumerate(FAVOURITES)}
+    return {"fits": sorted((b.name for b in named), key=lambda name: (place.get(name, len(place)), name))}
 
 
 def _memory(builder: ModelBuilder) -> dict:

@@ -53,6 +53,7 @@ class History:
         self.document = document or Document()
         self.types = types or palette()
         self.limit = limit
+        self.on_change: Callable[[], Any] | None = None  # is called after every step, also of undo and redo
         self._past: list[Change] = []
         self._future: list[Change] = []
 
@@ -87,7 +88,12 @@ class History:
             self._past.append(Change(name, self.document, after, merge))
             del self._past[: -self.limit]
         self._future.clear()
-        self.document = after
+        self._now(after)
+
+    def _now(self, document: Document) -> None:
+        self.document = document
+        if self.on_change is not None:
+            self.on_change()
 
     def undo(self) -> str | None:
         """Take the last step back; its name, or None when there is none."""
@@ -95,7 +101,7 @@ class History:
             return None
         change = self._past.pop()
         self._future.append(change)
-        self.document = change.before
+        self._now(change.before)
         return change.name
 
     def redo(self) -> str | None:
@@ -104,7 +110,7 @@ class History:
             return None
         change = self._future.pop()
         self._past.append(change)
-        self.document = change.after
+        self._now(change.after)
         return change.name
 
     # --- steps -----------------------------------------------------------------------------------------------------------

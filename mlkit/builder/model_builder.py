@@ -84,7 +84,8 @@ class ModelBuilder:
         for cls in blocks:
             self.types.register(cls)
         self.library, self.height = library, height
-        self.history = History(_start(document, self.types), self.types)
+        self._widget: Any = None
+        self.history = self._history(_start(document, self.types))
         self.path: Path | None = _path_of(document)
         self.data: dict[str, Any] = dict(data or {})
         for name in self.data:
@@ -102,7 +103,11 @@ class ModelBuilder:
         self._model_of: Any = None
         self._renamed: dict[str, str] = {}
         self._samples: dict[str, tuple[Any, Sample]] = {}
-        self._widget: Any = None
+
+    def _history(self, document: Document) -> History:
+        history = History(document, self.types)
+        history.on_change = self.changed
+        return history
 
     # --- other beginnings --------------------------------------------------------------------------------------------
 
@@ -125,7 +130,7 @@ class ModelBuilder:
         """
         made = cls(None, **options)
         opened = from_module(module, *inputs, types=made.types)
-        made.history = History(arrange_document(opened.document), made.types)
+        made.history = made._history(arrange_document(opened.document))
         made._model = opened.build(made.types)
         made._model_of = _meaning(made.document)
         return made
@@ -141,7 +146,7 @@ class ModelBuilder:
         'model'
         """
         made = cls(None, **options)
-        made.history = History(arrange_document(read_code(text, types=made.types)), made.types)
+        made.history = made._history(arrange_document(read_code(text, types=made.types)))
         return made
 
     # --- what it is ----------------------------------------------------------------------------------------------------
@@ -154,7 +159,6 @@ class ModelBuilder:
     @document.setter
     def document(self, document: Document) -> None:
         self.history.replace(arrange_document(document))
-        self.changed()
 
     @property
     def code(self) -> str:
@@ -224,15 +228,11 @@ class ModelBuilder:
 
     def undo(self) -> str | None:
         """Take the last step back; its name, or None when there is none."""
-        name = self.history.undo()
-        self.changed()
-        return name
+        return self.history.undo()
 
     def redo(self) -> str | None:
         """Do the step again that was taken back last."""
-        name = self.history.redo()
-        self.changed()
-        return name
+        return self.history.redo()
 
     def rename(self, old: str, new: str, graph: str | None = None) -> None:
         """Give a block another name; its weights stay."""
@@ -247,7 +247,7 @@ class ModelBuilder:
         self.changed(palette=True)
 
     def changed(self, **what: Any) -> None:
-        """Show what was done to `history` by hand; the builder's own methods do it themselves."""
+        """Show the present state on the canvas; every step of the history does it by itself."""
         if self._widget is not None:
             self._widget.refresh(**what)
 
@@ -275,7 +275,6 @@ class ModelBuilder:
         document = arrange_document(Document.load(path, self.types))
         self.history.replace(document, f"Open {Path(path).name}")
         self.path = Path(path)
-        self.changed()
         return self
 
     # --- training --------------------------------------------------------------------------------------------------------
@@ -295,7 +294,6 @@ class ModelBuilder:
     def set_training(self, name: str, value: Any) -> None:
         """Set one of them, as a step that can be taken back."""
         self.history.training(name, check_setting(name, value, self.catalogue()))
-        self.changed()
 
     def catalogue(self) -> dict[str, Data]:
         """Data that can be picked here."""

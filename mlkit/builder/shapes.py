@@ -20,7 +20,7 @@ _PROBES = (11, 13)  # two batch sizes; what differs between them is the batch
 
 @dataclass(frozen=True)
 class Repair:
-    """A change that makes a link work, as data: "set" a property, or "insert" a block into a link.
+    """A change that makes a link work, as data: "set" a property, or "insert" a block into a link (and set one, too).
 
     ``words`` is what a button says.
     """
@@ -316,16 +316,14 @@ class _Run:
     def block(self, found: BlockType, block: Block, args: list, named: dict[str, Any]) -> tuple[Any, Cost]:
         """Run one block without data."""
         cost = Cost()
+        program: Any
         if found.kind == "module":
             program = make_layer(found, block, "meta")
             program.to("meta")
             weights = list(program.parameters())
             cost = Cost(sum(p.numel() for p in weights), 0, sum(p.numel() * p.element_size() for p in weights))
         else:
-
-            def program(*args, **named):
-                return run(found, block, list(args), named)
-
+            program = lambda *args, **named: run(found, block, list(args), named)  # noqa: E731
         results: list = []
 
         def once(*args, **named):
@@ -377,9 +375,9 @@ class _Run:
         block = step.block
         args = [table.values[k.source, k.output] for k in step.args]
         try:
-            if repair.action == "set":
+            if repair.property:
                 block = replace(block, properties={**block.properties, repair.property: repair.value})
-            else:
+            if repair.action == "insert":
                 made = self.types[repair.type]
                 extra = Block("repair", repair.type, repair.properties)
                 place = next(i for i, k in enumerate(step.args) if k == repair.link)
@@ -442,12 +440,11 @@ def _repairs(step: Step, link: Link, shape: tuple, shapes: list[tuple]) -> tuple
         if name == "in_features":
             expected = ("batch", "*", want)
             if len(shape) > 2:
-                insert = Repair("insert", "Insert Flatten", link=link, type="Flatten", properties={})
                 if flat == want:
-                    repairs.append(insert)
-                else:
-                    repairs.append(Repair("insert", f"Insert Flatten (then set {name} to {flat})", link=link,
-                                          type="Flatten"))  # fmt: skip
+                    repairs.append(Repair("insert", "Insert Flatten", link=link, type="Flatten"))
+                elif len(shape) > 3:
+                    repairs.append(Repair("insert", f"Insert Flatten, set in_features to {flat}", block.name, name, flat,
+                                          link, "Flatten"))  # fmt: skip
         elif axis == 1:
             expected = ("batch", want, "*")
         if len(shape) > (1 if axis == 1 else 0):
@@ -482,12 +479,14 @@ def _repairs(step: Step, link: Link, shape: tuple, shapes: list[tuple]) -> tuple
 def apply_repair(document: Document, repair: Repair, graph: str | None = None) -> Document:
     """The document with a repair done."""
     old = document.graph(graph)
-    if repair.action == "set":
-        blocks = tuple(
-            replace(b, properties={**b.properties, repair.property: repair.value}) if b.name == repair.block else b
+    if repair.property:
+        owner = old[repair.block].shared or repair.block
+        old = replace(old, blocks=tuple(
+            replace(b, properties={**b.properties, repair.property: repair.value}) if owner in (b.name, b.shared) else b
             for b in old.blocks
-        )
-        return document.with_graph(replace(old, blocks=blocks), graph)
+        ))  # fmt: skip
+    if repair.action == "set":
+        return document.with_graph(old, graph)
     if repair.link is None or repair.link not in old.links:
         raise DataError(f"The link {repair.link} is no longer there.")
     name = unique(repair.type.lower(), {b.name for b in old.blocks})

@@ -11,7 +11,16 @@ from mlkit.builder.document import Block
 from mlkit.builder.module import make_layer, run
 from mlkit.builder.shapes import Value
 
-_LAST = {"in_features", "input_size", "embed_dim", "d_model", "normalized_shape", "in1_features", "in2_features"}
+_LAST = {
+    "in_features",
+    "input_size",
+    "embed_dim",
+    "d_model",
+    "normalized_shape",
+    "in1_features",
+    "in2_features",
+    "features",
+}
 _CHANNELS = {"in_channels", "num_features", "num_channels"}
 _FIXED: dict[str, Any] = {
     "out_features": 64, "hidden_size": 64, "kernel_size": 3, "num_embeddings": 1000, "embedding_dim": 64,
@@ -91,6 +100,8 @@ def _guess(name: str, found: BlockType, shape: tuple, made: dict[str, Any]) -> A
         return list(range(len(shape))) if shape else [0, 1]
     if name == "dim":
         return 1
+    if name == "size":
+        return 5 if "Norm" in found.name else [1, 1]
     if name == "shape" and found.name == "Parameter":
         return [int(n) for n in shape[1:] if isinstance(n, int)] or [1]
     if name == "hidden_size" and last is not None:
@@ -111,7 +122,7 @@ def fits(value: Value, types: Palette, memory: dict[Any, list[str]] | None = Non
 
     >>> from mlkit.builder.blocks import palette
     >>> fits(Value(("batch", 1, 28, 28), "float32"), palette())[:4]
-    ['Linear', 'Conv2d', 'ReLU', 'Flatten']
+    ['Conv2d', 'ReLU', 'Flatten', 'Linear']
     """
     key = (value.shape, value.dtype, value.parts, len(types.types))
     if memory is not None and key in memory:
@@ -122,7 +133,9 @@ def fits(value: Value, types: Palette, memory: dict[Any, list[str]] | None = Non
             found.kind not in ("input", "parameter", "graph", "data") and _takes(found, value)
         ):
             good.append(found.name)
-    order = {name: i for i, name in enumerate(FAVOURITES)}
+    order: dict[str, float] = {name: i for i, name in enumerate(FAVOURITES)}
+    if len(value.shape) == 4:  # images: what looks at neighbours comes before what looks at rows
+        order["Linear"] = order["Flatten"] + 0.5
     good.sort(key=lambda name: (order.get(name, 99), types[name].group, name))
     if memory is not None:
         memory[key] = good

@@ -25,7 +25,7 @@ OPTIMIZERS = {
     "adagrad": "Adagrad", "adamax": "Adamax", "muon": "Muon",
 }  # fmt: skip
 DEFAULTS: dict[str, Any] = {
-    "data": "digits", "loss": "cross_entropy", "optimizer": "adamw", "lr": 0.001, "epochs": 5, "batch_size": 64,
+    "data": "digits", "loss": "cross_entropy", "optimizer": "adamw", "lr": 0.003, "epochs": 10, "batch_size": 64,
     "model_name": "", "run_name": "",
 }  # fmt: skip
 TOY = 2000  # points of a toy data set
@@ -112,6 +112,7 @@ def sample_of(thing: Any) -> Sample:
         batch = next(iter(loader))
     except StopIteration:
         raise DataError("The data is empty.") from None
+    target: Any
     if isinstance(batch, dict):
         key = next((k for k in ("target", "label", "labels", "y") if k in batch), None)
         target = batch.get(key)
@@ -171,7 +172,9 @@ def objections(document: Document, shapes: Shapes, sample: Sample, loss: str) ->
         wants = list(block.properties.get("shape") or ["batch", 784])
         gives: list[Any] = ["batch", *shape]
         if wants != gives:
-            repair = Repair("set", f"Set the shape of {block.name} to {shape_text(gives)}", block.name, "shape", gives)
+            repair: Repair | None = Repair(
+                "set", f"Set the shape of {block.name} to {shape_text(gives)}", block.name, "shape", gives
+            )
             found.append(Objection(
                 f"The data gives {shape_text(gives)}, the input {block.name} takes {shape_text(wants)}.", repair))  # fmt: skip
         elif block.properties.get("dtype", "float32") != dtype and "float" not in dtype:

@@ -24,6 +24,7 @@ from mlkit.core import dtype as dtypes
 from mlkit.core import events, value
 from mlkit.core.dispatch import Output, ops, state
 from mlkit.core.errors import ArgumentError, GradientError, MlkitError, ValueRangeError
+from mlkit.core.frames import called, users_line
 from mlkit.core.value import (
     Leaf,
     LevelArray,
@@ -45,7 +46,9 @@ from mlkit.nn.parameter import Parameter
 RECOMPILE_LIMIT = 8
 
 #: while someone listens to these, functions run eagerly, so that every op and module is seen
-_WATCHED = frozenset(("op", "module_enter", "module_exit", "backward_start", "backward_node", "backward_end"))
+_WATCHED = frozenset(("op", "module_enter", "module_exit"))
+#: and these, in functions that may call backward: a module's forward does not
+_BACKWARD = frozenset(("backward_start", "backward_node", "backward_end"))
 
 
 #: how often Python counts a gradient that only ``Entry.lent`` holds while it is looked at, and what ``Entry.kept`` holds
@@ -186,8 +189,12 @@ class Entry:
             p._grad = None if place is None else wrap(found[place])
         if self.forward.replay is not None and self.forward.replay.own:
             self.lent = [(p, p._grad) for p, _ in self.final_grads if p._grad is not None]
-        for kind, t in self.changed:
-            mark_mutated(tensors[t] if kind == "input" else t)
+        if self.changed:
+            before = called.code, called.instruction
+            called.code, called.instruction = users_line(sys._getframe(1))  # looked for once, not for each tensor
+            for kind, t in self.changed:
+                mark_mutated(tensors[t] if kind == "input" else t)
+            called.code, called.instruction = before
         return self.result(tensors, found)
 
     def run_captured(self, arrays: list) -> tuple:
@@ -273,6 +280,7 @@ class Compiled:
 
     def __init__(self, fn: Callable, settings: Settings):
         self.fn = fn
+        self.watched = _WATCHED if isinstance(fn, Module) else _WATCHED | _BACKWARD
         self.settings = settings
         self.entries: dict[Any, list[Entry]] = {}
         self.eager: dict[Any, Reason] = {}  # keys that run eagerly, and why
@@ -293,7 +301,7 @@ class Compiled:
             or nn_module._after_all
             or nn_module._before_all_backward
             or nn_module._after_all_backward
-            or (events.listeners and not _WATCHED.isdisjoint(events.listeners))
+            or (events.listeners and not self.watched.isdisjoint(events.listeners))
             or state.saving
         ):
             return self.fn(*args, **kwargs)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import re
 
 from mlkit.core.errors import MissingFeature
@@ -63,15 +64,16 @@ _ABSENT = (
         r"name|AcceleratorError|FatalError|Stream(ObjType)?|Event|is_distributed|grad_dtype|module_load|storage_type",
     ),
 )
-_PATTERNS = tuple((what, re.compile(pattern + r"\Z")) for what, pattern in _ABSENT)
+
+
+@functools.cache
+def _patterns() -> tuple:
+    return tuple((what, re.compile(pattern + r"\Z")) for what, pattern in _ABSENT)
 
 
 def not_now(name: str) -> str | None:
     """What kind of thing ``name`` belongs to that mlkit does not have; None when it is no such name."""
-    for what, pattern in _PATTERNS:
-        if pattern.match(name):
-            return what
-    return None
+    return next((what for what, pattern in _patterns() if pattern.match(name)), None)
 
 
 def missing_name(owner: str, name: str) -> MissingName | None:

@@ -25,7 +25,7 @@ from mlkit.core import dtype as dtypes
 from mlkit.core import events, value
 from mlkit.core.device import device
 from mlkit.core.errors import ArgumentError, MlkitError
-from mlkit.core.frames import user_files, users_frame
+from mlkit.core.frames import user_files, users_line
 from mlkit.core.refusals import (
     all_on_meta,
     different_devices,
@@ -457,10 +457,10 @@ def make_node(op: Op, inputs: tuple, operands: list, arrays: list, attributes: d
     node.saved = ()
     node.shapes = None
     frame = _getframe(3)  # that of record's caller's caller: all further in are ours
-    if frame.f_code.co_filename not in user_files:
-        frame = users_frame(frame)
-    node.code = frame.f_code
-    node.instruction = frame.f_lasti
+    if frame.f_code.co_filename in user_files:
+        node.code, node.instruction = frame.f_code, frame.f_lasti
+    else:
+        node.code, node.instruction = users_line(frame)
     if not op.variadic and len(arrays) > 1:
         node.shapes = tuple([getattr(x, "shape", None) for x in arrays])
     return node
@@ -569,11 +569,11 @@ def _unary(op: Op, kernel: Callable) -> Callable | None:
         if code is not _users_code:
             if code.co_filename in user_files:
                 _users_code = code
+                node.code, node.instruction = code, frame.f_lasti
             else:
-                frame = users_frame(frame)
-                code = frame.f_code
-        node.code = code
-        node.instruction = frame.f_lasti
+                node.code, node.instruction = users_line(frame)
+        else:
+            node.code, node.instruction = code, frame.f_lasti
         if keeps_output:
             kept = out._storage = Storage()
             node.saved = (input, (y, kept)) if both else ((y, kept),)
@@ -653,11 +653,11 @@ def _binary(op: Op, kernel: Callable, apply: Callable) -> Callable | None:
         if code is not _users_code:
             if code.co_filename in user_files:
                 _users_code = code
+                node.code, node.instruction = code, frame.f_lasti
             else:
-                frame = users_frame(frame)
-                code = frame.f_code
-        node.code = code
-        node.instruction = frame.f_lasti
+                node.code, node.instruction = users_line(frame)
+        else:
+            node.code, node.instruction = code, frame.f_lasti
         node.shapes = None
         if dimensioned and x.shape != y.shape:
             node.shapes = (x.shape, y.shape)
@@ -701,11 +701,11 @@ def _product(op: Op, kernel: Callable, apply: Callable) -> Callable | None:
         if code is not _users_code:
             if code.co_filename in user_files:
                 _users_code = code
+                node.code, node.instruction = code, frame.f_lasti
             else:
-                frame = users_frame(frame)
-                code = frame.f_code
-        node.code = code
-        node.instruction = frame.f_lasti
+                node.code, node.instruction = users_line(frame)
+        else:
+            node.code, node.instruction = code, frame.f_lasti
         node.shapes = (rows, columns)
         node.saved = (other if a is not None else None, rows, input if b is not None else None, columns)
         out._node = node

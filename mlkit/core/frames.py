@@ -7,6 +7,7 @@ import linecache
 import os
 import re
 import sys
+import threading
 from types import CodeType
 from typing import NamedTuple
 
@@ -27,6 +28,11 @@ _MADE = ("<mlkit", "<frozen", "<string", "<attrs", "<__array")  # code without a
 def is_users(filename: str) -> bool:
     """Whether code of that file is the user's: not mlkit's, Python's or an installed package's."""
     return not filename.startswith((_LIBRARY, *_installed(), *_MADE))
+
+
+def is_ours(filename: str) -> bool:
+    """Whether code of that file is mlkit's."""
+    return filename.startswith(_LIBRARY)
 
 
 def user_frame():
@@ -91,6 +97,28 @@ def users_frame(frame, otherwise=_NEAREST):
     return (nearest or first) if otherwise is _NEAREST else otherwise
 
 
+class _Called(threading.local):
+    """The user's line that called the layer of mlkit's that runs in this thread; no code where none does.
+
+    ``Module.__call__`` keeps it up: looking through the frames for each op of a layer would cost more than the op.
+    """
+
+    code: CodeType | None = None
+    instruction = 0
+
+
+called = _Called()
+
+
+def users_line(frame) -> tuple[CodeType, int]:
+    """(code, instruction) of the user's program, from a frame of mlkit's outwards."""
+    code = called.code
+    if code is not None:
+        return code, called.instruction
+    frame = users_frame(frame)
+    return frame.f_code, frame.f_lasti
+
+
 class Place(NamedTuple):
     """A line of a program: ``file``, ``line`` (from 1), ``function``, and the path of the ``module`` where it is known.
 
@@ -120,7 +148,8 @@ def place_of(code: CodeType, instruction: int, module: str = "") -> Place:
     return Place(code.co_filename, line or code.co_firstlineno, code.co_name, module, _expression(code, instruction))
 
 
-_WHOLE = re.compile(r"^(return|yield|await|[\w.\[\], ]+ *[-+*/@]?=)? *\(*\s*\)*$| *[-+*/@]?= ")
+#: a line that is nothing but the expression, and perhaps a name for it
+_WHOLE = r"^(return|yield|await|[\w.\[\], ]+ *[-+*/@]?=)? *\(*\s*\)*$| *[-+*/@]?= "
 
 
 def _expression(code: CodeType, instruction: int) -> str:
@@ -132,7 +161,7 @@ def _expression(code: CodeType, instruction: int) -> str:
     text = linecache.getline(code.co_filename, row).encode()
     found = text[start:end].decode(errors="replace").strip()
     rest = (text[:start] + text[end:]).decode(errors="replace").split("#")[0].strip()
-    return "" if not found or _WHOLE.match(rest) or len(found) > 80 else found
+    return "" if not found or re.match(_WHOLE, rest) or len(found) > 80 else found
 
 
 def file_text(filename: str) -> str:

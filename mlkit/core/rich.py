@@ -6,7 +6,6 @@ raise: a display that fails must not cost the user the result of a cell, so it b
 
 from __future__ import annotations
 
-import html as _html
 import importlib
 import sys
 from collections import OrderedDict
@@ -39,6 +38,8 @@ def repr_html(obj: object) -> str | None:
     try:
         return _registry().html(obj)
     except Exception as error:
+        import html as _html  # (seldom needed, and importing mlkit is to be quick)
+
         return f"<pre>{_html.escape(_plain(obj))}\n{_html.escape(_why(error))}</pre>"
 
 

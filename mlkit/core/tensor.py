@@ -650,10 +650,14 @@ class Tensor(Value):
         )
 
     def new_zeros(self, *size, dtype=None, device=None, requires_grad=False):
+        if not size:
+            raise ArgumentError("new_zeros() missing 1 required positional argument: 'size'.", hint="x.new_zeros(2, 3)")
         how = {"dtype": dtype or self.dtype, "device": device or self.device}
         return creation.of_level(self, creation.zeros(*size, requires_grad=requires_grad, **how))
 
     def new_ones(self, *size, dtype=None, device=None, requires_grad=False):
+        if not size:
+            raise ArgumentError("new_ones() missing 1 required positional argument: 'size'.", hint="x.new_ones(2, 3)")
         how = {"dtype": dtype or self.dtype, "device": device or self.device}
         return creation.of_level(self, creation.ones(*size, requires_grad=requires_grad, **how))
 
@@ -900,6 +904,10 @@ class Tensor(Value):
         return ops.reshape(self, shape=tuple(other._array.shape))
 
     def expand_as(self, other):
+        if not isinstance(other, Value):
+            raise ArgumentError(
+                f"expand_as(): argument 'other' (position 1) must be Tensor, not {type(other).__name__}."
+            )
         return ops.expand(self, shape=tuple(other._array.shape))
 
     def ravel(self):

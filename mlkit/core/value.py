@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from mlkit.core.frames import Place, place_of, user_files, users_frame
+from mlkit.core.frames import Place, place_of, user_files, users_line
 
 #: One counter orders everything that happens to tensors: nodes being made and arrays being changed in place.
 tick = itertools.count(1).__next__
@@ -307,6 +307,7 @@ class Value:
     _storage: Storage | None = None
     _view_of: tuple | None = None  # (base tensor, ((op, attributes), ...)): how to look at base and see this
     _seen_without_grad = False  # a view made in no_grad mode
+    _one_of_several = False  # a view that split, chunk or unbind made together with others
     _names: tuple[str | None, ...] | None = None
     _retains_grad = False
     _retain_hook: Hook | None = None
@@ -324,10 +325,10 @@ _getframe = sys._getframe
 def remember_line(node: Node) -> None:
     """Let the node know the line of the user's program that runs now. (Written out where a call would cost.)"""
     frame = _getframe(1)
-    if frame.f_code.co_filename not in user_files:
-        frame = users_frame(frame)
-    node.code = frame.f_code
-    node.instruction = frame.f_lasti
+    if frame.f_code.co_filename in user_files:
+        node.code, node.instruction = frame.f_code, frame.f_lasti
+    else:
+        node.code, node.instruction = users_line(frame)
 
 
 def register_tensor_class(cls: type) -> None:
@@ -372,10 +373,10 @@ def mark_mutated(tensor: Value) -> None:
     storage.mutated = tick()
     storage.version += 1
     frame = _getframe(1)
-    if frame.f_code.co_filename not in user_files:
-        frame = users_frame(frame)
-    storage.code = frame.f_code
-    storage.instruction = frame.f_lasti
+    if frame.f_code.co_filename in user_files:
+        storage.code, storage.instruction = frame.f_code, frame.f_lasti
+    else:
+        storage.code, storage.instruction = users_line(frame)
 
 
 def link_view(base: Value, view: Value, op, attributes: dict) -> None:
@@ -390,6 +391,8 @@ def link_view(base: Value, view: Value, op, attributes: dict) -> None:
     view._storage = storage
     if base._seen_without_grad:
         view._seen_without_grad = True
+    if base._one_of_several:
+        view._one_of_several = True
     view._view_of = (root, (*path, (op, attributes)))
     views = storage.views
     views.append(weakref.ref(view))

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from mlkit.display import picture, svg
-from mlkit.display.markup import card, escape, image, number, plural, shape_text
+from mlkit.display.markup import card, escape, image, number, plural, shape_text, strip
 from mlkit.display.sample import dtype_name, raw, to_numpy
 
 
@@ -90,7 +90,7 @@ def _strip(first: list[Any], classes: Any) -> str:
         if images is None:
             return ""
         figures.append(_figure(images[0], label_text(values[1], classes) if len(values) > 1 else ""))
-    return f'<div class="strip">{"".join(figures)}</div>'
+    return strip(figures)
 
 
 def _figure(one: np.ndarray, label: str) -> str:

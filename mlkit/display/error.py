@@ -103,6 +103,20 @@ def html(error: BaseException) -> str:
     return card("error", *parts)
 
 
+def facts(error: BaseException) -> dict[str, Any]:
+    """What the card says, as plain JSON values: for a panel that draws it elsewhere, and to keep in a file."""
+    sentence, details, hint = _parts(error)
+    users, _ = frames(error)
+    return {
+        "type": type(error).__name__,
+        "sentence": sentence[:4000],
+        "details": details[:4000],
+        "hint": hint[:2000],
+        "place": _place(users[-1]) if users else "",
+        "source": [[n, line[:200], here] for n, line, here in _source(users[-1])] if users else [],
+    }
+
+
 def brief(error: BaseException) -> str:
     """What happened and what to do, without a card and without lines of code, for use inside another display."""
     return "".join([*_what(error, []), *_repair(error)])

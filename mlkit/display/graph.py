@@ -9,9 +9,12 @@ import re
 from dataclasses import dataclass, field
 from typing import Any
 
+from mlkit.core.frames import file_text
 from mlkit.display import svg
 from mlkit.display.markup import card, count, escape, number, plural, scroll, shape_text, size_of, table
 
+MIME = "application/vnd.mlkit.graph+json"
+MOST_NODES = 1_000  # of a graph that is stored in a notebook
 MOST_BOXES = 60
 MOST_LETTERS = 36  # in one line of a box
 
@@ -48,6 +51,20 @@ def html(graph: Any) -> str:
     drawing, alt, width, height, note = draw(record)
     picture = scroll(svg.embed(drawing, alt, width, height), "drawing of the graph", "tall")
     return card("graph", head, picture, note, _operations(record))
+
+
+def mimebundle(graph: Any) -> dict[str, Any]:
+    """The graph's document, which JupyterLab with mlkit's extension draws with modules that open and close.
+
+    Files are named without their folders: a notebook is given to others. Empty for a graph that would swell it.
+    """
+    record = graph.to_dict()
+    if len(record["nodes"]) > MOST_NODES:
+        return {}
+    for node in record["nodes"]:
+        if node["source"]:
+            node["source"] = {**node["source"], "file": file_text(str(node["source"].get("file", "")))}
+    return {MIME: record}
 
 
 def _record(graph: Any) -> dict[str, Any]:

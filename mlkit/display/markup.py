@@ -143,6 +143,13 @@ def table(
     return "".join(parts)
 
 
+def strip(figures: Sequence[str], columns: int = 6) -> str:
+    """Small figures in rows; a table, so that they stay in rows where a viewer takes the stylesheet away."""
+    rows = [figures[k : k + columns] for k in range(0, len(figures), columns)]
+    cells = "".join(f"<tr>{''.join(f'<td>{figure}</td>' for figure in row)}</tr>" for row in rows)
+    return f'<table class="strips" role="presentation"><tbody>{cells}</tbody></table>'
+
+
 def scroll(content: str, label: str, css: str = "") -> str:
     """``content`` in a box that scrolls when it is too wide, by keyboard too."""
     return f'<div class="scroll{" " + css if css else ""}" tabindex="0" role="group" aria-label="{escape(label)}">{content}</div>'

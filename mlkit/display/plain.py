@@ -59,14 +59,16 @@ class _Reader(HTMLParser):
             return
         if given.get("role") == "img" and given.get("aria-label"):
             self._pictures.append(given["aria-label"])
-        if tag == "table":
+        if tag == "table" and given.get("role") == "presentation":  # pictures in rows
+            self.paragraph()
+        elif tag == "table":
             self.paragraph()
             self._rows, self._caption = [], ""
         elif tag == "tr" and self._rows is not None:
             self._rows.append([])
         elif tag in ("td", "th") and self._rows:
             self._rows[-1].append(("", "n" in (given.get("class") or "").split()))
-        elif tag in _BLOCKS and self._rows is None and not (self._pictures and tag in ("figure", "figcaption")):
+        elif tag in _BLOCKS and self._rows is None and not (self._pictures and tag in ("figure", "figcaption", "br")):
             self.paragraph()  # pictures in a row share one line
         if tag != "br":
             self._where.append(tag)
@@ -79,7 +81,9 @@ class _Reader(HTMLParser):
         if tag in self._where:
             while self._where.pop() != tag:
                 pass
-        if tag == "table":
+        if tag == "table" and self._rows is None:
+            self.paragraph()
+        elif tag == "table":
             self._table()
         elif tag in _BLOCKS and tag not in ("figure", "figcaption") and self._rows is None:
             self.paragraph()

@@ -160,7 +160,7 @@ def _entry(obj: object) -> Entry:
 
 
 # What is drawn rather than written: its images say more than its text where there is no HTML.
-_STILLS = {"schedule", "transform", "distribution", "metric", "dataset", "history", "lr_curve", "graph"}
+_STILLS = {"schedule", "transform", "distribution", "metric", "dataset", "history", "lr_curve"}
 
 
 def _register_own() -> None:
@@ -182,7 +182,6 @@ def _register_own() -> None:
         "mlkit.observe.flow.flow.Flow": "gradient_flow:html",
         "mlkit.observe.flow.flow.FlowTable": "gradient_flow:table_html",
         "mlkit.observe.flow.diagnose.Findings": "gradient_flow:findings_html",
-        "mlkit.compiler.graph.Graph": "graph:html",
         "mlkit.compiler.compiled.OptimizedModule": "compiled:module_html",
         "mlkit.compiler.explain.Explanation": "compiled:html",
         "mlkit.display.profile.Profile": "profile:html",
@@ -192,6 +191,8 @@ def _register_own() -> None:
         drawn = where.partition(":")[0] in _STILLS
         register(kind, html=f"mlkit.display.{where}", still=drawn, words=drawn or where == "compiled:html")
     register("mlkit.nn.module.Module", html="mlkit.display.module:html", text="mlkit.display.module:text")
+    register("mlkit.compiler.graph.Graph", html="mlkit.display.graph:html", still=True, words=True,
+             mimebundle="mlkit.display.graph:mimebundle")  # fmt: skip
     tensor = "mlkit.display.tensor:"
     register("mlkit.core.tensor.Tensor", html=tensor + "html", mimebundle=tensor + "mimebundle")
 

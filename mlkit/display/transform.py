@@ -12,10 +12,10 @@ import numpy as np
 
 from mlkit.display import picture
 from mlkit.display.dataset import _unchanged
-from mlkit.display.markup import card, escape, image, scroll, shape_text
+from mlkit.display.markup import card, escape, image, scroll, shape_text, strip
 from mlkit.display.sample import dtype_name, raw, to_numpy
 
-DRAWS = 6  # of one random transform
+DRAWS = 5  # of one random transform
 STEPS = 12
 
 
@@ -118,7 +118,7 @@ def _row(title: str, shown: list[tuple[str, Any]]) -> str:
         many = value if isinstance(value, (tuple, list)) else (value,)
         for one in many[:6]:
             figures.append(_figure(label, one))
-    return f'<h4>{escape(title)}</h4><div class="strip">{"".join(figures)}</div>'
+    return f"<h4>{escape(title)}</h4>{strip(figures, 5)}"
 
 
 def _pixels(value: Any) -> tuple[np.ndarray | None, str]:

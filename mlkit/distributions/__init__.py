@@ -18,6 +18,8 @@ from mlkit.distributions.categorical import (
     OneHotCategoricalStraightThrough,
 )
 from mlkit.distributions.multivariate_normal import MultivariateNormal
+from mlkit.distributions.matrices import LKJCholesky, LowRankMultivariateNormal, Wishart
+from mlkit.distributions.on_intervals import ContinuousBernoulli, GeneralizedPareto
 from mlkit.distributions.transforms import *  # noqa: F403
 from mlkit.distributions.compound import (
     Gumbel,

@@ -23,7 +23,9 @@ from mlkit.distributions.continuous import EULER, Cauchy, Laplace, Normal, Unifo
 from mlkit.distributions.discrete import Bernoulli, Binomial, Geometric, Poisson
 from mlkit.distributions.distribution import Distribution, sum_rightmost
 from mlkit.distributions.gamma_family import Beta, Dirichlet, Exponential, Gamma
+from mlkit.distributions.matrices import LowRankMultivariateNormal, Wishart
 from mlkit.distributions.multivariate_normal import MultivariateNormal
+from mlkit.distributions.on_intervals import ContinuousBernoulli
 from mlkit.functional import linear_algebra
 
 _REGISTRY: dict[tuple[type, type], Callable] = {}
@@ -424,3 +426,78 @@ for _p, _q in [
     (Poisson, Bernoulli), (Poisson, Binomial),
 ]:  # fmt: skip
     _never(_p, _q)
+
+
+# --- normal vectors of low rank, matrices ---------------------------------------------------------------------------------
+
+
+def _written_out(x):
+    return x.dense() if isinstance(x, LowRankMultivariateNormal) else x
+
+
+@register_kl(LowRankMultivariateNormal, LowRankMultivariateNormal)
+@register_kl(LowRankMultivariateNormal, MultivariateNormal)
+@register_kl(MultivariateNormal, LowRankMultivariateNormal)
+def _low_rank(p, q):
+    return _multivariate_normal(_written_out(p), _written_out(q))
+
+
+@register_kl(Wishart, Wishart)
+def _wishart(p, q):
+    if p.event_shape != q.event_shape:
+        raise ValueRangeError(f"KL-divergence between Wisharts of different sizes: {p.event_shape}, {q.event_shape}.")
+    n = p.event_shape[-1]
+    log_det = 2 * ops.log(ops.diagonal(p.scale_tril, dim1=-2, dim2=-1)).sum(-1)
+    log_det = log_det + n * math.log(2.0) + p._sum_of_digammas()
+    ratio = ops.diagonal(linear_algebra.matmul(q.precision_matrix, p.covariance_matrix), dim1=-2, dim2=-1).sum(-1)
+    return -p.entropy() + q._log_volume() - (q.df - n - 1) / 2 * log_det + p.df * ratio / 2
+
+
+# --- the continuous Bernoulli ----------------------------------------------------------------------------------------------
+
+
+def _against_continuous_bernoulli(p, q):
+    """The mean of -log q under p."""
+    return -p.mean * q.logits - ops.log1p(-q.probs) - q._log_normalizer()
+
+
+@register_kl(ContinuousBernoulli, ContinuousBernoulli)
+@register_kl(Beta, ContinuousBernoulli)
+def _to_continuous_bernoulli(p, q):
+    return -p.entropy() + _against_continuous_bernoulli(p, q)
+
+
+@register_kl(Uniform, ContinuousBernoulli)
+def _uniform_continuous_bernoulli(p, q):
+    out = _to_continuous_bernoulli(p, q)
+    return where((p.high >= 1) | (p.low <= 0), _infinite(out), out)
+
+
+@register_kl(ContinuousBernoulli, Exponential)
+def _continuous_bernoulli_exponential(p, q):
+    return -p.entropy() - ops.log(q.rate) + q.rate * p.mean
+
+
+@register_kl(ContinuousBernoulli, Normal)
+def _continuous_bernoulli_normal(p, q):
+    spread = p.variance + ops.square(p.mean - q.loc)
+    return -p.entropy() + 0.5 * math.log(2 * math.pi) + ops.log(q.scale) + spread / (2 * ops.square(q.scale))
+
+
+@register_kl(ContinuousBernoulli, Uniform)
+def _continuous_bernoulli_uniform(p, q):
+    out = -p.entropy() + ops.log(q.high - q.low)
+    return where((q.low >= 0) | (q.high <= 1), _infinite(out), out)
+
+
+@register_kl(ContinuousBernoulli, Pareto)
+def _continuous_bernoulli_pareto(p, q):
+    return _infinite(p.mean + q.scale)
+
+
+def _beyond_the_unit_interval(p, q):
+    return _infinite(q.probs + (p.rate if hasattr(p, "rate") else p.scale))
+
+
+for _kind in (Exponential, Gamma, Gumbel, Laplace, Normal, Pareto):
+    register_kl(_kind, ContinuousBernoulli)(_beyond_the_unit_interval)

@@ -357,6 +357,9 @@ def float_power(input, exponent):
 def logaddexp2(input, other):
     """log2(2**input + 2**other), stable."""
     ln2 = 0.6931471805599453
+    if isinstance(input, Value) and isinstance(other, Value) and input._array.dtype != other._array.dtype:
+        common = result_type(input, other)  # before the products, which would round a short number
+        input, other = ops.cast(input, dtype=common), ops.cast(other, dtype=common)
     return ops.div(ops.logaddexp(ops.mul(input, ln2), ops.mul(other, ln2)), ln2)
 
 

@@ -126,6 +126,10 @@ OTHERWISE = {
     "scalar_tensor": {"s": "number"},
     **{f"{i}{kind}fft{n}": {"s": "sizes"} for i in ("", "i") for kind in ("", "r", "h") for n in ("2", "n")},
 }
+#: parameters that may be left out, but not given as None
+NEVER_NONE = frozenset(
+    "max.dim min.dim median.dim nanmedian.dim prod.dim trapz.x trapezoid.x max.other min.other where.input where.other".split()
+)
 #: with one of these beside it, the first tensor may be a number
 PARTNERS = frozenset("other boundaries test_elements n exponent x y end".split())
 #: but not in these, whose first argument is a tensor whatever comes
@@ -144,7 +148,8 @@ USUAL: dict[str, tuple[type, ...]] = {
 }
 
 
-#: element types, as NumPy's kinds (V bfloat16), that functions have no meaning or no arithmetic for, in any argument
+#: element types, as NumPy's kinds (V bfloat16; 2 both of two bytes), that functions have no meaning or no arithmetic for,
+#: in any argument
 REFUSED_TYPES = {
     name: kinds
     for kinds, names in {
@@ -154,10 +159,14 @@ REFUSED_TYPES = {
         "hermite_polynomial_h hermite_polynomial_he laguerre_polynomial_l legendre_polynomial_p "
         "shifted_chebyshev_polynomial_t shifted_chebyshev_polynomial_u shifted_chebyshev_polynomial_v "
         "shifted_chebyshev_polynomial_w local_response_norm randint_like cauchy_ exponential_ log_normal_",
+        "2": "airy_ai bessel_j0 bessel_j1 bessel_y0 bessel_y1 modified_bessel_i0 modified_bessel_i1 modified_bessel_k0 "
+        "modified_bessel_k1 scaled_modified_bessel_k0 scaled_modified_bessel_k1 spherical_bessel_j0 log_ndtr erfcx zeta "
+        "ctc_loss multi_margin_loss multilabel_margin_loss",
+        "2iubc": "cdist",
         "bc": "isin topk nanmedian geometric_",
         "b": "kthvalue mvlgamma multigammaln trace matrix_power",
         "iub": "rand_like randn_like logcumsumexp nanmean",
-        "iubc": "kl_div histogramdd pdist",
+        "iubc": "kl_div histogramdd pdist group_norm",
         "iu": "histc",
     }.items()
     for name in names.split()
@@ -182,6 +191,8 @@ class Arguments:
             if p.kind is not p.KEYWORD_ONLY:
                 self.names.append(name)
             lacking = fn.__name__ in MAY_LACK and name in ("weight", "bias", "running_mean", "running_var", "attn_mask")
+            if f"{fn.__name__}.{name}" in NEVER_NONE:
+                continue
             if p.default is None or "None" in str(p.annotation) or kind == "" or lacking:
                 self.optional.add(name)
         first = self.names[0] if self.names else ""
@@ -195,7 +206,7 @@ class Arguments:
     def _usual(self, name: str):
         kind = self.kinds[name]
         if kind == "":
-            return _Anything()
+            return _Anything(name in self.optional)
         classes: set[type] = set(USUAL[kind])
         if kind in ("tensor", "tensor or number"):
             classes |= tensor_types
@@ -215,10 +226,13 @@ class Arguments:
 
 
 class _Anything:
-    """The classes that a parameter of no certain kind takes."""
+    """The classes that a parameter of no certain kind takes; None's only where it may lack."""
+
+    def __init__(self, optional: bool):
+        self.optional = optional
 
     def __contains__(self, kind) -> bool:
-        return True
+        return self.optional or kind is not type(None)
 
 
 def _kind(name: str, p: inspect.Parameter) -> str:
@@ -298,10 +312,17 @@ def real(x) -> bool:
 def refuse_types(name: str, kinds: str, args: tuple) -> None:
     """Raise UnsupportedDtype when a tensor among the arguments is of one of NumPy's ``kinds``."""
     for x in args:
-        if isinstance(x, Value) and x._array.dtype.kind in kinds:
+        if isinstance(x, Value) and (
+            x._array.dtype.kind in kinds
+            or "2" in kinds
+            and x._array.dtype.itemsize == 2
+            and x._array.dtype.kind in "fV"
+        ):
             raise UnsupportedDtype(
                 f"{name}: not implemented for {x.dtype}.", hint="Convert first: x.float(), x.long()."
             )
+        if isinstance(x, complex) and "c" in kinds and x.__class__ is complex:
+            raise UnsupportedDtype(f"{name}: not implemented for complex numbers.")
 
 
 def named(args: tuple) -> bool:
@@ -319,7 +340,7 @@ def find_misfit(name: str, arguments: Arguments, args: tuple, kwargs: dict) -> M
     for parameter, x in arguments.given(args, kwargs):
         kind = arguments.kinds[parameter]
         if x is None:
-            if parameter not in arguments.optional and kind:
+            if parameter not in arguments.optional and (kind or f"{name}.{parameter}" in NEVER_NONE):
                 return _wrong(name, parameter, kind, x)
             continue
         if kind == "tensor":

@@ -793,7 +793,10 @@ def normal(  # noqa: A002
         shape, d, place = _shape((size,)), dtype, device
     fresh = randn(tuple(shape), generator=generator, dtype=d, device=place)
     mean, std = (x.detach() if isinstance(x, Value) else x for x in (mean, std))
-    return into(out, wants_grad(fresh * std + mean, requires_grad))
+    drawn = fresh * std + mean
+    if given and dtype is None and drawn._array.dtype != given[0]._array.dtype:  # the means' type, if they are a tensor
+        drawn = drawn.to(given[0].dtype)
+    return into(out, wants_grad(drawn, requires_grad))
 
 
 def _chances(name: str, p) -> None:

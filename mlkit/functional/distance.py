@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from mlkit.core.dispatch import composite, ops
-from mlkit.core.errors import ShapeError
+from mlkit.core.errors import DtypeError, ShapeError
+from mlkit.functional.arithmetic import result_type
 
 
 def length(x, p: float, dim, keepdim: bool = False):
@@ -14,7 +15,8 @@ def length(x, p: float, dim, keepdim: bool = False):
     if p == -float("inf"):
         return ops.amin(size, dim=dim, keepdim=keepdim)
     if p == 0:
-        return ops.cast_like(ops.sum(ops.ne(size, 0), dim=dim, keepdim=keepdim), size)
+        # the count of values that are not zero: its slope is 0 everywhere, and it stays in the graph
+        return ops.sum(ops.where(ops.ne(size, 0), ops.ones_like(size), size), dim=dim, keepdim=keepdim)
     if p == 1:
         return ops.sum(size, dim=dim, keepdim=keepdim)
     total = ops.sum(ops.square(size) if p == 2 else ops.pow_scalar(size, exponent=p), dim=dim, keepdim=keepdim)
@@ -27,6 +29,8 @@ def length(x, p: float, dim, keepdim: bool = False):
 @composite
 def normalize(input, p: float = 2.0, dim: int = 1, eps: float = 1e-12, out=None):
     """input divided by its p-norm along ``dim`` (by eps where the norm is smaller)."""
+    if input._array.dtype.kind not in "fVc":
+        raise DtypeError(f"normalize: expected a floating point or complex tensor as input, got {input.dtype}.")
     result = ops.div(input, ops.clamp(length(input, p, dim, keepdim=True), min=eps))
     return result if out is None else out.copy_(result)
 
@@ -42,6 +46,9 @@ def cosine_similarity(x1, x2, dim: int = 1, eps: float = 1e-8):
     if tuple(x1._array.shape) != tuple(x2._array.shape):
         shape = ops.add(x1, x2)._array.shape
         x1, x2 = ops.expand(x1, shape=tuple(shape)), ops.expand(x2, shape=tuple(shape))
+    if x1._array.dtype != x2._array.dtype:
+        shared = result_type(x1, x2)
+        x1, x2 = ops.cast(x1, dtype=shared), ops.cast(x2, dtype=shared)
     product = ops.sum(ops.mul(x1, x2), dim=dim)
     lengths = [
         ops.sqrt(ops.clamp(ops.sum(ops.square(x), dim=dim), min=eps * eps)) for x in (x1, x2)

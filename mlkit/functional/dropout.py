@@ -6,7 +6,7 @@ import warnings
 
 from mlkit.core import dtype as dtypes
 from mlkit.core.dispatch import ops
-from mlkit.core.errors import ValueRangeError
+from mlkit.core.errors import ShapeError, ValueRangeError
 from mlkit.core.rng import default_generator
 from mlkit.functional.activation import placed
 from mlkit.functional.arguments import check_floating
@@ -110,5 +110,7 @@ def feature_alpha_dropout(input, p: float = 0.5, training: bool = False, inplace
     if not training or p == 0:
         return input
     shape = tuple(input._array.shape)
+    if len(shape) < 2:
+        raise ShapeError("Feature dropout requires at least 2 dimensions in the input.", f"input: {shape}")
     check_floating("feature_alpha_dropout", input)
     return placed(input, _alpha(input, p, (*shape[:2], *([1] * (len(shape) - 2)))), inplace, "feature_alpha_dropout_")

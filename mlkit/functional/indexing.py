@@ -475,7 +475,7 @@ def index_reduce(input, dim: int, index, source, reduce: str, *, include_self: b
             )
     if not index._array.size and not input._array.ndim:
         raise DimensionError("index_reduce_(): Dimension specified as 0 but tensor has no dimensions.")
-    if index._array.dtype.kind not in "iu":
+    if index._array.dtype.name not in ("int32", "int64"):
         raise DtypeError("index_reduce(): Expected dtype int32/int64 for index.")
     if source._array.dtype != input._array.dtype:
         raise DtypeError("index_reduce(): self and source expected to have the same dtype.")

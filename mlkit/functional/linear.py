@@ -14,6 +14,11 @@ def linear(input, weight, bias=None):
     >>> mlkit.nn.functional.linear(mlkit.ones(2, 3), mlkit.ones(4, 3)).shape
     mlkit.Size([2, 4])
     """
+    if weight._array.ndim > 2:
+        raise ShapeError(
+            f"linear: expected weight (out, in), got {weight._array.ndim} dims.",
+            f"weight: {tuple(weight._array.shape)}",
+        )
     return ops.linear(input, weight, bias)
 
 

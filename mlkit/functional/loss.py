@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 import warnings
 
+import numpy as np
+
 from mlkit.core import backend as backends
 from mlkit.core import config, frames
 from mlkit.core import dtype as dtypes
@@ -130,6 +132,10 @@ def nll_loss(
             f"nll_loss: expected integer class labels, got {dtypes.from_numpy_dtype(target._array.dtype)}.",
             hint="Use target.long().",
         )
+    if target._array.dtype.name not in ("int64", "uint8"):
+        raise DtypeError(
+            f"expected target dtype to be int64 or uint8, but got {target.dtype}.", hint="Use target.long()."
+        )
     scores, labels = tuple(input._array.shape), tuple(target._array.shape)
     if len(scores) > 1 and labels and isinstance(scores[0], int) and scores[0] != labels[0]:
         raise BatchError(
@@ -197,9 +203,9 @@ def cross_entropy(
     axis = 1 if input._array.ndim > 1 else 0
     if target._array.dtype.kind in "fV":
         return _soft_cross_entropy(input, target, weight, reduction, label_smoothing, axis)
-    if target._array.dtype.kind not in "iu":
+    if target._array.dtype.name not in ("int64", "uint8"):
         raise DtypeError(
-            f"cross_entropy: expected integer labels or floating probabilities, got "
+            f"cross_entropy: expected labels of int64 (or uint8) or floating probabilities, got "
             f"{dtypes.from_numpy_dtype(target._array.dtype)}.",
             hint="Use target.long() for class numbers.",
         )
@@ -295,6 +301,14 @@ def binary_cross_entropy_with_logits(
             f"Target size ({list(target._array.shape)}) must be the same as input size ({list(input._array.shape)}).",
             hint=_of_one_size(input, target),
         )
+    own, theirs = input._array.dtype, target._array.dtype
+    if own != theirs:  # the loss has the target's type, which must be able to hold it
+        if theirs.kind == "b" or theirs.kind in "iu" and own.kind not in "iub":
+            raise DtypeError(
+                f"binary_cross_entropy_with_logits: result type {input.dtype} can't be cast to the target's type "
+                f"{target.dtype}.",
+                hint="Give the target as floating point: target.float().",
+            )
     if pos_weight is None:
         loss = ops.sub(ops.softplus(input, threshold=1e30), ops.mul(input, target))
     else:
@@ -303,6 +317,8 @@ def binary_cross_entropy_with_logits(
         loss = ops.add(ops.mul(ops.sub(1, target), input), tail)
     if weight is not None:
         loss = ops.mul(loss, weight)
+    if own != theirs and loss._array.dtype != theirs:
+        loss = ops.cast_like(loss, target)
     return reduced(loss, reduction, size_average, reduce)
 
 
@@ -377,6 +393,8 @@ def huber_loss(input, target, reduction: str = "mean", delta: float = 1.0, weigh
         if tuple(weight._array.shape) != tuple(loss._array.shape):
             raise ValueRangeError("Weights and input must have the same size.", f"{weight.shape} and {loss.shape}")
         loss = ops.mul(loss, weight)
+    if loss._array.dtype != input._array.dtype and input._array.dtype.kind in "fV":
+        loss = ops.cast_like(loss, input)  # as PyTorch, which writes it over a tensor like the input
     return reduced(loss, reduction)
 
 
@@ -456,6 +474,11 @@ def gaussian_nll_loss(input, target, var, full: bool = False, eps: float = 1e-6,
     if reduction not in ("none", "mean", "sum"):
         raise ValueRangeError(f"{reduction} is not valid")
     check_numbers(var, _check_variance)
+    if var._array.dtype.kind not in "fV":
+        raise DtypeError(
+            f"gaussian_nll_loss: the bound eps, a float, can't be cast to the type of var, {var.dtype}.",
+            hint="Give var as floating point: var.float().",
+        )
     # the bound on var has no part in the gradient: where it applies the slope passes as if it did not
     bounded = ops.add(var, ops.sub(ops.clamp(var.detach(), min=eps), var.detach()))
     loss = ops.mul(ops.add(ops.log(bounded), ops.div(ops.square(ops.sub(input, target)), bounded)), 0.5)
@@ -502,7 +525,11 @@ def soft_margin_loss(input, target, size_average=None, reduce=None, reduction: s
     input, target = _numbers(input, target)
     if not input._array.ndim and target._array.ndim:
         raise ShapeError("soft_margin_loss: output with shape [] doesn't match the broadcast shape of target.")
+    if input._array.dtype.kind not in "fV":
+        raise DtypeError(f"soft_margin_loss: expected a floating point input, got {input.dtype}.")
     loss = ops.softplus(ops.mul(ops.neg(target), input), threshold=1e30)
+    if loss._array.dtype != input._array.dtype:
+        loss = ops.cast_like(loss, input)
     return reduced(loss, reduction, size_average, reduce)
 
 
@@ -531,6 +558,8 @@ def _classes(name, input, target):
     """input as (N, C) and target as (N, ...), and whether there was a batch axis."""
     if input._array.dtype.kind not in "fV":
         check_floating(name, input)
+    if target._array.dtype != np.int64:
+        raise DtypeError(f"{name}: expected target of dtype int64, but got {target.dtype}.", hint="Use target.long().")
     a, b = tuple(input._array.shape), tuple(target._array.shape)
     if len(a) == 2:
         return input, target, True
@@ -612,6 +641,7 @@ def multilabel_margin_loss(input, target, size_average=None, reduce=None, reduct
 def multilabel_soft_margin_loss(input, target, weight=None, size_average=None, reduce=None, reduction: str = "mean"):
     """The mean over classes of the cross-entropy of sigmoid(input) against target in {0, 1}: (N, C), (N, C)."""
     check_same_shape("multilabel_soft_margin_loss", input, target)
+    check_floating("multilabel_soft_margin_loss", input)
     yes = ops.mul(target, ops.log_sigmoid(input))
     no = ops.mul(ops.sub(1, target), ops.log_sigmoid(ops.neg(input)))
     loss = ops.neg(ops.add(yes, no))
@@ -679,6 +709,12 @@ def triplet_margin_with_distance_loss(
         raise ValueRangeError(f"{reduction} is not a valid value for reduction")
     if margin <= 0:
         raise ValueRangeError(f"margin must be greater than 0, got {margin}")
+    ranks = [x._array.ndim for x in (anchor, positive, negative)]
+    if len(set(ranks)) > 1:
+        raise ShapeError(
+            "The anchor, positive, and negative tensors are expected to have the same number of dimensions, but got: "
+            f"anchor {ranks[0]}D, positive {ranks[1]}D, and negative {ranks[2]}D inputs."
+        )
     return _triplet(
         anchor, positive, negative, distance_function or pairwise_distance, margin, swap, reduction
     )  # fmt: skip

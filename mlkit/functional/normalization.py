@@ -176,6 +176,8 @@ def group_norm(input, num_groups: int, weight=None, bias=None, eps: float = 1e-0
             )
     rows = ops.reshape(input, shape=(shape[0], num_groups, math.prod(shape[1:]) // num_groups))
     out = _scaled(ops.reshape(ops.layer_norm(rows, None, None, dims=1, eps=eps), shape=shape), weight, bias)
+    if out._array.dtype != input._array.dtype:  # half precision with parameters of float32
+        out = ops.cast_like(out, input)
     return out if input._names is None else with_names(out.rename(None), input.names)
 
 

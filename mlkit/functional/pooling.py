@@ -52,6 +52,8 @@ def _max_pool(n, input, kernel_size, stride, padding, dilation, ceil_mode, retur
 
 def max_pool1d(input, kernel_size, stride=None, padding=0, dilation=1, ceil_mode=False, return_indices=False):
     """The largest value in each window over (N, C, L)."""
+    if not return_indices:
+        check_floating("max_pool1d", input)
     return _max_pool(1, input, kernel_size, stride, padding, dilation, ceil_mode, return_indices)
 
 

@@ -194,7 +194,7 @@ def _distance(difference, p: float, dim: int):
     """The p-norm along dim, with gradient 0 where the distance is 0."""
     size = ops.abs(difference)
     if p == 0:
-        return ops.sum(ops.cast_like(ops.ne(difference, 0), size), dim=dim)
+        return ops.sum(ops.where(ops.ne(size, 0), ops.ones_like(size), size), dim=dim)  # its slope is 0 everywhere
     if p == 1:
         return ops.sum(size, dim=dim)
     if p == math.inf:

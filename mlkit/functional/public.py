@@ -52,19 +52,28 @@ def numpy_names(fn: Callable) -> Callable:
 #: functions that write where they still read: an ``out`` that shares memory with an input is refused
 READS_LATE = frozenset("gather take masked_select index_select cat kthvalue".split())
 #: functions that convert nothing on the way into ``out``
-SAME_DTYPE = frozenset("gather take masked_select index_select aminmax complex polar multinomial".split())
+SAME_DTYPE = frozenset(
+    "gather take masked_select index_select aminmax complex polar multinomial abs addmm mm bmm baddbmm sort floor ceil round "
+    "trunc sign sgn neg frac nan_to_num tril triu amax amin argmax argmin isposinf isneginf logcumsumexp median nanmedian mode "
+    "cummax cummin topk kthvalue scatter scatter_add scatter_reduce index_add index_copy index_reduce where matmul dot mv diag "
+    "cross renorm clamp inverse norm".split()
+)
+#: of those that give one tensor or two, the ones that convert nothing where they give two
+SAME_DTYPE_OF_TWO = frozenset("max min".split())
+#: functions that compute in the element type of ``out``
+IN_TYPE_OF_OUT = frozenset("sum prod cumsum cumprod".split())
 
 
-def check_out(name: str, out, fresh, inputs) -> None:
+def check_out(name: str, out, fresh, inputs, one_of_two: bool = False) -> None:
     """Refuse what PyTorch refuses as ``out``: memory that holds one element twice, an input's memory, another dtype."""
     if isinstance(out, (tuple, list)):
         for o, f in zip(out, fresh, strict=False):
-            check_out(name, o, f, inputs)
+            check_out(name, o, f, inputs, True)
         return
     array = getattr(out, "_array", None)
     if not isinstance(array, np.ndarray) or not isinstance(fresh, Value):
         return
-    if name in SAME_DTYPE and array.dtype != fresh._array.dtype:
+    if (name in SAME_DTYPE or one_of_two and name in SAME_DTYPE_OF_TWO) and array.dtype != fresh._array.dtype:
         raise DtypeError(
             f"{name}(): Expected out tensor to have dtype {fresh.dtype}, but got {out.dtype} instead.",
             hint="Give out= that dtype, or convert the result.",
@@ -99,7 +108,8 @@ def write_out(name: str, out, fresh):
         raise ArgumentError(f"{name}(): argument 'out' must be Tensor, not {type(out).__name__}.")
     a, b = dtypes.from_numpy_dtype(fresh._array.dtype), dtypes.from_numpy_dtype(out._array.dtype)
     if a.category > b.category:
-        raise DtypeError(f"{name}: result type {a.name} can't be cast to the desired output type {b.name}.")
+        kind = ArgumentError if name in LISTS else DtypeError  # cat and stack: PyTorch's TypeError
+        raise kind(f"{name}: result type {a.name} can't be cast to the desired output type {b.name}.")
     if fresh._node is not None or out._node is not None:
         raise GradientError(
             f"{name}(): functions with out=... arguments don't support automatic differentiation, but one of the "
@@ -138,6 +148,9 @@ def public(fn: Callable, out: bool = True) -> Callable:
         for given in list(kwargs):
             if given in known and known[given] not in kwargs:
                 kwargs[known[given]] = kwargs.pop(given)
+        if isinstance(target, Value) and name in IN_TYPE_OF_OUT and "dtype" not in kwargs:
+            if target._array.dtype.kind != "b":
+                kwargs["dtype"] = target.dtype
         fresh = fn(*args, **kwargs)
         if target is None:
             return fresh

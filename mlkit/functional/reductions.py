@@ -219,12 +219,12 @@ def cummin(input, dim: int):
 
 def cumsum(input, dim: int, *, dtype=None):
     """The running sum along ``dim``."""
-    return ops.cumsum(_cast(input, dtype), dim=dim)
+    return _cast(ops.cumsum(_cast(input, dtype), dim=dim), dtype)
 
 
 def cumprod(input, dim: int, *, dtype=None):
     """The running product along ``dim``."""
-    return ops.cumprod(_cast(input, dtype), dim=dim)
+    return _cast(ops.cumprod(_cast(input, dtype), dim=dim), dtype)
 
 
 def count_nonzero(input, dim=None):

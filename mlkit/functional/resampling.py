@@ -58,7 +58,8 @@ def interpolate(
         raise InputRankError(
             f"Input Error: Only 3D, 4D and 5D input Tensors supported (got {rank}D) for mode {mode!r}."
         )
-    if input._array.dtype.kind not in "fV" and input._array.dtype.name != "uint8":
+    whole_pixels = input._array.dtype.name == "uint8" and (kind.startswith("nearest") or rank == 4 and kind != "area")
+    if input._array.dtype.kind not in "fV" and not whole_pixels:
         check_floating(f"interpolate (mode {mode!r})", input)
     n = rank - 2
     if (size is None) == (scale_factor is None):
@@ -200,7 +201,7 @@ def grid_sample(input, grid, mode: str = "bilinear", padding_mode: str = "zeros"
         align_corners: whether -1 and 1 are the centres of the corner pixels or the outer edges.
     """
     check_floating("grid_sample", input)
-    check_same_dtype("grid_sample", input, grid=grid)
+    check_same_dtype("grid_sample", input, parameters=False, grid=grid)
     if mode not in ("bilinear", "nearest", "bicubic"):
         raise ValueRangeError(
             f"nn.functional.grid_sample(): expected mode to be 'bilinear', 'nearest' or 'bicubic', but got: '{mode}'"

@@ -9,8 +9,9 @@ import numpy as np
 from mlkit.core import backend as backends
 from mlkit.core import dtype as dtypes
 from mlkit.core.dispatch import ops
-from mlkit.core.errors import DtypeError, RefusedError, ShapeError
+from mlkit.core.errors import DtypeError, RefusedError, ShapeError, UnsupportedDtype
 from mlkit.core.value import Value, wrap
+from mlkit.functional.arithmetic import result_type
 from mlkit.functional.creation import on_device, tensor, to_numpy_array
 from mlkit.functional.shaping import meshgrid, stack
 from mlkit.ops.reduce import canonical_dim
@@ -97,6 +98,12 @@ def isin(elements, test_elements, *, assume_unique: bool = False, invert: bool =
         elements = tensor(elements, device=test_elements.device)
     if not isinstance(test_elements, Value):
         test_elements = tensor(test_elements, device=elements.device)
+    for x in (elements, test_elements):
+        if x._array.dtype.kind in "bc":
+            raise UnsupportedDtype(f"isin: not implemented for {x.dtype}.")
+    if elements._array.dtype != test_elements._array.dtype:
+        shared = result_type(elements, test_elements)
+        elements, test_elements = ops.cast(elements, dtype=shared), ops.cast(test_elements, dtype=shared)
     xp = backends.for_array(elements._array).m.xp
     out = xp.isin(elements._array, test_elements._array, assume_unique=False, invert=invert)
     return wrap(xp.asarray(out))

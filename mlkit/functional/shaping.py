@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import functools
+
 import numpy as np
 
 from mlkit.core import backend as backends
+from mlkit.core import dtype as dtypes
 from mlkit.core.dispatch import ops
 from mlkit.core.errors import ArgumentError, DtypeError, RankError, RefusedError, ShapeError, ValueRangeError
 from mlkit.core.inplace import root_of
@@ -306,7 +309,15 @@ def split(tensor, split_size_or_sections, dim: int = 0):
     for n in parts:
         out.append(ops.narrow(tensor, dim=dim, start=start, length=n))
         start += n
-    return tuple(out)
+    return _one_of_several(out)
+
+
+def _one_of_several(views) -> tuple:
+    """Views that one call made together: PyTorch refuses to change one of them in place where that needs a gradient."""
+    for x in views:
+        if x._node is not None:
+            x._one_of_several = True
+    return tuple(views)
 
 
 def chunk(input, chunks: int, dim: int = 0):
@@ -344,7 +355,7 @@ def unbind(input, dim: int = 0):
     """Views of the slices along ``dim``, without that dim."""
     dim = canonical_dim("unbind", dim, input._array.ndim)
     lead = (slice(None),) * dim
-    return tuple(ops.slice(input, index=(*lead, i)) for i in range(input._array.shape[dim]))
+    return _one_of_several([ops.slice(input, index=(*lead, i)) for i in range(input._array.shape[dim])])
 
 
 def select(input, dim: int, index: int):
@@ -652,6 +663,11 @@ def block_diag(*tensors):
         from mlkit.functional.creation import zeros
 
         return zeros(1, 0)
+    shared = blocks[0].dtype
+    if any(x.dtype != shared for x in blocks):  # numbers (0-d) yield to vectors and matrices
+        kinds = [[x.dtype for x in tensors if bool(x._array.ndim) is wide] for wide in (True, False)]
+        shared = dtypes.result_dtype(*(functools.reduce(dtypes.promote_types, k) if k else None for k in kinds), None)
+        blocks = [ops.cast(x, dtype=shared) for x in blocks]
     columns = sum(x._array.shape[1] for x in blocks)
     rows, before = [], 0
     for x in blocks:
@@ -691,6 +707,8 @@ def narrow_copy(input, dim: int, start: int, length: int):
     """``narrow`` into memory of its own."""
     if not -input._array.ndim <= dim < input._array.ndim:
         raise RankError(f"narrow_copy: expected a dim below {input._array.ndim}, got {dim}.")
+    if isinstance(start, float):
+        raise ArgumentError("narrow_copy(): argument 'start' (position 3) must be int, not float.")
     return ops.clone(ops.narrow(input, dim=dim, start=int(start), length=length))
 
 

@@ -10,9 +10,10 @@ from collections.abc import Callable
 
 from mlkit.core import dtype as dtypes
 from mlkit.core.dispatch import ops
-from mlkit.core.errors import ArgumentError, MissingFeature, ShapeError
+from mlkit.core.errors import ArgumentError, MissingFeature, ShapeError, UnsupportedDtype
 from mlkit.core.value import MetaArray, Value, wrap
 from mlkit.functional import arithmetic, creation
+from mlkit.functional.arithmetic import result_type
 from mlkit.functional.out import takes_out
 
 
@@ -213,10 +214,11 @@ def _polynomial(name: str, doc: str, first: Callable, step: Callable, shifted: b
 
     def fn(input, n):
         input, n = _numbers(input, n)
-        d = dtypes.result_dtype(dtypes.from_numpy_dtype(input._array.dtype), None, None)
         degree_type = dtypes.from_numpy_dtype(n._array.dtype)
-        target = dtypes.promote_types(d, degree_type)
+        target = result_type(input, n)
         target = target if target.category >= 2 else dtypes.get_default_dtype()
+        if target.numpy.itemsize == 2:
+            raise UnsupportedDtype(f"special.{name}: not implemented for {target}.", hint="Convert first: x.float().")
         if input._array.dtype != target.numpy:
             input = ops.cast(input, dtype=target)
         if n._node is not None:

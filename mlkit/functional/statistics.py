@@ -311,7 +311,7 @@ def _histogram(name, points, bins, bounds, weight, density):
         if bounds is not None:
             low, high = bounds[2 * d], bounds[2 * d + 1]
         else:
-            low, high = (values[:, d].min(), values[:, d].max()) if len(values) else (0.0, 0.0)
+            low, high = (values[:, d].min(), values[:, d].max()) if len(values) else (0.0, 1.0)
         if not (np.isfinite(low) and np.isfinite(high)):
             raise RefusedError(f"{name}: dimension {d}'s range [{low}, {high}] is not finite.")
         if low > high:

@@ -22,7 +22,7 @@ linear in 0 (Linear): output[0, 0] = 4.5
 from mlkit.inspection.document import MIME, SCHEMA, load, validate
 from mlkit.inspection.explanation import Cell, Explanation, Step, Terms
 from mlkit.inspection.formulas import FORMULAS, formula
-from mlkit.inspection.inspection import Inspection, inspect
+from mlkit.inspection.inspection import Inspection, from_graph, inspect
 from mlkit.inspection.what_if import Change, WhatIf
 
 __all__ = [
@@ -37,6 +37,7 @@ __all__ = [
     "Terms",
     "WhatIf",
     "formula",
+    "from_graph",
     "inspect",
     "load",
     "validate",

@@ -39,7 +39,7 @@ def rule(*names: str) -> Callable[[Rule], Rule]:
 
 
 class Scene:
-    """One recorded operation: operands as float64 arrays (integers and bools stay), their ids and labels."""
+    """One recorded operation: its operands as they were recorded, their ids and labels. Parts are widened when used."""
 
     def __init__(self, inspection: Any, node: GraphNode):
         self.inspection, self.node = inspection, node
@@ -66,7 +66,7 @@ class Scene:
                     )
                 self.ids.append(key)
                 self.labels.append(inspection.graph.values[key].name or own)
-                self.arrays.append(wide(array))
+                self.arrays.append(array)
             else:
                 self.ids.append(None)
                 self.labels.append(own)
@@ -84,10 +84,11 @@ class Scene:
     def operand(self, place: int, indices: np.ndarray) -> tuple[str, str | None, np.ndarray, np.ndarray]:
         array = self.arrays[place]
         numbers = array[tuple(indices.T)] if indices.shape[1] else np.full(len(indices), float(array))
-        return self.labels[place], self.ids[place], indices, np.asarray(np.real(numbers), np.float64)
+        return self.labels[place], self.ids[place], indices, np.asarray(wide(np.real(numbers)), np.float64)
 
 
 def wide(array: np.ndarray) -> np.ndarray:
+    """Floating numbers in float64; integers, bools and complex numbers as they are."""
     return array if array.dtype.kind in "iubc" else array.astype(np.float64)
 
 
@@ -96,7 +97,7 @@ def explain(inspection: Any, key: str, index: tuple[int, ...]) -> Explanation:
     array = inspection.array(key)
     if array is None:
         raise DataError(f"the numbers of {inspection.label(key)} were not kept, so there is nothing to trace back.")
-    recorded = wide(array)[index]
+    recorded = array[index]
     value = float(np.real(recorded))
     place = f"[{', '.join(map(str, index))}]" if index else ""
     node = inspection.producer.get(key)
@@ -235,8 +236,8 @@ def _attention(scene: Scene, index: tuple[int, ...], output: int) -> dict[str, A
     *lead, row = index[:-1] if output == 0 else index
     scale = scene.attributes["scale"]
     keys = np.arange(min(row + 1, k.shape[-2]) if scene.attributes["is_causal"] else k.shape[-2])
-    query = q[(*lead, row)]
-    scores = k[tuple(lead)][keys] @ query * scale
+    query = wide(q[(*lead, row)])
+    scores = wide(k[tuple(lead)][keys]) @ query * scale
     top = float(scores.max())
     powers = np.exp(scores - top)
     total = float(powers.sum())
@@ -365,7 +366,7 @@ def _batch_norm_eval(scene: Scene, index: tuple[int, ...], output: int) -> dict[
 def _batch_norm_train(scene: Scene, index: tuple[int, ...], output: int) -> dict[str, Any]:
     channel = index[1] if output == 0 else index[0]
     array = scene.arrays[0]
-    part = array[:, channel]
+    part = wide(array[:, channel])
     mean, var = float(part.mean()), float(part.var())
     before = [
         Step(f"mean of the {part.size:,} numbers of channel {channel}", mean),
@@ -392,7 +393,7 @@ def _layer_norm(scene: Scene, index: tuple[int, ...], output: int) -> dict[str, 
     dims = scene.attributes["dims"]
     array = scene.arrays[0]
     lead, tail = index[: array.ndim - dims], index[array.ndim - dims :]
-    part = array[lead]
+    part = wide(array[lead])
     before = [
         Step(f"mean of the {part.size:,} numbers", float(part.mean())),
         Step(f"variance of the {part.size:,} numbers", float(part.var())),
@@ -407,7 +408,7 @@ def _rms_norm(scene: Scene, index: tuple[int, ...], output: int) -> dict[str, An
     dims, eps = scene.attributes["dims"], scene.attributes["eps"]
     array = scene.arrays[0]
     lead, tail = index[: array.ndim - dims], index[array.ndim - dims :]
-    part = array[lead]
+    part = wide(array[lead])
     square = float((part**2).mean())
     root = math.sqrt(square + eps)
     x = scene.cell(0, index)
@@ -621,7 +622,7 @@ def elementwise(scene: Scene, index: tuple[int, ...], output: int) -> dict[str, 
             if array.dtype.kind == "c":
                 raise NotCovered
             cells.append(scene.cell(place, where))
-            operands.append(wrap(array[where].reshape(1)))
+            operands.append(wrap(wide(np.asarray(array[where])).reshape(1)))
         else:
             operands.append(array)
             if array is not None:
@@ -739,8 +740,8 @@ def derivative(scene: Scene, index: tuple[int, ...], output: int) -> list[tuple[
     operands = list(scene.inspection.operands(scene.node))
     leaves = []
     for place, array in enumerate(scene.arrays):
-        if isinstance(array, np.ndarray) and array.dtype.kind == "f":
-            leaf = wrap(array)
+        if isinstance(array, np.ndarray) and array.dtype.kind in "fV":
+            leaf = wrap(wide(array))
             leaf.requires_grad_()
             operands[place] = leaf
             leaves.append((place, leaf))

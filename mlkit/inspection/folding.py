@@ -25,21 +25,15 @@ def folds(document: dict[str, Any]) -> list[dict[str, Any]]:
             paths[path] = None
             operations.setdefault(path, []).append(node)
 
+    facts: dict[str, tuple] = {}
+    for node in document["nodes"]:
+        shapes = tuple(tuple(values[v]["shape"]) for v in (*node["inputs"], *node["outputs"]))
+        facts[node["id"]] = (node["op"], modules.get(node["module"], {}).get("extra", ""), len(node["inputs"]), shapes)
+
     def signature(path: str) -> tuple:
-        inside = operations[path]
-        own = modules.get(path, {})
-        cut = len(path)
-        body = tuple(
-            (
-                node["module"][cut:],
-                node["op"],
-                modules.get(node["module"], {}).get("extra", ""),
-                tuple(tuple(values[v]["shape"]) for v in node["inputs"]),
-                tuple(tuple(values[v]["shape"]) for v in node["outputs"]),
-            )
-            for node in inside
-        )
-        return own.get("type", ""), own.get("parameters"), body
+        own, cut = modules.get(path, {}), len(path)
+        body = tuple((node["module"][cut:], facts[node["id"]]) for node in operations[path])
+        return own.get("type", ""), own.get("parameters"), hash(body)
 
     children: dict[str, list[str]] = {}
     for path in paths:

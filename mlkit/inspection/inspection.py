@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -24,7 +25,10 @@ from mlkit.inspection.recording import record
 from mlkit.inspection.what_if import Change, WhatIf, imagine
 from mlkit.ops.registry import REGISTRY
 
-__all__ = ["Inspection", "inspect"]
+SLOW = 0.02
+"""Seconds above which an operation is timed again."""
+
+__all__ = ["Inspection", "from_graph", "inspect"]
 
 
 def inspect(program: Any, *inputs: Any, loss: Callable | None = None, model: Any = None, name: str | None = None,
@@ -71,8 +75,32 @@ def inspect(program: Any, *inputs: Any, loss: Callable | None = None, model: Any
     title = name or getattr(program, "__name__", None) or type(program).__name__
     with at_rest(program):
         graph, failed, error = record(program, inputs, named_inputs, title, loss)
-    of = "the loss" if loss is not None else None
-    return Inspection(graph, failed=failed, error=error, of=of)
+    found = Inspection(graph, failed=failed, error=error, of="the loss" if loss is not None else None)
+    _time_again(found)
+    return found
+
+
+def _time_again(inspection: Inspection) -> None:
+    """The first call of a kernel may include its compilation: what took long is timed a second time."""
+    for node in inspection.graph.nodes:
+        if node.outputs and (node.seconds or 0.0) > SLOW:
+            with no_grad():
+                started = time.perf_counter()
+                inspection.run(node, inspection.operands(node))
+                node.seconds = min(node.seconds or 0.0, time.perf_counter() - started)
+
+
+def from_graph(graph: Graph) -> Inspection:
+    """The Inspection of a graph that ``mlkit.compiler.trace.trace(..., keep=True)`` has recorded.
+
+    >>> import mlkit
+    >>> from mlkit.compiler import trace
+    >>> from_graph(trace(mlkit.nn.ReLU(), mlkit.tensor([-1.0, 2.0]), keep=True)).explain("output", 1).number
+    2.0
+    """
+    for node in graph.nodes:
+        node.arguments = node.arguments or [Ref(key) for key in node.inputs]
+    return Inspection(graph, complete=len(graph._tensors) == len(graph.values))
 
 
 @contextlib.contextmanager
@@ -299,9 +327,9 @@ class Inspection:
         single = len(outputs) == 1 and int(np.prod(self.graph.values[outputs[0]].shape, dtype=np.int64)) == 1
         return "the output" if single else "the sum of the output" if len(outputs) < 2 else "the sum of all outputs"
 
-    def _floating(self, key: str) -> bool:
+    def _floating(self, key: str, kinds: str = "fV") -> bool:
         kept = self.graph._tensors.get(key)
-        return kept is not None and kept._array.dtype.kind in "fV" and kept._array.__class__ is not MetaArray
+        return kept is not None and kept._array.dtype.kind in kinds and kept._array.__class__ is not MetaArray
 
     @property
     def gradients(self) -> dict[str, Any]:
@@ -338,7 +366,7 @@ class Inspection:
             leaves: list[Any] = []
             operands = self.operands(node)
             for place, argument in enumerate(node.arguments):
-                if isinstance(argument, Ref) and self._floating(argument):
+                if isinstance(argument, Ref) and self._floating(argument, "fcV"):
                     leaf = wrap(operands[place]._array)
                     leaf.requires_grad_()
                     operands[place] = leaf

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import re
+import sys
 import time
 from typing import Any
 
@@ -9,12 +12,27 @@ import numpy as np
 
 from mlkit.autograd.grad_mode import no_grad
 from mlkit.compiler.graph import Graph, GraphModule, GraphNode, Ref
-from mlkit.compiler.trace import Tracer, _tensors_in, source_of
+from mlkit.compiler.trace import Tracer, _tensors_in
+from mlkit.compiler.trace import source_of as source_in_file
 from mlkit.core import events
 from mlkit.core.dispatch import apply, complete, execute, state
 from mlkit.core.frames import user_frame
 from mlkit.core.value import MetaArray, Value, wrap
 from mlkit.ops.registry import REGISTRY
+
+
+def source_of(frame: Any) -> dict | None:
+    """File, line and text of a frame; a notebook's cell is called by its number."""
+    while frame is not None and f"{os.sep}mlkit_widgets{os.sep}" in frame.f_code.co_filename:
+        frame = frame.f_back  # the widgets are a package of their own, and no user's line
+    found = source_in_file(frame)
+    if found is not None:
+        filename = frame.f_code.co_filename
+        if re.match(r".*ipykernel_\d+[/\\]\d+\.py$|<ipython-input-", filename):
+            shell = sys.modules["IPython"].get_ipython() if "IPython" in sys.modules else None
+            cells = getattr(getattr(shell, "compile", None), "_filename_map", {})
+            found["file"] = f"cell [{cells[filename]}]" if filename in cells else "this notebook"
+    return found
 
 
 class Recorder(Tracer):

@@ -6,6 +6,7 @@ import functools
 import importlib
 from collections import OrderedDict, namedtuple
 from collections.abc import Callable, Iterator
+from sys import _getframe
 from typing import Any
 
 from mlkit.core import dtype as dtypes
@@ -13,6 +14,7 @@ from mlkit.core import events, rich
 from mlkit.core.device import device as device_class
 from mlkit.core.dispatch import state
 from mlkit.core.errors import ArgumentError, CheckpointError, MlkitError, ShapeError, ValueRangeError
+from mlkit.core.frames import called, is_ours, users_line
 from mlkit.core.tensor import Tensor
 from mlkit.core.value import Hook, Leaf, Value
 from mlkit.nn.parameter import Buffer, Parameter, is_lazy
@@ -191,6 +193,14 @@ class Module:
 
     # --- calling -----------------------------------------------------------------------------------------------------------
 
+    #: whether mlkit wrote the class's forward: what happens inside belongs to the line that called it
+    _forward_is_ours = True
+
+    def __init_subclass__(cls, **more):
+        super().__init_subclass__(**more)
+        code = getattr(cls.forward, "__code__", None)
+        cls._forward_is_ours = code is not None and is_ours(code.co_filename)
+
     def __call__(self, *args, **kwargs):
         parts = self.__dict__
         if not (
@@ -205,16 +215,33 @@ class Module:
             or "module_enter" in events.listeners
             or "module_exit" in events.listeners
         ):
+            ours, code = self._forward_is_ours, called.code
+            if not state.grad or ours is (code is not None):  # nobody asks, or it is known already
+                try:
+                    return self.forward(*args, **kwargs)
+                except MlkitError as error:
+                    _name_module(error, self)
+                    raise
+            instruction = called.instruction
+            if ours:
+                called.code, called.instruction = users_line(_getframe(1))
+            else:
+                called.code = None
             try:
                 return self.forward(*args, **kwargs)
             except MlkitError as error:
                 _name_module(error, self)
                 raise
+            finally:
+                called.code, called.instruction = code, instruction
+        code, called.code = called.code, None  # hooks are the user's
         try:
             return self._call_with_hooks(args, kwargs)
         except MlkitError as error:
             _name_module(error, self)
             raise
+        finally:
+            called.code = code
 
     def _call_with_hooks(self, args: tuple, kwargs: dict):
         if "module_enter" in events.listeners:

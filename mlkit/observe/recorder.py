@@ -72,7 +72,7 @@ class Recorder:
         self._complained = False
         self._status: dict[str, Any] = {
             "state": "ready", "step": 0, "steps": None, "epoch": 0, "epochs": None, "lr": None, "hyperparameters": {},
-            "registered": {}, "clonable": False, "error": None, "mode": None,
+            "registered": {}, "clonable": False, "error": None, "report": None, "mode": None,
         }  # fmt: skip
         self._origin: float | None = None
         self._elapsed = 0.0
@@ -91,18 +91,24 @@ class Recorder:
         with self._lock:
             self._origin = time.perf_counter() - self._elapsed
             self._rate.restart()
-            self._status.update(state="running", error=None, mode=mode)
+            self._status.update(state="running", error=None, report=None, mode=mode)
             self.event("state", state="running")
         self._open_directory()
         self.flush()
         self._start_heartbeat()
 
-    def end(self, state: str, error: str | None = None) -> None:
-        """The run is ``"finished"``, ``"stopped"`` or ``"failed"``: write everything and stop the heartbeat."""
+    def end(self, state: str, error: str | None = None, report: dict[str, Any] | None = None) -> None:
+        """The run is ``"finished"``, ``"stopped"`` or ``"failed"``: write everything and stop the heartbeat.
+
+        Args:
+            state: One of these.
+            error: What ended it, in words.
+            report: The same in parts, for whoever draws it: type, sentence, details, hint, place, source.
+        """
         with self._lock:
             self._elapsed = self.elapsed
             self._origin = None
-            self._status.update(state=state, error=error)
+            self._status.update(state=state, error=error, report=report)
             if error is not None:
                 self.event("error", error=error)
             self.event("state", state=state)

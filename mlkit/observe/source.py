@@ -150,6 +150,10 @@ class Source(ABC):
         """
         self.send("clone", None, {"settings": settings or {}, "checkpoint": checkpoint, "name": name})
 
+    def clones(self) -> list[Source]:
+        """The runs that were started from this one, as far as they are still there."""
+        return []
+
     def checkpoints(self) -> list[str]:
         """File names of the checkpoints in the run directory, oldest first."""
         if self.path is None:
@@ -190,6 +194,7 @@ class RecorderSource(Source):
         send: Where commands go; None for a run that has nothing to steer.
         clone: Starts a second run from this one after it has ended; None where that cannot be.
         cannot_clone: Why there can be no second run, in words.
+        clones: Gives the sources of the runs that were started from this one.
     """
 
     def __init__(
@@ -198,11 +203,13 @@ class RecorderSource(Source):
         send: Callable[[str, str | None, Any], None] | None = None,
         clone: Callable[[Any], Any] | None = None,
         cannot_clone: str = "",
+        clones: Callable[[], list[Source]] | None = None,
     ) -> None:
         self._recorder = (lambda: recorder) if isinstance(recorder, Recorder) else recorder
         self._send = send
         self._clone = clone
         self._cannot_clone = cannot_clone
+        self._clones = clones
 
     @property
     def title(self) -> str:
@@ -241,6 +248,9 @@ class RecorderSource(Source):
         if status["state"] in layout.ALIVE and self._send is not None:
             return (False, BLOCKING) if status["mode"] == "blocking" else (True, "")
         return False, _not_running(status["state"])
+
+    def clones(self) -> list[Source]:
+        return [] if self._clones is None else self._clones()
 
     def names(self) -> list[str]:
         return self._recorder().names()
@@ -362,6 +372,13 @@ class DirectorySource(Source):
         if status["state"] in layout.ALIVE:
             return self.reachable
         return False, GONE
+
+    def clones(self) -> list[Source]:
+        named = (event.get("run") for event in self.events() if event.get("kind") == "clone")
+        paths = [
+            self.path.parent / Path(name).name for name in named if isinstance(name, str)
+        ]  # beside it, not anywhere
+        return [DirectorySource(path) for path in paths if (path / layout.META).is_file()]
 
     def _mailbox_is_open(self) -> tuple[bool, str]:
         if not os.access(self.path / layout.MAILBOX, os.W_OK):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import functools
 import json
 from collections.abc import Sequence
@@ -11,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from mlkit.display import history as _history
-from mlkit.display import still
+from mlkit.display import plain
 from mlkit.display.markup import card, escape
 from mlkit.display.svg import smoothed
 
@@ -34,15 +33,13 @@ def _figure_class() -> Any:
         _ipython_display_ = None  # plotly's own would show nothing but scripts
 
         def _repr_mimebundle_(self, include: Any = None, exclude: Any = None, **_: Any) -> dict[str, Any]:
-            bundle: dict[str, Any] = {
+            # No PNG: JupyterLab's plotly would show that until it is touched.
+            drawn = card("history", _history.body_of(self._series or {}))
+            bundle = {
                 "application/vnd.plotly.v1+json": json.loads(self.to_json()),
-                "text/plain": f"history_interactive({', '.join(map(repr, self._series or ()))})",
+                "text/html": drawn,
+                "text/plain": plain.of_html(drawn),
             }
-            if self._series:
-                bundle["text/html"] = card("history", _history.body_of(self._series))
-                picture = still.of_html(bundle["text/html"])
-                if picture is not None:
-                    bundle["image/png"] = base64.b64encode(picture).decode("ascii")
             return bundle
 
     return HistoryFigure

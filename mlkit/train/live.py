@@ -26,6 +26,7 @@ from mlkit.observe.source import NO_CLONE
 from mlkit.optim.optimizer import register_optimizer_step_post_hook
 from mlkit.train.callbacks import bar_class
 from mlkit.train.checks import check_loader, length_of, warn
+from mlkit.train.failing import report_of
 from mlkit.train.history import History
 from mlkit.train.hyperparameters import Hyperparameters
 from mlkit.train.means import Means
@@ -264,7 +265,7 @@ class Live:
         if error is None or isinstance(error, KeyboardInterrupt):
             self._run.close("finished" if error is None and not self._run.left else "stopped")
         else:
-            self._run.close("failed", f"{type(error).__name__}: {error}")
+            self._run.close("failed", f"{type(error).__name__}: {error}", report_of(error))
 
     def _repr_html_(self) -> str | None:
         from mlkit.core import rich
@@ -366,11 +367,11 @@ class _LoopRun:
         if not self.open and self.step and self.recorder.status()["state"] == "finished":
             self.recorder.end("stopped")
 
-    def close(self, state: str, error: str | None = None) -> None:
+    def close(self, state: str, error: str | None = None, report: dict[str, Any] | None = None) -> None:
         """The loop has ended, for now: another pass opens the run again."""
         if not self.open:
             if error is not None:  # left by an exception, which the with statement tells of
-                self.recorder.end(state, error)
+                self.recorder.end(state, error, report)
             return
         self.open = False
         leave_training(self.turns)
@@ -378,7 +379,7 @@ class _LoopRun:
         if self._bar is not None:
             self._bar.close()
             self._bar = None
-        self.recorder.end(state, error)
+        self.recorder.end(state, error, report)
 
     def may_go_on(self, live: Live, done: bool) -> bool:
         """Obey commands; False for stop. Stands still while the run is paused.

@@ -28,6 +28,7 @@ from mlkit.train.checks import (
     length_of,
     warn,
 )
+from mlkit.train.failing import report_of
 from mlkit.train.history import History
 from mlkit.train.hyperparameters import Hyperparameters
 from mlkit.train.keeping import Keeping
@@ -648,7 +649,7 @@ class Trainer(Keeping):
 
     def _loop(self, steps: Iterator[Step], extra: list[Callback], dtype: Any) -> Iterator[float]:
         """Drive `steps`, obeying `control` in between; yields the seconds to wait before going on."""
-        state, error = "stopped", None
+        state, error, report = "stopped", None, None
         self.callbacks += extra
         try:
             mlkit.set_default_dtype(dtype)  # it belongs to a thread, and this may be a new one
@@ -675,7 +676,7 @@ class Trainer(Keeping):
             raise
         except BaseException as problem:
             if not isinstance(problem, KeyboardInterrupt):
-                state, error = "failed", f"{type(problem).__name__}: {problem}"
+                state, error, report = "failed", f"{type(problem).__name__}: {problem}", report_of(problem)
             self._tell("on_exception", problem)
             raise
         finally:
@@ -685,7 +686,7 @@ class Trainer(Keeping):
             finally:
                 self.random_before_validation = self._taken_up = None
                 self.callbacks = [callback for callback in self.callbacks if callback not in extra]
-                self.recorder.end(state, error)
+                self.recorder.end(state, error, report)
                 self._release()
 
     def _claim(self) -> None:
@@ -761,7 +762,12 @@ class Trainer(Keeping):
             getattr(callback, event)(self, *arguments)
 
     def __mlkit_source__(self) -> Source:
-        return RecorderSource(lambda: self.recorder, self._send_from_source, self._clone_from_wish)
+        return RecorderSource(
+            lambda: self.recorder,
+            self._send_from_source,
+            self._clone_from_wish,
+            clones=lambda: [run.trainer.__mlkit_source__() for run in self.clones],
+        )
 
     def __repr__(self) -> str:
         return (

@@ -73,7 +73,7 @@ def test_a_compose_is_shown_step_by_step_and_chance_again(parse):
     page = parse(change._repr_html_())
     assert before == mlkit.get_rng_state().tolist()
     assert "step by step" in page.text and "drawn again" in page.text and "RandomHorizontalFlip" in page.text
-    assert len(page.all("img")) == 1 + 3 + 6
+    assert len(page.all("img")) == 1 + 3 + 5
     assert len(page.html) < 60_000
     fixed = parse(T.CenterCrop(20)._repr_html_())
     assert "drawn again" not in fixed.text and len(fixed.all("img")) == 2

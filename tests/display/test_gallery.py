@@ -74,3 +74,46 @@ def test_the_gallery_is_accessible(gallery, chromium, axe, tmp_path, scheme, wid
         assert sheet.evaluate("[...document.images].filter(i => !i.complete || !i.naturalWidth).length") == 0
     finally:
         context.close()
+
+
+def plain(html):
+    """What a viewer leaves that allows neither styles nor scripts nor SVG elements, as GitHub's."""
+    html = re.sub(r"<(style|script|svg)\b.*?</\1>", "", html, flags=re.S)
+    return re.sub(r"\s(?:style|class|tabindex|aria-[a-z]+|role)=\"[^\"]*\"", "", html)
+
+
+def test_without_styles_and_attributes_every_word_and_picture_is_there(gallery, parse):
+    for name, data in drawn(gallery):
+        whole, rest = parse(data["text/html"]), parse(plain(data["text/html"]))
+        assert rest.text == whole.text, name
+        sizes = [(a["src"], a.get("width"), a.get("height")) for a in whole.all("img")]
+        assert [(a["src"], a.get("width"), a.get("height")) for a in rest.all("img")] == sizes, name
+        assert all(width and height for _, width, height in sizes), name  # no picture grows to its file's size
+
+
+def test_a_pdf_by_latex_has_a_picture_of_all_that_is_drawn(gallery):
+    nbconvert, nbformat = pytest.importorskip("nbconvert"), pytest.importorskip("nbformat")
+    pytest.importorskip("PIL")
+    notebook = nbformat.from_dict(gallery)
+    notebook.cells = [cell for cell in notebook.cells if cell.cell_type == "code"]  # words would need pandoc
+    body, resources = nbconvert.LatexExporter().from_notebook_node(notebook)
+    shown = [
+        cell.id for cell in notebook.cells if any("image/png" in o.get("data", {}) for o in cell.get("outputs", ()))
+    ]
+    assert len(resources["outputs"]) == len(shown) == body.count("\\adjustimage")
+    wanted = {
+        "matrix",
+        "images",
+        "graph",
+        "trace",
+        "dataset",
+        "loader",
+        "transform",
+        "schedule",
+        "rates",
+        "history",
+        "run",
+    }
+    wanted |= {"roc", "normal", "poisson", "plot-curves", "plot-cam"}
+    assert wanted <= set(shown)
+    assert "ShapeError" in body and "must agree" in body  # what has no picture is there as text

@@ -13,7 +13,8 @@ ROUGH = ("VonMises", "Multinomial(5, p)/entropy", "PowerTransform(2.5)/inverse")
 
 @pytest.mark.parametrize("name", cases_distributions.CASES)
 def test_case(name):
-    deep.compare(name, cases_distributions, mlkit, rtol=1e-6 if name.startswith(ROUGH) else 1e-8)
+    rtol = 5e-4 if "float()" in name else 1e-6 if name.startswith(ROUGH) else 1e-8
+    deep.compare(name, cases_distributions, mlkit, rtol=rtol)
 
 
 @pytest.mark.parametrize("name", cases_distributions.ERRORS)

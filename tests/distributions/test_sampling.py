@@ -270,3 +270,51 @@ def test_pytorchs_names():
     PowerTransform ReshapeTransform SigmoidTransform SoftmaxTransform SoftplusTransform StackTransform
     StickBreakingTransform TanhTransform Transform identity_transform""".split()
     assert [n for n in names if not hasattr(D, n)] == []
+
+
+MATRICES = {
+    "LKJCholesky": lambda: D.LKJCholesky(3, t(0.7, 4.0)),
+    "LowRankMultivariateNormal": lambda: D.LowRankMultivariateNormal(
+        t(1.0, 2.0), t(1.0, -0.5).reshape(2, 1), t(0.5, 1.0)
+    ),
+    "Wishart": lambda: D.Wishart(t(4.5), t(2.0, 0.5, 0.5, 1.0).reshape(2, 2)),
+    "ContinuousBernoulli": lambda: D.ContinuousBernoulli(t(0.1, 0.5, 0.8)),
+    "GeneralizedPareto": lambda: D.GeneralizedPareto(t(1.0, 0.0, 2.0), t(1.0, 2.0, 0.5), t(0.1, 0.0, -0.5)),
+}
+
+
+@pytest.mark.parametrize("name", MATRICES)
+def test_draws_of_matrices_and_of_intervals(name):
+    mlkit.manual_seed(3)
+    d = MATRICES[name]()
+    x = d.sample((20_000,))
+    assert x.shape == (20_000, *d.batch_shape, *d.event_shape) and bool(d.support.check(x).all())
+    if name == "LKJCholesky":  # a correlation is Beta(c + dim / 2 - 1) on (-1, 1): its variance is 1 / (2 c + dim - 1)
+        correlation = (x @ x.mT)[..., 1, 0].numpy()
+        np.testing.assert_allclose(correlation.mean(0), 0.0, atol=0.03)
+        np.testing.assert_allclose(correlation.var(0), 1 / (2 * d.concentration.numpy() + 2), rtol=0.06)
+        return
+    np.testing.assert_allclose(x.mean(0).numpy(), d.mean.numpy(), rtol=0.05, atol=0.03)
+    np.testing.assert_allclose(x.var(0).numpy(), d.variance.numpy(), rtol=0.12, atol=0.02)
+    if name == "LowRankMultivariateNormal":
+        np.testing.assert_allclose(np.cov(x.numpy().T), d.covariance_matrix.numpy(), atol=0.06)
+
+
+@pytest.mark.parametrize("name", [n for n in MATRICES if n != "LKJCholesky"])
+def test_draws_carry_gradients(name):
+    d = MATRICES[name]()
+    parameter = next(v for k, v in vars(d).items() if k in d.arg_constraints)
+    assert d.has_rsample and parameter.is_leaf
+    given = {k: v.clone().requires_grad_() for k, v in vars(d).items() if k in d.arg_constraints}
+    again = type(d)(**given)
+    again.rsample((3,)).sum().backward()
+    assert all(v.grad is not None and bool(v.grad.isfinite().all()) for v in given.values())
+
+
+def test_divergence_of_wisharts_is_the_mean_log_ratio():
+    mlkit.manual_seed(0)
+    p, q = D.Wishart(t(5.0), mlkit.eye(2, dtype=mlkit.float64)), D.Wishart(t(4.0), t(2.0, 0.5, 0.5, 1.0).reshape(2, 2))
+    x = p.sample((20_000,))
+    estimate = (p.log_prob(x) - q.log_prob(x)).mean(0)
+    np.testing.assert_allclose(D.kl_divergence(p, q).numpy(), estimate.numpy(), rtol=0.05)
+    assert abs(float(D.kl_divergence(p, p).sum())) < 1e-9

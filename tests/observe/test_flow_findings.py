@@ -160,7 +160,7 @@ def test_a_large_negative_bias_kills_units(data: Any) -> None:
     flow = train(model, data, optim.SGD(model.parameters(), lr=0.1))
     (finding,) = flow.findings()
     assert finding.kind == "dead" and finding.layers == ["3"]
-    assert "3 100 %" in finding.sentence and "no layer before it learns" in finding.sentence
+    assert "3 (100 %)" in finding.sentence and "no layer before it learns" in finding.sentence
     assert "2 gives almost only negative numbers" in finding.cause
     assert any("LeakyReLU" in advice for advice in finding.advice)
     assert model.get_submodule("2") is model[2], "the advice names it as one would write it"

@@ -49,6 +49,31 @@ FAMILIES = {
     "MultivariateNormal(l, m)": ("x", "mean mode variance entropy covariance_matrix precision_matrix scale_tril"),
     "MultivariateNormal(l, precision_matrix=m)": ("x", "variance entropy covariance_matrix scale_tril"),
     "MultivariateNormal(l[0], scale_tril=m.tril())": ("x", "variance entropy precision_matrix"),
+    "ContinuousBernoulli(p)": ("u", "mean stddev variance entropy cdf icdf logits"),
+    "ContinuousBernoulli(logits=l * 0.003)": ("u", "mean variance entropy cdf icdf probs"),
+    # of float32: PyTorch compares the concentration with a 0 of that type
+    "GeneralizedPareto(l.float(), s.float(), r.float() * 0.2)": (
+        "(l.detach() + u).float()",
+        "mean mode variance entropy cdf icdf",
+    ),
+    "GeneralizedPareto(l.float(), s.float(), -r.float() * 0.2)": (
+        "(l.detach() + u * 0.2).float()",
+        "mean variance cdf icdf",
+    ),
+    "GeneralizedPareto(l.float(), s.float(), s.detach().float() * 0)": (
+        "(l.detach() + u).float()",
+        "mean variance cdf icdf",
+    ),
+    "LowRankMultivariateNormal(l, m[:, :, :2], s)": (
+        "x",
+        "mean mode variance entropy covariance_matrix precision_matrix scale_tril",
+    ),
+    "Wishart(s[:, 0] + 4, m)": ("(m + m.mT).detach()", "mean mode variance entropy precision_matrix"),
+    "Wishart(s[:, 0] + 3, scale_tril=m.tril())": ("(m + m.mT).detach()", "entropy"),
+    "LKJCholesky(3, s[:, 0])": (
+        "T.linalg.cholesky(0.6 * T.eye(3).double() + 0.4 * T.ones(3, 3).double())",
+        "",
+    ),
     "Independent({D}.Normal(l, s), 1)": ("x", "mean mode variance entropy"),
     "MixtureSameFamily({D}.Categorical(logits=l), {D}.Normal(l, s))": ("x[:, :, 0]", "mean variance cdf"),
     "MixtureSameFamily({D}.Categorical(p[0]), {D}.Independent({D}.Normal(m[0], s[0]), 1))": (
@@ -74,14 +99,19 @@ for _make, (_value, _rest) in FAMILIES.items():
     _call = f"{D}.{_make.format(D=D)}"
     CASES[f"{_make}/log_prob"] = f"{_call}.log_prob({_value})"
     for _what in _rest.split():
-        _argument = {"cdf": f"({_value})", "icdf": "(u)", "entropy": "()", "enumerate_support": "()"}.get(_what, "")
+        _argument = {
+            "cdf": f"({_value})",
+            "icdf": "(u.float())" if "float" in _make else "(u)",
+            "entropy": "()",
+            "enumerate_support": "()",
+        }.get(_what, "")
         if _what == "icdf" and _make.startswith("TransformedDistribution"):
             _argument = "(u)"
         CASES[f"{_make}/{_what}"] = f"{_call}.{_what}{_argument}"
     CASES[f"{_make}/expand"] = (
         f"{_call}.expand((5, 2, 3) if len({_call}.event_shape) == 0 and len({_call}.batch_shape) == 2 else (5, *{_call}.batch_shape)).log_prob(({_value})[0])"
     )
-_NO_EXPAND = [n for n in CASES if n.endswith("/expand") and n.startswith(("OneHot", "Multinomial"))]
+_NO_EXPAND = [n for n in CASES if n.endswith("/expand") and n.startswith(("OneHot", "Multinomial", "LKJ"))]
 for _name in _NO_EXPAND:
     del CASES[_name]
 
@@ -100,6 +130,11 @@ PAIRS = [
     "Uniform(l, l + s), Gumbel(l, r)", "Exponential(s), Gumbel(l, r)", "Gamma(s, r), Gumbel(l, r)", "Beta(s, r), Normal(l, s)",
     "Beta(s, r), Uniform(p * 0 - 0.5, p * 0 + 1.5)", "Beta(s, r), Exponential(s)", "Beta(s, r), Gamma(r, s)",
     "Bernoulli(p), Poisson(s)", "Pareto(s, r + 2), Normal(l, s)", "Pareto(s, r + 2), Exponential(r)", "Pareto(s, r + 2), Gamma(r, s)",
+    "ContinuousBernoulli(p), ContinuousBernoulli(logits=l)", "ContinuousBernoulli(p), Normal(l, s)",
+    "ContinuousBernoulli(p), Exponential(s)", "ContinuousBernoulli(p), Uniform(l - 3, l + 4)", "ContinuousBernoulli(p), Pareto(s, r)",
+    "Beta(s, r), ContinuousBernoulli(p)", "Uniform(p * 0.3, p * 0.9), ContinuousBernoulli(p)", "Normal(l, s), ContinuousBernoulli(p)",
+    "LowRankMultivariateNormal(l, m, s), LowRankMultivariateNormal(s, m[:, :, :1], r)",
+    "LowRankMultivariateNormal(l, m, s), MultivariateNormal(s, m)", "MultivariateNormal(s, m), LowRankMultivariateNormal(l, m, s)",
     "Uniform(p * 0.3, p * 0.9), Beta(s, r)", "Normal(l, s), Gamma(s, r)", "Chi2(s), Gamma(s, r)",
 ]  # fmt: skip
 for _pair in PAIRS:
@@ -170,6 +205,13 @@ ERRORS: dict[str, str] = {
     "mixture_kind": f"{D}.MixtureSameFamily({D}.Normal(l, s), {D}.Normal(l, s))",
     "mixture_size": f"{D}.MixtureSameFamily({D}.Categorical(p[:, :2]), {D}.Normal(l, s))",
     "rsample_missing": f"{D}.Bernoulli(p).rsample()",
+    "continuous_bernoulli_both": f"{D}.ContinuousBernoulli(p, p)",
+    "continuous_bernoulli_value": f"{D}.ContinuousBernoulli(p).log_prob(p + 1)",
+    "low_rank_shape": f"{D}.LowRankMultivariateNormal(l, m[:, :2], s)",
+    "wishart_df": f"{D}.Wishart(T.tensor(1.0).double(), m)",
+    "lkj_dim": f"{D}.LKJCholesky(1)",
+    "lkj_value": f"{D}.LKJCholesky(3).log_prob(m)",
+    "pareto_value": f"{D}.GeneralizedPareto(l.float(), s.float(), r.float()).log_prob(l.float() - 1)",
     "kl_missing": f"{D}.kl_divergence({D}.VonMises(l, s), {D}.Normal(l, s))",
     "transformed_kind": f"{D}.TransformedDistribution({D}.Normal(l, s), 3)",
     "cdf_missing": f"{D}.Beta(s, r).cdf(p)",

@@ -12,6 +12,8 @@ from pathlib import Path
 
 import numpy as np
 
+from tests.oracle import pack, unpack
+
 KINDS = (NotImplementedError, IndexError, TypeError, ValueError, RuntimeError)
 
 
@@ -96,14 +98,14 @@ def keep(cases, library, path: Path) -> int:
         kind = error_kind(name, cases, library)
         assert kind, f"{name} raises nothing under PyTorch"
         kept[f"error/{name}"] = np.array(kind)
-    np.savez_compressed(path, **kept)
+    np.savez_compressed(path, **pack(kept))
     return len(kept)
 
 
 @cache
 def _kept(path: str) -> dict:
     with np.load(path) as kept:
-        return dict(kept)
+        return unpack(kept) if "bytes" in kept else dict(kept)
 
 
 def path_of(cases) -> Path:

@@ -257,7 +257,7 @@ def forms_of(op, fn, options, report):
                 }
                 for label, make in makes.items():
                     t_out = [make(o) for o in outs]
-                    m_out = [anew(o) for o in t_out]
+                    m_out = [anew(make(o)) for o in outs]
 
                     def give(many, kind=kind):
                         return tuple(many) if kind else many[0]

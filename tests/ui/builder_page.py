@@ -19,7 +19,7 @@ class Builder:
         self.panel = self.root.get_by_role("tabpanel")
 
     def show(self) -> None:
-        expect(self.root).to_be_visible(timeout=60_000)
+        expect(self.root).to_be_visible(timeout=180_000)
         expect(self.palette.get_by_role("button", name="Linear", exact=True)).to_be_attached(timeout=30_000)
         self.root.scroll_into_view_if_needed()
 

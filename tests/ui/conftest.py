@@ -122,7 +122,8 @@ def _serve(home: Path, command: list[str], probe: str) -> Iterator[Server]:
     (quiet / "notification.jupyterlab-settings").write_text(
         json.dumps({"fetchNews": "false", "checkForUpdates": False}), "utf-8"
     )
-    (home / "config").mkdir()
+    (home / "config" / "jupyter_server_config.d").mkdir(parents=True)
+    shutil.copy(ROOT / "extensions/lab/mlkit.json", home / "config" / "jupyter_server_config.d" / "mlkit.json")
     if (ROOT / "extensions/voila/voila.json").is_file():
         shutil.copy(ROOT / "extensions/voila/voila.json", home / "config" / "voila.json")
     with socket.socket() as probe_socket:

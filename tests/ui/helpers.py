@@ -144,14 +144,14 @@ class Curves:
         button.click()
 
     def set_learning_rate(self, value: str) -> None:
-        field = self.root.get_by_label("Learning rate")
+        field = self.root.get_by_label("learning rate", exact=True)
         expect(field).to_be_editable()
         field.fill(value)
         field.press("Enter")
 
     def drawn(self, family: str = "loss") -> int:
         """Pixels of the train curve's colour family in one panel: proof that something was drawn."""
-        return self.root.locator(f".panel[data-family='{family}'] canvas").evaluate(
+        return self.root.locator(f".panel[data-family='{family}'] canvas:not(.overlay)").evaluate(
             """canvas => { const {data} = canvas.getContext('2d').getImageData(0, 0, canvas.width, canvas.height);
             let colourful = 0;
             for (let i = 0; i < data.length; i += 4) {

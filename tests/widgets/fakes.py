@@ -35,8 +35,10 @@ class FakeSource:
     def count(self, name: str) -> int:
         return len(self.series.get(name, []))
 
-    def read(self, name: str, start: int = 0) -> tuple[int, np.ndarray, np.ndarray, np.ndarray]:
-        points = self.series.get(name, [])[start:]
+    def read(
+        self, name: str, start: int = 0, stop: int | None = None
+    ) -> tuple[int, np.ndarray, np.ndarray, np.ndarray]:
+        points = self.series.get(name, [])[start:stop]
         steps, times, values = zip(*points, strict=True) if points else ((), (), ())
         return start, np.array(steps, np.int64), np.array(times, np.float64), np.array(values, np.float64)
 

@@ -11,6 +11,7 @@ is met, so that this module loads without it.
 
 from __future__ import annotations
 
+import functools
 import math
 import sys
 from typing import Any
@@ -51,16 +52,22 @@ def _pack(value: Any, buffers: list[bytes]) -> Any:
     if isinstance(value, np.generic):
         return _pack(array.item(), buffers)
     array = _narrow(array)
-    if array.dtype.name not in DTYPES:
+    name = _name(array.dtype)
+    if name not in DTYPES:
         raise TypeError(f"an array of dtype {array.dtype} cannot be sent to the browser; cast it to float32 first")
     if array.dtype.byteorder == ">" or (array.dtype.byteorder == "=" and sys.byteorder == "big"):
         array = array.astype(array.dtype.newbyteorder("<"))
     buffers.append(np.ascontiguousarray(array).tobytes())
-    return {"$array": len(buffers) - 1, "dtype": array.dtype.name, "shape": list(array.shape)}
+    return {"$array": len(buffers) - 1, "dtype": name, "shape": list(array.shape)}
+
+
+@functools.cache
+def _name(dtype: Any) -> str:
+    return dtype.name  # which NumPy puts together anew each time
 
 
 def _narrow(array: Any) -> Any:
-    if array.dtype.name not in ("int64", "uint64"):
+    if array.dtype.kind not in "iu" or array.dtype.itemsize != 8:
         return array
     low, high = (int(array.min()), int(array.max())) if array.size else (0, 0)
     if -(2**31) <= low and high < 2**31:

@@ -13,6 +13,9 @@ export interface GraphNode {
   id: string;
   op: string;
   module: string;
+  /** Where it stands in the drawing, when that is not its module: inside a run of like blocks. */
+  place?: string;
+  composites?: string[];
   inputs: string[];
   outputs: string[];
   attrs?: Record<string, unknown>;
@@ -20,8 +23,18 @@ export interface GraphNode {
   seconds?: number | null;
 }
 
+export interface Fold {
+  type: string;
+  times: number;
+  first: string;
+  last: string;
+}
+
 export interface GraphModule {
   path: string;
+  place?: string;
+  /** Its children are all alike: it is drawn as one block with a number. */
+  fold?: Fold;
   type: string;
   parameters?: number | null;
   extra?: string | null;
@@ -36,10 +49,17 @@ export interface GraphDocument {
   modules: GraphModule[];
   values: GraphValue[];
   nodes: GraphNode[];
+  error?: { type?: string; message?: string; module?: string } | null;
+  failed?: string | null;
+  trouble?: { node: string; value: string; kind: string; count: number; words: string } | null;
+  formulas?: Record<string, string | null>;
+  gradients_of?: string | null;
 }
 
 export interface Module extends GraphModule {
   name: string;
+  /** The key by which it is known here: its place in the drawing. */
+  key: string;
   parent: Module | null;
   children: Module[];
   ops: GraphNode[];
@@ -62,6 +82,7 @@ export interface Level {
 export const shapeText = (shape: (number | string)[]): string => (shape.length ? shape.join("×") : "scalar");
 
 const parentPath = (path: string): string => (path.includes(".") ? path.slice(0, path.lastIndexOf(".")) : "");
+export const placeOf = (node: GraphNode): string => node.place ?? node.module;
 const inside = (path: string, ancestor: string): boolean =>
   ancestor === "" || path === ancestor || path.startsWith(`${ancestor}.`);
 
@@ -70,14 +91,17 @@ export class Graph {
   readonly values = new Map<string, GraphValue>();
   readonly nodes = new Map<string, GraphNode>();
   readonly producer = new Map<string, GraphNode>();
+  /** When an operation ran: 0, 1, 2, ... */
+  readonly order = new Map<string, number>();
   readonly consumers = new Map<string, GraphNode[]>();
   private readonly levels = new Map<string, Level>();
 
   constructor(readonly document: GraphDocument) {
     for (const value of document.values) this.values.set(value.id, value);
     this.module("", { path: "", type: document.name });
-    for (const module of document.modules) this.module(module.path, module);
+    for (const module of document.modules) this.module(module.place ?? module.path, module);
     for (const node of document.nodes) {
+      this.order.set(node.id, this.nodes.size);
       this.nodes.set(node.id, node);
       for (const output of node.outputs) this.producer.set(output, node);
       for (const input of node.inputs) {
@@ -85,8 +109,8 @@ export class Graph {
         if (known) known.push(node);
         else this.consumers.set(input, [node]);
       }
-      this.module(node.module).ops.push(node);
-      for (let at: Module | null = this.module(node.module); at; at = at.parent) at.all.push(node);
+      this.module(placeOf(node)).ops.push(node);
+      for (let at: Module | null = this.module(placeOf(node)); at; at = at.parent) at.all.push(node);
     }
   }
 
@@ -96,7 +120,7 @@ export class Graph {
     if (known) return entry ? Object.assign(known, entry) : known;
     const parent = path === "" ? null : this.module(parentPath(path));
     const name = path.slice(path.lastIndexOf(".") + 1);
-    const made: Module = { path, type: "", name, parent, children: [], ops: [], all: [], ...entry };
+    const made: Module = { path, type: "", name, key: path, parent, children: [], ops: [], all: [], ...entry };
     this.modules.set(path, made);
     parent?.children.push(made);
     return made;
@@ -114,9 +138,10 @@ export class Graph {
 
   /** The item of `level` that holds an operation, or null when it lies outside. */
   private itemOf(level: string, node: GraphNode): string | null {
-    if (!inside(node.module, level)) return null;
-    if (node.module === level) return `n:${node.id}`;
-    const rest = level === "" ? node.module : node.module.slice(level.length + 1);
+    const place = placeOf(node);
+    if (!inside(place, level)) return null;
+    if (place === level) return `n:${node.id}`;
+    const rest = level === "" ? place : place.slice(level.length + 1);
     const next = rest.split(".", 1)[0]!;
     return `m:${level === "" ? next : `${level}.${next}`}`;
   }
@@ -148,7 +173,7 @@ export class Graph {
       }
       for (const output of node.outputs) {
         const leaves =
-          results.has(output) || (this.consumers.get(output) ?? []).some((user) => !inside(user.module, path));
+          results.has(output) || (this.consumers.get(output) ?? []).some((user) => !inside(placeOf(user), path));
         if (leaves) connect(here, `out:${output}`, output);
       }
     }
@@ -171,7 +196,7 @@ export class Graph {
     for (const node of module.all) {
       for (const output of node.outputs) {
         const users = this.consumers.get(output) ?? [];
-        if (results.has(output) || users.some((user) => !inside(user.module, module.path))) out.push(output);
+        if (results.has(output) || users.some((user) => !inside(placeOf(user), module.key))) out.push(output);
       }
     }
     return out;
@@ -183,7 +208,7 @@ export class Graph {
     for (const node of module.all) {
       for (const input of node.inputs) {
         const producer = this.producer.get(input);
-        if (this.flows(input) && !(producer && inside(producer.module, module.path))) found.add(input);
+        if (this.flows(input) && !(producer && inside(placeOf(producer), module.key))) found.add(input);
       }
     }
     return [...found];
@@ -210,6 +235,11 @@ export class Graph {
     };
     if (kind === "m") {
       const module = this.modules.get(key)!;
+      if (module.fold) {
+        const { type, times, first, last } = module.fold;
+        const path = module.path.includes(" to ") ? "" : `${module.path}, `;
+        return `${path}${type} × ${times}, ${first} to ${last}${shape(this.outputsOf(module))}`;
+      }
       return `${[module.path || this.document.name, module.type].filter(Boolean).join(", ")}${shape(this.outputsOf(module))}`;
     }
     if (kind === "n") {

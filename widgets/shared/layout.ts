@@ -1,9 +1,13 @@
 /**
  * Where everything of a graph goes. Each open module is laid out by itself and then is one box to the level above, so
- * opening one part never reshuffles another, and only what is open costs time.
+ * opening one part never reshuffles another, and only what is open costs time. Rows and the order in them come from the
+ * structure alone, not from sizes: what stays keeps its place relative to the rest. Levels of one structure (repeated
+ * blocks) are laid out once.
  */
 import dagre from "@dagrejs/dagre";
-import { type Graph, shapeText } from "./graph";
+import { bytes, number } from "./format";
+import { type Graph, type GraphNode, shapeText } from "./graph";
+import { layered } from "./layered";
 
 export interface Placed {
   id: string;
@@ -15,6 +19,12 @@ export interface Placed {
   depth: number;
   title: string;
   subtitle: string;
+  /** Extra words at the right of a box: a time, a size. */
+  note?: string;
+  /** Drawn as a stack: it stands for so many. */
+  times?: number;
+  /** Room for a small picture at the left. */
+  picture?: boolean;
 }
 
 export interface Wire {
@@ -32,37 +42,103 @@ export interface Picture {
   wires: Wire[];
 }
 
+/** What boxes say besides their name. */
+export type Show = "" | "picture" | "time" | "memory" | "parameters" | "output";
+
 const CHARACTER = 7;
 const SMALL_CHARACTER = 6;
 const PAD = 14;
 const HEADER = 30;
-
-const wide = (title: string, subtitle: string, least: number) =>
-  Math.max(least, title.length * CHARACTER + 44, subtitle.length * SMALL_CHARACTER + 28);
+export const THUMB = 20;
+/** Levels with more boxes than this get the quick layout. */
+const MANY = 120;
 
 const cut = (words: string, length: number) => (words.length > length ? `${words.slice(0, length - 1)}…` : words);
 
 const compact = new Intl.NumberFormat("en-GB", { notation: "compact", maximumFractionDigits: 1 });
 
-function describe(
-  graph: Graph,
-  id: string,
-): { kind: Placed["kind"]; title: string; subtitle: string; size: [number, number] } {
+export const time = (seconds: number): string =>
+  seconds >= 1
+    ? `${number(seconds, 3)} s`
+    : seconds >= 1e-3
+      ? `${number(seconds * 1e3, 3)} ms`
+      : `${number(seconds * 1e6, 3)} µs`;
+
+/** What an item weighs in one of the measures; null where the graph does not know. */
+export function measure(graph: Graph, id: string, show: Show): number | null {
+  const key = id.slice(2);
+  const nodes: GraphNode[] = id.startsWith("m:")
+    ? (graph.modules.get(key)?.all ?? [])
+    : id.startsWith("n:")
+      ? [graph.nodes.get(key)!]
+      : [];
+  if (nodes.length === 0) return null;
+  if (show === "time") return nodes.reduce((sum, node) => sum + (node.seconds ?? 0), 0);
+  if (show === "memory") {
+    return nodes.reduce(
+      (sum, node) => sum + node.outputs.reduce((own, id) => own + (graph.values.get(id)?.bytes ?? 0), 0),
+      0,
+    );
+  }
+  if (show === "parameters") {
+    const seen = new Set<string>();
+    let total = 0;
+    for (const node of nodes) {
+      for (const input of node.inputs) {
+        const value = graph.values.get(input);
+        if (value?.kind !== "parameter" || seen.has(input)) continue;
+        seen.add(input);
+        total += value.shape.reduce<number>((product, size) => product * Number(size), 1);
+      }
+    }
+    return total;
+  }
+  return null;
+}
+
+function noteOf(graph: Graph, id: string, show: Show): string {
+  if (show === "output") {
+    const key = id.slice(2);
+    const made = id.startsWith("n:") ? graph.nodes.get(key)!.outputs : graph.outputsOf(graph.modules.get(key)!);
+    const value = graph.values.get(made[0] ?? "");
+    return value ? `${shapeText(value.shape)} ${value.dtype}` : "";
+  }
+  const amount = measure(graph, id, show);
+  if (amount === null || (amount === 0 && show !== "time")) return "";
+  return show === "time" ? time(amount) : show === "memory" ? bytes(amount) : compact.format(amount);
+}
+
+function describe(graph: Graph, id: string, show: Show): Omit<Placed, "x" | "y" | "depth" | "id"> {
   const key = id.slice(id.indexOf(":") + 1);
   if (id.startsWith("m:")) {
     const module = graph.modules.get(key)!;
-    const title = cut(module.type || module.name, 34);
-    const weights = module.parameters ? `${compact.format(module.parameters)} parameters` : "";
-    const subtitle = cut([module.path, weights].filter(Boolean).join(" · "), 40);
-    return { kind: "module", title, subtitle, size: [wide(title, subtitle, 120), 44] };
+    const times = module.fold?.times;
+    const title = cut(module.fold?.type || module.type || module.name, 34) + (times ? ` × ${times}` : "");
+    const weights = module.parameters && show !== "parameters" ? `${compact.format(module.parameters)} parameters` : "";
+    const subtitle = cut([module.path, weights].filter(Boolean).join(" · "), 44);
+    const note = noteOf(graph, id, show);
+    const wide = title.length * CHARACTER + 44 + (note ? note.length * SMALL_CHARACTER + 14 : 0);
+    const width = Math.max(120, wide, subtitle.length * SMALL_CHARACTER + 28);
+    return { kind: "module", title, subtitle, note, times, width, height: 44 };
   }
   if (id.startsWith("n:")) {
     const title = cut(graph.nodes.get(key)!.op, 34);
-    return { kind: "op", title, subtitle: "", size: [Math.max(76, title.length * CHARACTER + 26), 28] };
+    const note = noteOf(graph, id, show);
+    const picture = show === "picture";
+    const extra = (note ? note.length * SMALL_CHARACTER + 12 : 0) + (picture ? THUMB + 8 : 0);
+    return {
+      kind: "op",
+      title,
+      subtitle: "",
+      note,
+      picture,
+      width: Math.max(76, title.length * CHARACTER + 26) + extra,
+      height: 28,
+    };
   }
   const value = graph.values.get(key);
   const title = cut(value?.name || (id.startsWith("in:") ? "input" : "output"), 28);
-  return { kind: "port", title, subtitle: "", size: [Math.max(64, title.length * CHARACTER + 26), 26] };
+  return { kind: "port", title, subtitle: "", width: Math.max(64, title.length * CHARACTER + 26), height: 26 };
 }
 
 interface Box {
@@ -72,75 +148,152 @@ interface Box {
   wires: Wire[];
 }
 
-function layLevel(graph: Graph, path: string, open: ReadonlySet<string>, depth: number): Box {
-  const level = graph.level(path);
+/** Coordinates of one level: of its boxes (middle), and of its arrows. */
+interface Coordinates {
+  at: [number, number][];
+  edges: { points: [number, number][]; label: [number, number] | null }[];
+  width: number;
+  height: number;
+}
+
+interface Cached {
+  key: string;
+  box: Box;
+}
+
+/** Layouts that are still good, of one graph. */
+export class LayoutCache {
+  /** By module: the last layout, while what is open inside stays the same. */
+  readonly boxes = new Map<string, Cached>();
+  /** By structure: coordinates that fit every level of that structure. */
+  readonly shapes = new Map<string, Coordinates>();
+}
+
+function place(
+  sizes: [number, number][],
+  edges: [number, number, number][],
+  columns: number,
+  cache: LayoutCache,
+): Coordinates {
+  const key = `${columns}|${sizes.join(";")}|${edges.join(";")}`;
+  const known = cache.shapes.get(key);
+  if (known) return known;
+  const made = sizes.length > MANY || columns ? placeQuickly(sizes, edges, columns) : placeCarefully(sizes, edges);
+  cache.shapes.set(key, made);
+  return made;
+}
+
+function placeQuickly(sizes: [number, number][], edges: [number, number, number][], columns: number): Coordinates {
+  const found = layered(
+    sizes.map(([width, height]) => ({ width, height })),
+    edges.map(([a, b]) => [a, b]),
+    columns,
+  );
+  return {
+    at: sizes.map(([width, height], i) => [found.x[i]! + width / 2, found.y[i]! + height / 2]),
+    edges: found.points.map((points) => ({
+      points,
+      label: points[points.length === 3 ? 1 : Math.floor(points.length / 2)]!,
+    })),
+    width: found.width,
+    height: found.height,
+  };
+}
+
+function placeCarefully(sizes: [number, number][], edges: [number, number, number][]): Coordinates {
   const g = new dagre.graphlib.Graph({ multigraph: false });
   g.setGraph({ rankdir: "TB", nodesep: 22, ranksep: 20, edgesep: 14, marginx: 0, marginy: 0 });
   g.setDefaultEdgeLabel(() => ({}));
+  sizes.forEach(([width, height], i) => {
+    g.setNode(String(i), { width, height });
+  });
+  for (const [a, b, width] of edges) g.setEdge(String(a), String(b), { width, height: 15, labelpos: "c" });
+  dagre.layout(g);
+  const { width = 0, height = 0 } = g.graph() as { width?: number; height?: number };
+  return {
+    at: sizes.map((_, i) => {
+      const { x, y } = g.node(String(i)) as { x: number; y: number };
+      return [x, y];
+    }),
+    edges: edges.map(([a, b]) => {
+      const edge = g.edge(String(a), String(b)) as { points: { x: number; y: number }[]; x?: number; y?: number };
+      return {
+        points: edge.points.map(({ x, y }) => [x, y] as [number, number]),
+        label: edge.x === undefined || edge.y === undefined ? null : [edge.x, edge.y],
+      };
+    }),
+    width: Math.max(0, width),
+    height: Math.max(0, height),
+  };
+}
+
+function layLevel(
+  graph: Graph,
+  path: string,
+  open: ReadonlySet<string>,
+  depth: number,
+  show: Show,
+  cache: LayoutCache,
+): Box {
+  const level = graph.level(path);
   const inner = new Map<string, Box>();
-  for (const id of level.items) {
+  const described = new Map<string, ReturnType<typeof describe>>();
+  const number = new Map<string, number>();
+  const sizes: [number, number][] = level.items.map((id, i) => {
+    number.set(id, i);
+    const own = describe(graph, id, show);
+    described.set(id, own);
     const modulePath = id.startsWith("m:") ? id.slice(2) : null;
     if (modulePath !== null && open.has(modulePath)) {
-      const box = layLevel(graph, modulePath, open, depth + 1);
-      const { title, subtitle } = describe(graph, id);
+      const box = layLevel(graph, modulePath, open, depth + 1, show, cache);
       inner.set(id, box);
-      g.setNode(id, {
-        width: Math.max(box.width + 2 * PAD, (title.length + subtitle.length) * CHARACTER + 60),
-        height: box.height + HEADER + PAD,
-      });
-    } else {
-      // Inside a module, what comes in and goes out is a dot on its border; in the outermost level it has a name.
-      const port = path !== "" && !id.startsWith("m:") && !id.startsWith("n:");
-      const [width, height] = port ? [8, 8] : describe(graph, id).size;
-      g.setNode(id, { width, height });
+      const title = (own.title.length + own.subtitle.length + (own.note?.length ?? 0)) * CHARACTER + 60;
+      return [Math.max(box.width + 2 * PAD, title), box.height + HEADER + PAD];
     }
-  }
-  for (const { from, to, values } of level.flows) {
-    const label = labelOf(graph, values);
-    g.setEdge(from, to, { width: label.length * SMALL_CHARACTER + 6, height: 15, labelpos: "c", values, label });
-  }
-  dagre.layout(g);
+    // Inside a module, what comes in and goes out is a dot on its border; in the outermost level it has a name.
+    return path !== "" && own.kind === "port" ? [8, 8] : [own.width, own.height];
+  });
+  const labels = level.flows.map(({ values }) => labelOf(graph, values));
+  const edges = level.flows.map(
+    ({ from, to }, i) =>
+      [number.get(from)!, number.get(to)!, labels[i]!.length * SMALL_CHARACTER + 6] as [number, number, number],
+  );
+  const inside = level.items.map((id) =>
+    open.has(id.slice(2)) && id.startsWith("m:") ? cache.boxes.get(id.slice(2))?.key : "",
+  );
+  const key = `${depth}|${show}|${sizes.join(";")}|${inside.join(",")}`;
+  const known = cache.boxes.get(path);
+  if (known?.key === key) return known.box;
 
+  // A run of like blocks stands in columns, as a newspaper's text does, rather than in one long line.
+  const times = graph.modules.get(path)?.fold?.times ?? 0;
+  const found = place(sizes, edges, times >= 4 ? Math.round(Math.sqrt(times)) : 0, cache);
   const items: Placed[] = [];
   const wires: Wire[] = [];
-  for (const id of level.items) {
-    const { x, y, width, height } = g.node(id) as { x: number; y: number; width: number; height: number };
+  level.items.forEach((id, i) => {
+    const [x, y] = found.at[i]!;
+    const [width, height] = sizes[i]!;
     const left = x - width / 2;
     const top = y - height / 2;
-    const { kind, title, subtitle } = describe(graph, id);
+    const own = described.get(id)!;
     const box = inner.get(id);
-    if (box) {
-      items.push({ id, kind: "open", x: left, y: top, width, height, depth, title, subtitle });
-      const dx = left + (width - box.width) / 2;
-      const dy = top + HEADER;
-      for (const item of box.items) items.push({ ...item, x: item.x + dx, y: item.y + dy });
-      for (const wire of box.wires) wires.push(shift(wire, dx, dy));
-    } else {
-      items.push({
-        id: kind === "port" ? `${path}/${id}` : id,
-        kind,
-        x: left,
-        y: top,
-        width,
-        height,
-        depth,
-        title,
-        subtitle,
-      });
+    if (!box) {
+      items.push({ ...own, id: own.kind === "port" ? `${path}/${id}` : id, x: left, y: top, width, height, depth });
+      return;
     }
-  }
-  for (const { from, to, values } of level.flows) {
-    const edge = g.edge(from, to) as { points: { x: number; y: number }[]; x?: number; y?: number; label: string };
-    wires.push({
-      id: `${path}/${from}>${to}`,
-      points: edge.points.map(({ x, y }) => [x, y]),
-      label: edge.label,
-      labelAt: edge.x === undefined || edge.y === undefined ? null : [edge.x, edge.y],
-      values,
-    });
-  }
-  const { width = 0, height = 0 } = g.graph() as { width?: number; height?: number };
-  return { width: Math.max(0, width), height: Math.max(0, height), items, wires };
+    items.push({ ...own, id, kind: "open", x: left, y: top, width, height, depth });
+    const dx = left + (width - box.width) / 2;
+    const dy = top + HEADER;
+    for (const item of box.items) items.push({ ...item, x: item.x + dx, y: item.y + dy });
+    for (const wire of box.wires) wires.push(shift(wire, dx, dy));
+  });
+  level.flows.forEach(({ from, to, values }, i) => {
+    const { points, label } = found.edges[i]!;
+    wires.push({ id: `${path}/${from}>${to}`, points, label: labels[i]!, labelAt: label, values });
+  });
+  const box = { width: found.width, height: found.height, items, wires };
+  cache.boxes.set(path, { key, box });
+  return box;
 }
 
 function labelOf(graph: Graph, values: string[]): string {
@@ -155,7 +308,8 @@ const shift = (wire: Wire, dx: number, dy: number): Wire => ({
 });
 
 /** Lay out the graph with the modules in `open` unfolded. */
-export const layOut = (graph: Graph, open: ReadonlySet<string>): Picture => layLevel(graph, "", open, 0);
+export const layOut = (graph: Graph, open: ReadonlySet<string>, show: Show = "", cache = new LayoutCache()): Picture =>
+  layLevel(graph, "", open, 0, show, cache);
 
 /** A smooth path through points. */
 export function curve(points: [number, number][]): string {

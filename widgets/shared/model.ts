@@ -15,6 +15,8 @@ export interface Model {
 export interface Reply {
   ok: boolean;
   error?: string;
+  /** What else the kernel answered. */
+  [part: string]: unknown;
 }
 
 /** How long a command may go unanswered before the page says that the kernel is busy or gone. */
@@ -44,8 +46,8 @@ export class Channel {
     this.model.send(tree, undefined, buffers);
   }
 
-  /** Send and wait for the kernel's word on it; no word within `PATIENCE` is a reply too. */
-  ask(message: Record<string, unknown>): Promise<Reply> {
+  /** Send and wait for the kernel's word on it; no word within `patience` (milliseconds) is a reply too. */
+  ask(message: Record<string, unknown>, patience = PATIENCE): Promise<Reply> {
     const id = this.next++;
     return new Promise((resolve) => {
       const timer = setTimeout(() => {
@@ -54,12 +56,16 @@ export class Channel {
           ok: false,
           error: "The kernel has not answered: it is busy with another cell, or it has been shut down.",
         });
-      }, PATIENCE);
+      }, patience);
       this.waiting.set(id, (reply) => {
         clearTimeout(timer);
         resolve(reply);
       });
-      this.send({ ...message, id });
+      try {
+        this.send({ ...message, id });
+      } catch {
+        // The kernel's side is gone, and with it the way there: PATIENCE says so.
+      }
     });
   }
 

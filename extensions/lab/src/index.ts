@@ -8,6 +8,7 @@ import { Contents, ServerConnection } from '@jupyterlab/services';
 import { networkIcon } from './icon.js';
 import { exampleNotebook, freeName, INotebook, isNotebook } from './notebook.js';
 import picture from './picture.js';
+import side from './side.js';
 
 const EXTENSION = 'mlkit-lab';
 const CATEGORY = 'mlkit';
@@ -79,4 +80,4 @@ const plugin: JupyterFrontEndPlugin<void> = {
   }
 };
 
-export default [plugin, picture];
+export default [plugin, picture, side];

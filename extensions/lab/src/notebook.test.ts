@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 
-import { exampleNotebook, freeName, isNotebook } from './notebook.js';
+import { exampleNotebook, freeName, isNotebook, modelNotebook } from './notebook.js';
 
 test('a free name is kept, a taken one is numbered', () => {
   assert.equal(freeName([]), 'first-network.ipynb');
@@ -20,4 +20,10 @@ test('an error page or an old format is no notebook', () => {
   for (const value of [null, 'text', 3, {}, { nbformat: 3, worksheets: [] }, { nbformat: 4 }]) {
     assert.ok(!isNotebook(value), JSON.stringify(value));
   }
+});
+
+test('the notebook of a model loads its file, whatever its name', () => {
+  const cells = modelNotebook('my "net".mlmodel.json').cells as { source: string }[];
+  assert.ok(cells[1].source.includes('mlkit.ModelBuilder("my \\"net\\".mlmodel.json")'));
+  assert.ok(cells[0].source.startsWith('# my "net"\n'));
 });

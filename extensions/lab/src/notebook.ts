@@ -33,6 +33,19 @@ export function exampleNotebook(): INotebook {
   };
 }
 
+/** A notebook beside a model document: it loads the document, shows its code and makes the model. */
+export function modelNotebook(file: string): INotebook {
+  const notebook = exampleNotebook();
+  const [title, first, second] = notebook.cells as Record<string, unknown>[];
+  const name = JSON.stringify(file);
+  notebook.cells = [
+    { ...title, source: `# ${file.replace(/\.mlmodel\.json$/, '').replace(/[\\`*_<>[\]#]/g, '\\$&')}\n\nThe model that was built from blocks in \`${file.replaceAll('`', "'")}\`.` },
+    { ...first, id: 'load', source: `import mlkit\n\nbuilder = mlkit.ModelBuilder(${name})\nmodel = builder.model\nmodel` },
+    { ...second, id: 'code', source: 'print(builder.code)' }
+  ];
+  return notebook;
+}
+
 /** Is this parsed JSON a notebook that JupyterLab can open? */
 export function isNotebook(value: unknown): value is INotebook {
   const notebook = value as Partial<INotebook> | null;

@@ -29,7 +29,7 @@ from mlkit.observe.flow import measure
 from mlkit.observe.flow.flow import Flow
 from mlkit.observe.flow.layers import ACTIVATIONS, FUNCTIONS, RECTIFIERS, SATURATING, Layers
 from mlkit.observe.flow.measure import Sheet
-from mlkit.observe.flow.purse import Purse
+from mlkit.observe.flow.purse import Purse, clock
 from mlkit.observe.flow.recording import PER_ROW, Recording
 from mlkit.observe.recorder import Recorder
 from mlkit.observe.running import recorder_of
@@ -56,7 +56,7 @@ class GradientFlow(Flow):
     precision taken out, and clipped where the loop clips. A loop without an optimizer works too: its steps are then the
     backward passes.
 
-    Steps are looked at so seldom that it takes less than about one percent of the time. The samples are kept in memory
+    Steps are looked at so seldom that it takes less than two percent of the time. The samples are kept in memory
     and in the run directory of the training, where any other process can read them (`open_flow`); a loop that keeps
     none gets one of its own. A compiled model runs uncompiled in the steps that are looked at.
 
@@ -91,7 +91,7 @@ class GradientFlow(Flow):
         model: Any,
         *,
         every: int | None = None,
-        share: float = 0.01,
+        share: float = 0.012,
         activations: bool = True,
         name: str | None = None,
         run_dir: Any = None,
@@ -111,12 +111,14 @@ class GradientFlow(Flow):
         self.name = name or type(model).__name__
         self._model = weakref.ref(model)
         self._run_dir = run_dir
+        self.every = every
         self._activations = activations
         self._purse = Purse(share, every)
         self._layers = Layers(model)
         self._rows_of = self._rows_of_parameters(model)
         self._recorded = Recording(self.name)
         self._recorded.describe(self._about())
+        self._described = -1
         self._run: Recorder | None = None  # of the training
         self._own: Recorder | None = None  # made here, for a loop that keeps none
         self._step = 0
@@ -125,7 +127,7 @@ class GradientFlow(Flow):
         self._others: set[int] = set()  # optimizers that have stepped since the first one did
         self._depth = self._alone = 0
         self._order: list[int] = []
-        self._mine: dict[int, tuple[weakref.ref[Any], tuple[int, ...], list[tuple[Any, list[int]]]]] = {}
+        self._mine: dict[int, tuple[weakref.ref[Any], tuple[int, int], list[tuple[Any, list[int]]]]] = {}
         self._sample: Sample | None = None
         self._listening: list[Any] = []
         self._masks: dict[int, deque[tuple[Any, float]]] = {}
@@ -211,7 +213,8 @@ class GradientFlow(Flow):
 
     def _owned(self, optimizer: Any) -> list[tuple[Any, list[int]]]:
         """The model's parameters that an optimizer moves, each with its rows."""
-        lengths = tuple(len(group["params"]) for group in optimizer.param_groups)
+        groups = optimizer.param_groups
+        lengths = (len(groups), len(groups[-1]["params"]))
         known = self._mine.get(id(optimizer))
         if known is not None and known[0]() is optimizer and known[1] == lengths:
             return known[2]
@@ -270,7 +273,8 @@ class GradientFlow(Flow):
         return optimizer
 
     def _after_step(self, optimizer: Any, args: Any, kwargs: Any) -> None:
-        if not self._owned(optimizer):
+        mine = self._owned(optimizer)
+        if not mine:
             return
         with self._guard:
             self._depth = max(0, self._depth - 1)
@@ -279,7 +283,7 @@ class GradientFlow(Flow):
             counted = self._first is not None and self._first() is optimizer
             sample = self._sample
             if sample is not None and sample.began:
-                self._safely(sample.look, self._owned(optimizer), optimizer)
+                self._safely(sample.look, mine, optimizer)
                 if counted:
                     self._stop_listening()
                 if not counted and sample.step and sample.complete():
@@ -296,7 +300,8 @@ class GradientFlow(Flow):
         """The step that was under way is over."""
         if not self.attached:
             return
-        self._safely(self._find_run)
+        if not self._step % 16 or self._step < 16 or self._sample is not None or self._recorded.folder is None:
+            self._safely(self._find_run)
         if self._run is not None and self._run.state == "ready":
             self._sample = None if self._sample is None else self._renewed()  # a trainer tries out learning rates
             self._purse.mark()
@@ -320,7 +325,7 @@ class GradientFlow(Flow):
         """A sample is whole: keep it."""
         sample, self._sample = self._sample, None
         assert sample is not None
-        begun = time.perf_counter()
+        begun = clock()
         step = sample.step or self._step
         if sample.order != self._order:
             self._order = sample.order
@@ -328,10 +333,12 @@ class GradientFlow(Flow):
         self._layers.refresh(self._model())
         sample.sheet.grow(len(self._layers.rows))
         sample.settle()
-        self._recorded.describe(self._about())
+        if self._layers.version != self._described or not self._recorded.about["layers"]:
+            self._described = self._layers.version
+            self._recorded.describe(self._about())
         if not self._purse.taken:
             self._purse.bound(len(self._layers.rows) * PER_ROW * 4)
-        cost = self._purse.pay(step, True, sample.seconds + time.perf_counter() - begun)
+        cost = self._purse.pay(step, True, sample.seconds + clock() - begun)
         seconds = time.perf_counter() - self._began if self._run is None else self._run.elapsed
         self._recorded.append(step, seconds, sample.rate, cost, sample.sheet.numbers, sample.sheet.spreads)
         if self._own is not None and math.isfinite(sample.loss):
@@ -368,9 +375,12 @@ class GradientFlow(Flow):
                 events.subscribe("module_exit", lambda module, output: self._heard(sample.leave, module, output)),
             ]
             if self._activations:
-                self._listening.append(
-                    events.subscribe("op", lambda op, tensors, attributes, out: self._heard(sample.saw, op, out))
-                )
+
+                def saw(op: Any, tensors: Any, attributes: Any, output: Any) -> None:
+                    if op.name in FUNCTIONS:  # asked here, for there are many operations and few activations
+                        self._heard(sample.saw, op, output)
+
+                self._listening.append(events.subscribe("op", saw))
         if self._run is None:
             self._listening.append(events.subscribe("backward_start", sample.saw_loss))
 
@@ -549,7 +559,7 @@ class Sample:
         return row
 
     def _spread(self, row: int, output: Any, kind: str | None, axis: int) -> None:
-        begun = time.perf_counter()
+        begun = clock()
         tensor = _first_tensor(output)
         array = None if tensor is None else tensor._array
         xp = None if array is None else measure.library(array)
@@ -559,8 +569,9 @@ class Sample:
         sheet = self.sheet
         sheet.put_spread(row, 2, measure.quantiles(part, xp))
         with np.errstate(all="ignore"):
-            mean = part.mean()
-            spread = xp.sqrt(xp.square(part - mean).mean())
+            mean = part.sum() / part.size
+            around = part - mean
+            spread = xp.sqrt(xp.dot(around, around) / part.size)
         sheet.put(row, measure.MEAN, mean)
         sheet.put(row, measure.STD, spread)
         if kind in RECTIFIERS:
@@ -569,7 +580,7 @@ class Sample:
             low, high = SATURATING[kind]
             edge = 0.02 * (high - low)
             sheet.put(row, measure.SATURATED, ((part < low + edge) | (part > high - edge)).mean(dtype=np.float32))
-        self.seconds += time.perf_counter() - begun
+        self.seconds += clock() - begun
 
     def _dead(self, row: int, array: Any, axis: int, upper: float | None, xp: Any) -> Any:
         """The share of units that have been silent for at least ENOUGH values, over as few samples as that takes."""
@@ -590,15 +601,15 @@ class Sample:
 
     def remember(self, mine: list[tuple[Any, list[int]]]) -> None:
         """Keep some of the weights as they are before the step."""
-        begun = time.perf_counter()
+        begun = clock()
         for one, _ in mine:
             if measure.library(one._array) is not None:
                 self._before[id(one)] = measure.some(one._array, measure.MOVED).copy()
-        self.seconds += time.perf_counter() - begun
+        self.seconds += clock() - begun
 
     def look(self, mine: list[tuple[Any, list[int]]], optimizer: Any = None) -> None:
         """Gradients, weights and what the step has done to them."""
-        begun = time.perf_counter()
+        begun = clock()
         if optimizer is not None and (not self.moved or math.isnan(self.rate)):
             with_rate = optimizer.param_groups[0].get("lr", math.nan)
             self.rate = float(with_rate.item() if hasattr(with_rate, "item") else with_rate)
@@ -608,7 +619,7 @@ class Sample:
             self._look_at_weight(one, rows)
             if one._grad is not None:
                 self._look_at_gradient(one, rows)
-        self.seconds += time.perf_counter() - begun
+        self.seconds += clock() - begun
 
     def look_at_gradients(self, mine: list[tuple[Any, list[int]]]) -> None:
         for one, rows in mine:

@@ -325,7 +325,7 @@ class _Case:
             return []
         worst = max(rows, key=lambda row: share[row])
         before = self._weights_before(worst)
-        many = ", ".join(f"{self.name(row)} {_share(share[row])}" for row in rows[:4]) + (
+        many = ", ".join(f"{self.name(row)} ({_share(share[row])})" for row in rows[:4]) + (
             ", ..." if len(rows) > 4 else ""
         )
         sentence = f"units whose output is zero for every input: {many}."

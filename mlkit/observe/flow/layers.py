@@ -34,7 +34,7 @@ ACTIVATIONS = tuple(
     and name not in ("Softmax", "Softmin", "LogSoftmax", "Softmax2d", "GLU", "PReLU")
 )
 RECURRENT = (nn.RNNBase, nn.RNNCellBase)
-CALLS = 8
+CALLS = 24
 """Calls of one activation in one forward pass that get a row each; a loop over time is not followed further."""
 
 

@@ -11,11 +11,18 @@ __all__ = ["Purse"]
 FIRST = 3
 """Samples that are taken whatever they cost, so that something is to be seen at once."""
 
+ADVANCE = 100
+"""Steps whose share may be spent before they are made, so that a short training is looked at more than thrice."""
+
 DENSE = 500
 """Samples after which the distance between two grows with the training, so that their number stays bounded."""
 
 MEMORY = 128 * 2**20
 """Bytes that the samples of a training of a million steps should not exceed."""
+
+
+#: The time this thread has been computing, so that other programs on the machine are not taken for what looking costs.
+clock = time.thread_time if time.get_clock_info("thread_time").resolution < 1e-4 else time.perf_counter
 
 
 class Purse:
@@ -25,7 +32,7 @@ class Purse:
     model, for one, runs uncompiled while it is looked at), whichever is more.
 
     Args:
-        share: Of the training's time; 0.01 is one percent.
+        share: Of the training's time; 0.012 is 1.2 percent.
         every: Sample each so many steps instead, at any cost.
 
     >>> purse = Purse(every=3)
@@ -33,13 +40,16 @@ class Purse:
     [1, 4, 7]
     """
 
-    def __init__(self, share: float = 0.01, every: int | None = None) -> None:
+    def __init__(self, share: float = 0.012, every: int | None = None) -> None:
         self.share, self.every = share, every
         self.saved = 0.0
+        self.usual = 0.0  # what a step takes without being looked at; 0 while unknown
+        self.expected = 0.0  # what a sample costs: the time spent in looking, or by how much its step was longer
         self.taken = 0
         self.dense = DENSE
-        self._next = 0
-        self._costs: deque[float] = deque(maxlen=9)
+        self._next = self._since = 0
+        self._spent: deque[float] = deque(maxlen=9)
+        self._longer: deque[float] = deque(maxlen=9)
         self._steps: deque[float] = deque(maxlen=31)
         self._began: float | None = None
 
@@ -52,17 +62,7 @@ class Purse:
             return True
         if self.taken < FIRST:
             return self.taken == 0 or step >= self._next
-        return step >= self._next and self.saved >= self.expected
-
-    @property
-    def expected(self) -> float:
-        """Seconds that a sample costs."""
-        return median(self._costs) if self._costs else 0.0
-
-    @property
-    def usual(self) -> float:
-        """Seconds that a step takes without being looked at; 0 while unknown."""
-        return median(self._steps) if self._steps else 0.0
+        return step >= self._next and self.saved + ADVANCE * self.share * self.usual >= self.expected
 
     def bound(self, record_bytes: int) -> None:
         """Fit the number of samples to the memory that one takes."""
@@ -70,7 +70,7 @@ class Purse:
 
     def mark(self) -> None:
         """A step begins now: what comes before (the first batch, a validation, a pause) is not its time."""
-        self._began = time.perf_counter()
+        self._began = clock()
 
     def pay(self, step: int, looked: bool, seconds: float = 0.0) -> float:
         """A step has ended. Returns what looking at it cost, in seconds.
@@ -80,20 +80,26 @@ class Purse:
             looked: Whether it was sampled.
             seconds: The time spent in looking.
         """
-        now = time.perf_counter()
-        took = now - self._began if self._began is not None else 0.0
+        now = clock()
+        took = max(0.0, now - self._began) if self._began is not None else 0.0
         self._began = now
         if not looked:
             if took:
                 self._steps.append(took)
+                self._since += 1
+                if self._since >= 16 or len(self._steps) < 16:  # a median at each step would be most of the cost
+                    self._since, self.usual = 0, median(self._steps)
                 # A pause, a validation or a checkpoint between two steps pays for no sample.
                 self.saved += self.share * min(took, 3 * self.usual)
             return 0.0
-        usual = self.usual
-        cost = max(seconds, took - usual) if usual and self.taken > 1 else seconds
         self.taken += 1
-        if self.taken > 1:  # the first also wakes everything up
-            self._costs.append(cost)
+        if self.taken == 1:  # it also wakes everything up
+            cost = seconds
+        else:
+            self._spent.append(seconds)
+            if len(self._steps) > 2:
+                self._longer.append(took - self.usual)
+            cost = self.expected = max(median(self._spent), median(self._longer) if self._longer else 0.0)
             self.saved -= cost
         if self.every is not None:
             return cost

@@ -18,9 +18,9 @@ def draw(
     """The drawing, what the network got, its answer and its layers, as an SVG."""
     body = [
         text(20, 30, "Digit pad", 15, font_weight="600"),
-        text(98, 30, shorten(words, 90), 13, "var(--quiet)"),
+        text(108, 30, shorten(words, 90), 13, "var(--quiet)"),
         _picture(255 - ink, 20, 50, 230),
-        text(20, 312, "drawn", 11, "var(--quiet)"),
+        text(20, 297, "as it was drawn", 11, "var(--quiet)"),
         _picture(255 - np.rint(255 * image).astype(np.uint8), 272, 50, 88),
         text(272, 153, f"as the network gets it, {image.shape[0]}×{image.shape[1]}", 11, "var(--quiet)"),
     ]

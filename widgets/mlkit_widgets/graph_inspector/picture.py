@@ -1,4 +1,7 @@
-"""A graph as a still picture, laid out without a browser: rows by how far from the input, open modules as frames."""
+"""A graph as a still picture, laid out without a browser: rows by how far from the input, open modules as frames.
+
+The graph is the one that the page shows (`places.with_places`): runs of like blocks are one box, what raised is red.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +13,9 @@ from mlkit_widgets._svg import document, shorten, text
 
 GAP_X, GAP_Y, PAD, HEADER = 24.0, 40.0, 14.0, 28.0
 MOST = 120
-"""Boxes drawn at most; a larger picture is for the live view."""
+"""Boxes drawn at most in one module; a larger picture is for the live view."""
+WHOLE = 300
+"""Boxes drawn at most altogether."""
 
 
 @dataclass
@@ -21,6 +26,8 @@ class Box:
     title: str
     subtitle: str = ""
     kind: str = "op"
+    bad: bool = False
+    times: int = 0
     x: float = 0.0
     y: float = 0.0
     width: float = 0.0
@@ -31,17 +38,41 @@ class Box:
 
 def draw(graph: dict[str, Any], open: Iterable[str] = ()) -> str:
     """The graph's document as an SVG, with the modules in `open` unfolded."""
-    root = _level(graph, "", set(open))
-    width, height = max(320.0, root.width + 40), root.height + 74
+    index = Index(graph)
+    opened, closed = index.fitting(set(open))
+    root = _level(index, "", opened)
+    said = _trouble(graph)
+    width = max(320.0, root.width + 40, 6.4 * len(said) + 40)
+    height = root.height + 74 + (18 if said else 0)
     title = f"Graph of {graph['name']}"
-    root.x, root.y = (width - root.width) / 2, 56.0
+    root.x, root.y = (width - root.width) / 2, 74.0 if said else 56.0
     count = len(graph["nodes"])
+    words = f"{count:,} operation{'s' if count != 1 else ''}"
+    if closed:
+        words += f"; {closed:,} open module{'s are' if closed != 1 else ' is'} drawn closed here"
+    if index.cut:
+        words += f"; the first {MOST} boxes of {index.cut:,}"
     body = [
         text(18, 27, shorten(graph["name"], 40), 15, font_weight="600"),
-        text(18, 44, f"{count:,} operation{'s' if count != 1 else ''}", 12, "var(--quiet)"),
+        text(18, 44, words, 12, "var(--quiet)"),
     ]
+    if said:
+        body.append(text(18, 63, said, 12, "var(--bad)", font_weight="600"))
     _paint(root, 0.0, 0.0, body)
     return document(width, height, title, "".join(body))
+
+
+def _trouble(graph: dict[str, Any]) -> str:
+    """What went wrong in one line, "" when nothing did."""
+    if graph.get("error"):
+        words = str(graph["error"].get("message") or "").partition("\n")[0]
+        return shorten(f"✕ {graph['error'].get('type', 'Error')}: {words}", 110)
+    words = (graph.get("trouble") or {}).get("words", "")
+    return shorten(f"⚠ {words}", 110) if words else ""
+
+
+def _place(node: dict[str, Any]) -> str:
+    return node.get("place", node["module"])
 
 
 def _inside(path: str, level: str) -> bool:
@@ -49,7 +80,7 @@ def _inside(path: str, level: str) -> bool:
 
 
 def _item(level: str, node: dict[str, Any]) -> str | None:
-    path = node["module"]
+    path = _place(node)
     if not _inside(path, level):
         return None
     if path == level:
@@ -59,11 +90,43 @@ def _item(level: str, node: dict[str, Any]) -> str | None:
     return f"m:{level}.{head}" if level else f"m:{head}"
 
 
-def _level(graph: dict[str, Any], level: str, open: set[str]) -> Box:
-    values = {value["id"]: value for value in graph["values"]}
-    nodes = {node["id"]: node for node in graph["nodes"]}
-    modules = {module["path"]: module for module in graph["modules"]}
-    producer = {output: node for node in graph["nodes"] for output in node["outputs"]}
+class Index:
+    """The graph's parts by their ids, made once for a picture."""
+
+    def __init__(self, graph: dict[str, Any]):
+        self.values = {value["id"]: value for value in graph["values"]}
+        self.nodes = {node["id"]: node for node in graph["nodes"]}
+        self.modules = {module.get("place", module["path"]): module for module in graph["modules"]}
+        self.producer = {output: node for node in graph["nodes"] for output in node["outputs"]}
+        self.outputs = set(graph["outputs"])
+        self.bad = graph.get("failed") or (graph.get("trouble") or {}).get("node")
+        self.where = _place(self.nodes[self.bad]) if self.bad in self.nodes else None
+        self.cut = 0
+        self.inside: dict[str, list[dict[str, Any]]] = {"": []}
+        for node in graph["nodes"]:
+            parts = _place(node).split(".") if _place(node) else []
+            for end in range(len(parts) + 1):
+                self.inside.setdefault(".".join(parts[:end]), []).append(node)
+
+    def fitting(self, wanted: set[str]) -> tuple[set[str], int]:
+        """Of the modules to open as many as a still picture can hold, outer ones first; and how many stay closed."""
+        chosen: set[str] = set()
+        boxes = len({_item("", node) for node in self.inside[""]})
+        left = 0
+        for path in sorted((p for p in wanted if p in self.inside), key=lambda p: (p.count("."), p)):
+            own = len({_item(path, node) for node in self.inside[path]})
+            above = path.rpartition(".")[0]
+            if boxes + own > WHOLE or (above and above not in chosen):
+                left += 1
+                continue
+            boxes += own
+            chosen.add(path)
+        return chosen, left
+
+
+def _level(index: Index, level: str, open: set[str]) -> Box:
+    values, nodes, modules, producer = index.values, index.nodes, index.modules, index.producer
+    bad, where = index.bad, index.where
     boxes: dict[str, Box] = {}
     wires: dict[tuple[str, str], str] = {}
 
@@ -71,14 +134,20 @@ def _level(graph: dict[str, Any], level: str, open: set[str]) -> Box:
         if key not in boxes:
             kind, name = key.split(":", 1)
             if kind == "n":
-                boxes[key] = Box(key, shorten(nodes[name]["op"], 30))
+                boxes[key] = Box(key, shorten(nodes[name]["op"], 30), bad=name == bad)
             elif kind == "m" and name in open:
-                boxes[key] = _level(graph, name, open)
+                boxes[key] = _level(index, name, open)
             elif kind == "m":
                 module = modules.get(name, {"type": "", "path": name})
+                fold = module.get("fold") or {}
                 weights = f" · {module['parameters']:,} parameters" if module.get("parameters") else ""
-                label = shorten(module.get("type") or name.rsplit(".", 1)[-1], 30)
-                boxes[key] = Box(key, label, shorten(name + weights, 40), "module")
+                label = shorten(fold.get("type") or module.get("type") or name.rsplit(".", 1)[-1], 30)
+                if fold:
+                    label += f" × {fold['times']}"
+                broken = where is not None and _inside(where, name)
+                boxes[key] = Box(
+                    key, label, shorten(module["path"] + weights, 44), "module", broken, fold.get("times", 0)
+                )
             else:
                 fallback = "input" if kind == "in" else "output"
                 boxes[key] = Box(key, shorten(values[name].get("name") or fallback, 24), kind="port")
@@ -89,10 +158,13 @@ def _level(graph: dict[str, Any], level: str, open: set[str]) -> Box:
         box(target)
         wires.setdefault((source, target), "×".join(map(str, values[value]["shape"])) or "scalar")
 
-    for node in graph["nodes"]:
+    for node in index.inside.get(level, ()):
         here = _item(level, node)
         if here is None:
             continue
+        if here not in boxes and len(boxes) >= MOST:
+            index.cut = max(index.cut, len(index.inside[level]))
+            break
         box(here)
         for value in node["inputs"]:
             maker = producer.get(value)
@@ -103,7 +175,7 @@ def _level(graph: dict[str, Any], level: str, open: set[str]) -> Box:
                 connect(f"in:{value}", here, value)
         if not level:
             for value in node["outputs"]:
-                if value in graph["outputs"]:
+                if value in index.outputs:
                     connect(here, f"out:{value}", value)
     return _arrange(level, modules, list(boxes.values())[:MOST], wires)
 
@@ -148,7 +220,9 @@ def _arrange(level: str, modules: dict[str, Any], boxes: list[Box], wires: dict[
         box.x += PAD
         box.y += HEADER
     module = modules.get(level, {})
-    title = shorten(f"{module.get('type') or level.rsplit('.', 1)[-1]}  {level}", 40)
+    fold = module.get("fold") or {}
+    kind = f"{fold['type']} × {fold['times']}" if fold else module.get("type") or level.rsplit(".", 1)[-1]
+    title = shorten(f"{kind}  {module.get('path', level)}", 44)
     frame = Box(f"m:{level}", title, kind="open", inside=boxes, wires=drawn)
     frame.width = max(width + 2 * PAD, 7.4 * len(title) + 2 * PAD)
     frame.height = height + HEADER + PAD
@@ -175,15 +249,20 @@ def _paint(box: Box, left: float, top: float, out: list[str]) -> None:
             _paint(inner, x, y, out)
         return
     fill, radius = {"module": ("var(--module)", 8), "port": ("var(--io)", 13)}.get(box.kind, ("var(--op)", 13))
-    out.append(_rect(x, y, box.width, box.height, radius, fill, "var(--quiet)"))
+    edge = "var(--bad)" if box.bad else "var(--quiet)"
+    for behind in (6, 3) if box.times else ():
+        out.append(_rect(x + behind, y + behind, box.width, box.height, radius, fill, edge))
+    out.append(_rect(x, y, box.width, box.height, radius, fill, edge, 2.2 if box.bad else 1.0))
     middle = x + box.width / 2
     out.append(text(middle, y + 18, box.title, 12.5, font_weight="600", text_anchor="middle"))
     if box.subtitle:
         out.append(text(middle, y + 34, box.subtitle, 11, "var(--quiet)", text_anchor="middle"))
 
 
-def _rect(x: float, y: float, width: float, height: float, radius: float, fill: str, stroke: str) -> str:
+def _rect(
+    x: float, y: float, width: float, height: float, radius: float, fill: str, stroke: str, thick: float = 1.0
+) -> str:
     return (
         f'<rect x="{x:.1f}" y="{y:.1f}" width="{width:.1f}" height="{height:.1f}" rx="{radius:g}" '
-        f'fill="{fill}" stroke="{stroke}"/>'
+        f'fill="{fill}" stroke="{stroke}"' + (f' stroke-width="{thick:g}"/>' if thick != 1 else "/>")
     )

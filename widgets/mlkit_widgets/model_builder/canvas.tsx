@@ -61,6 +61,8 @@ type AnyNode = BlockNodeType | NoteNodeType;
 type ShapeEdgeType = Edge<{ label: string; problem: Problem | null }, "shape">;
 
 export const WIDTH = 200;
+/** Seen from further away than this, letters cannot be read and are left out: a large model then moves smoothly. */
+const FAR = 0.3;
 
 const FAMILIES: Record<string, string> = {
   Inputs: "io",
@@ -127,10 +129,14 @@ const BlockNode = memo(function BlockNode({ data }: NodeProps<BlockNodeType>) {
           </button>
         ) : null}
       </div>
-      <div className="sub quiet">
-        <span>{block.name}</span>
-        {words ? <span> · {words}</span> : null}
-      </div>
+      {health ? (
+        <Pulse health={health} />
+      ) : (
+        <div className="sub quiet">
+          <span>{block.name}</span>
+          {words ? <span> · {words}</span> : null}
+        </div>
+      )}
       {block.comment ? <div className="sub quiet">“{block.comment}”</div> : null}
       {problem?.open ? <div className="sub quiet">○ {problem.message}</div> : null}
       {problem && !problem.open ? (
@@ -147,7 +153,6 @@ const BlockNode = memo(function BlockNode({ data }: NodeProps<BlockNodeType>) {
           ) : null}
         </div>
       ) : null}
-      {health ? <Pulse health={health} /> : null}
       <Ports names={data.outputs} type="source" />
     </div>
   );
@@ -171,7 +176,7 @@ function Pulse({ health }: { health: Health }) {
           ))}
         </svg>
       ) : null}
-      <span>{words ? `⚠ ${words}` : said.slice(0, 1).concat(said.slice(-1)).join(" · ")}</span>
+      <span>{words ? `⚠ ${words}` : said.at(-1)}</span>
     </div>
   );
 }
@@ -272,6 +277,8 @@ export function Canvas({ theme, flow, ready, choose, wanted, offer, add }: Props
   const memory = useRef(new Map<string, [string, BlockData]>());
   const moving = useRef(0);
   const drag = useRef(0);
+  const [far, setFar] = useState(false);
+  const [panned, setPanned] = useState(false); // then the picture as it is is moved, and drawn afresh at the end
 
   // biome-ignore lint/correctness/useExhaustiveDependencies: `version` is the document, `shapes` what Python says of it
   useEffect(() => {
@@ -347,7 +354,9 @@ export function Canvas({ theme, flow, ready, choose, wanted, offer, add }: Props
         const [target, input] = to.split(".") as [string, string];
         const [shape, dtype] = shapes.values[from] ?? ["", ""];
         const problem = problems.get(target);
-        const label = [shapeText(shape), dtype].filter(Boolean).join(" ");
+        const said = [shapeText(shape), dtype].filter(Boolean).join(" ");
+        const twin = data.links.find((one) => one.from === from && one.to.startsWith(`${target}.`));
+        const label = twin?.to === to ? said : ""; // query, key and value: one shape is enough
         return {
           id,
           type: "shape",
@@ -357,7 +366,7 @@ export function Canvas({ theme, flow, ready, choose, wanted, offer, add }: Props
           targetHandle: variadic.has(target) ? "in" : input,
           data: { label, problem: problem?.link === id ? problem : null },
           selected: wanted ? false : chosen.has(id),
-          ariaLabel: `${source} to ${target}${label ? `, ${label}` : ""}`,
+          ariaLabel: `${source} to ${target}${said ? `, ${said}` : ""}`,
         };
       });
     });
@@ -511,10 +520,14 @@ export function Canvas({ theme, flow, ready, choose, wanted, offer, add }: Props
       zoomOnScroll={false}
       preventScrolling={false}
       zoomOnDoubleClick={false}
-      minZoom={0.08}
+      minZoom={0.02}
+      onMove={(_, { zoom }) => setFar(zoom < FAR)}
+      onMoveStart={() => setPanned(true)}
+      onMoveEnd={() => setPanned(false)}
+      className={`${far ? "far" : ""} ${panned ? "moving" : ""}`}
       maxZoom={2}
       proOptions={{ hideAttribution: true }}
-      onlyRenderVisibleElements={nodes.length > 120}
+      onlyRenderVisibleElements={nodes.length > 120 && !far}
     >
       <Background gap={20} size={1} />
       {nodes.length > 3 ? <MiniMap pannable zoomable ariaLabel="Overview" position="bottom-right" /> : null}

@@ -104,6 +104,8 @@ export interface Answer extends Reply {
 }
 
 export const ALIVE = ["preparing", "running", "paused", "stopping"];
+/** How long a step may take before the page says that the kernel is busy: a first look at large data takes a while. */
+const PATIENCE = 8000;
 const NOTHING: ShapeData = { values: {}, problems: [], costs: {}, total: [0, 0, 0, 0], ports: {} };
 const TRAITS = ["_palette", "_document", "_shapes", "_history", "_code", "_training"];
 
@@ -187,7 +189,7 @@ export class Editor {
   }
 
   step(what: string, graph: string | null, more: Record<string, unknown> = {}): Promise<Answer> {
-    return this.channel.ask({ kind: "step", do: what, graph, ...more }) as Promise<Answer>;
+    return this.channel.ask({ kind: "step", do: what, graph, ...more }, PATIENCE) as Promise<Answer>;
   }
 
   /** Chosen blocks as the text of a document, with the sub-graphs that they need. */

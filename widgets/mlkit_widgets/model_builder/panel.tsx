@@ -221,10 +221,10 @@ function BlockPanel({ block }: { block: Block }) {
   const outputs = editor.ports(graph, block)[2];
   return (
     <>
-      <header>
+      <div className="title">
         <h3>{inner || block.type}</h3>
         <p className="quiet">{type?.doc}</p>
-      </header>
+      </div>
       {problem ? <Trouble problem={problem} /> : null}
       {inner ? (
         <div className="controls">
@@ -272,7 +272,7 @@ function BlockPanel({ block }: { block: Block }) {
         value={block.comment ?? ""}
         apply={(text) => run(editor.step("comment", graph, { block: block.name, text }))}
       />
-      <h4>Cost</h4>
+      {cost ? <h4>Cost</h4> : null}
       <dl className="facts">
         {outputs.map((port) => {
           const value = shapes.values[`${block.name}.${port}`];
@@ -308,12 +308,12 @@ function ModelPanel() {
   const shapes = editor.shapes(graph);
   return (
     <>
-      <header>
+      <div className="title">
         <h3>{data.name}</h3>
         <p className="quiet">
           {graph === editor.document.name ? "The model" : "A sub-graph"}; choose a block to set it.
         </p>
-      </header>
+      </div>
       <Field
         label="class name"
         value={data.name}
@@ -347,7 +347,7 @@ function ModelPanel() {
 const KEYS = [
   ["/", "search the palette"],
   ["Tab", "from block to block"],
-  ["Enter", "choose; open a sub-graph"],
+  ["Enter", "choose; again: set or open"],
   ["Arrows", "move what is chosen"],
   ["L", "link or add behind"],
   ["Delete", "remove"],
@@ -355,7 +355,7 @@ const KEYS = [
   ["Ctrl+C, X, V, D", "copy, cut, paste, double"],
   ["Ctrl+A, Ctrl+G", "choose all, make a part"],
   ["F, + and −", "fit, zoom"],
-  ["Escape", "leave a sub-graph"],
+  ["Escape", "back; leave a sub-graph"],
 ] as const;
 
 export function Panel({ chosen, group, remove }: { chosen: Chosen; group(): void; remove(): void }) {
@@ -367,10 +367,10 @@ export function Panel({ chosen, group, remove }: { chosen: Chosen; group(): void
   if (many === 0) return <ModelPanel />;
   return (
     <>
-      <header>
+      <div className="title">
         <h3>{chosen.links.length === 1 && many === 1 ? "Link" : `${many} chosen`}</h3>
         <p className="quiet">{chosen.links.length === 1 && many === 1 ? chosen.links[0] : ""}</p>
-      </header>
+      </div>
       <div className="controls">
         {chosen.blocks.length > 1 ? (
           <button type="button" onClick={group}>

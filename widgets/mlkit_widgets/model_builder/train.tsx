@@ -154,7 +154,7 @@ function Progress({ training }: { training: Training }) {
   if (state === "running" && eta !== null && eta !== undefined) parts.push(`${duration(eta)} left`);
   else if (elapsed) parts.push(`took ${duration(elapsed)}`);
   return (
-    <div className="progress" data-step={step}>
+    <div className="standing" data-step={step}>
       <progress max={1} value={steps ? step / steps : 0} aria-label="Share of the steps done" />
       <p className="quiet">{parts.join(" · ")}</p>
       {["loss", "accuracy"].map((family) =>

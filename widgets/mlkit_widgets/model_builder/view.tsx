@@ -32,6 +32,7 @@ export function ModelBuilder({ editor }: { editor: Editor }) {
   const [drop, setDrop] = useState<Drop | null>(null);
   const [menu, setMenu] = useState(false);
   const flow = useRef<Flow | null>(null);
+  const made = useRef<string | null>(null); // a new block, until the canvas says that it is chosen
   const root = useRef<HTMLDivElement>(null);
   const stage = useRef<HTMLDivElement>(null);
   const document_ = editor.document;
@@ -75,9 +76,11 @@ export function ModelBuilder({ editor }: { editor: Editor }) {
     async (asked: Promise<Answer>) => {
       const answer = await asked;
       if (!answer.ok) setSaid([answer.error ?? "That did not work.", false]);
-      else if (answer.said) setSaid([answer.said, true]);
-      else setSaid((now) => (now[1] ? now : ["", true]));
-      if (answer.select?.length) select(answer.select);
+      else setSaid([answer.said ?? "", true]);
+      if (answer.select?.length) {
+        made.current = answer.select.at(-1)!;
+        select(answer.select);
+      }
       if (answer.fit) fit(false);
       if (answer.panel === "train") setTab("Train");
       return answer;
@@ -90,10 +93,15 @@ export function ModelBuilder({ editor }: { editor: Editor }) {
   }, []);
   const place = useMemo(() => ({ editor, graph, run, enter }), [editor, graph, run, enter]);
 
+  // Whoever types faster than the kernel answers gets the same chain of blocks: one is added after the other.
+  const queue = useRef<Promise<unknown>>(Promise.resolve());
   const add = useCallback(
     (type: string, more?: Record<string, unknown>) => {
-      const { behind, graph } = latest.current;
-      run(editor.step("add", graph, { type, ...(more ?? (behind ? { after: behind } : {})) }));
+      queue.current = queue.current.then(() => {
+        const { behind, graph } = latest.current;
+        const after = made.current ?? behind;
+        return run(editor.step("add", graph, { type, ...(more ?? (after ? { after } : {})) }));
+      });
     },
     [editor, run],
   );
@@ -138,6 +146,11 @@ export function ModelBuilder({ editor }: { editor: Editor }) {
 
   const onKey = (event: KeyboardEvent) => {
     const target = event.target as HTMLElement;
+    const nodeOf = (name?: string) => stage.current!.querySelector<HTMLElement>(`.react-flow__node[data-id="${name}"]`);
+    if (event.key === "Escape" && target.closest(".side,.palette")) {
+      (nodeOf(chosen.blocks[0]) ?? stage.current!).focus();
+      return;
+    }
     if (target.closest("input,textarea,select") || event.altKey) return;
     const key = event.key.toLowerCase();
     const inCanvas = stage.current!.contains(target) || target === root.current?.parentElement;
@@ -157,11 +170,15 @@ export function ModelBuilder({ editor }: { editor: Editor }) {
     else if (key === "-") flow.current?.zoomOut();
     else if (key === "l") offerFrom();
     else if (key === "escape" && !chosen.blocks.length && open.length) leave();
-    else if (key === "enter" && chosen.blocks.length === 1 && !target.closest("button")) {
-      const block = data.blocks.find(({ name }) => name === chosen.blocks[0]);
-      const same = target.closest<HTMLElement>(".react-flow__node")?.dataset.id === block?.name;
-      if (block?.type === "Graph" && same) enter(block);
-      else done = false;
+    else if (key === "enter" && !target.closest("button")) {
+      const name = target.closest<HTMLElement>(".react-flow__node")?.dataset.id ?? "";
+      const block = data.blocks.find((one) => one.name === name);
+      if (!block || !flow.current?.getNode(name)?.selected) done = false;
+      else if (block.type === "Graph") enter(block);
+      else {
+        setTab("Block");
+        focusSettings(root.current!, name);
+      }
     } else done = false;
     if (done) {
       event.preventDefault();
@@ -278,7 +295,7 @@ export function ModelBuilder({ editor }: { editor: Editor }) {
           </span>
           {tool("Save", () => run(editor.step("save", null)), data.blocks.length > 0, "Write name.mlmodel.json")}
         </div>
-        <div className="body">
+        <div className="body" data-tab={tab}>
           <Palette types={editor.types} add={addByKey} />
           <div className="middle">
             <nav className="crumbs" aria-label="Where you are">
@@ -304,7 +321,10 @@ export function ModelBuilder({ editor }: { editor: Editor }) {
                 chosen={chosen}
                 ready={ready}
                 wanted={wanted}
-                choose={(next) => setChosen((now) => (same(now, next) ? now : next))}
+                choose={(next) => {
+                  made.current = null;
+                  setChosen((now) => (same(now, next) ? now : next));
+                }}
                 offer={setDrop}
                 add={add}
               />
@@ -410,11 +430,19 @@ function show(flow: Flow | null, stage: Element | null, places: [number, number]
   const [left, right] = [Math.min(...xs), Math.max(...xs) + WIDTH];
   const [top, bottom] = [Math.min(...ys), Math.max(...ys) + 64];
   const all = Math.min(1, (width - 40) / (right - left), (height - 40) / (bottom - top));
-  const zoom = Math.max(0.08, whole || all > LEGIBLE ? all : LEGIBLE);
+  const zoom = Math.max(0.02, whole || all > LEGIBLE ? all : LEGIBLE);
   const first = places.reduce((a, b) => (b[1] < a[1] ? b : a))[0] + WIDTH / 2;
   const middle = all < zoom && (right - left) * zoom > width ? first : (left + right) / 2;
   const y = all < zoom ? 20 - top * zoom : height / 2 - ((top + bottom) / 2) * zoom;
   flow.setViewport({ zoom, x: width / 2 - middle * zoom, y });
+}
+
+/** Into the settings of a block, as soon as the panel shows them. */
+function focusSettings(root: HTMLElement, name: string, tries = 30): void {
+  const first = root.querySelector<HTMLInputElement>(".panel .field input");
+  if (first?.value === name)
+    (root.querySelector<HTMLElement>(".panel h4 + .field :is(input, select)") ?? first).focus();
+  else if (tries) requestAnimationFrame(() => focusSettings(root, name, tries - 1));
 }
 
 const middleOf = (element: Element) => {
@@ -440,7 +468,16 @@ function Offer({ drop, editor, graph, close, add, link, box }: OfferProps) {
   const byKey = Number.isNaN(drop.at[0]);
   useEffect(() => {
     const { source, output } = drop;
-    editor.step("fits", graph, source ? { source, output } : {}).then((answer) => setNames(answer.fits ?? []));
+    let open = true;
+    const ask = async () => {
+      const { fits } = await editor.step("fits", graph, source ? { source, output } : {});
+      if (open && fits) setNames(fits);
+      else if (open) ask(); // the kernel was busy
+    };
+    ask();
+    return () => {
+      open = false;
+    };
   }, [drop, editor, graph]);
   const there = byKey
     ? editor

@@ -11,6 +11,7 @@ checked and done here, and what it changed goes to all pages as traits.
 
 from __future__ import annotations
 
+import re
 import threading
 import time
 from pathlib import Path
@@ -62,8 +63,7 @@ class ModelCanvas(Widget):
         self._seen: Any = None
         self._preparing = False
         self._trouble = ""
-        self._objections_of: Any = None
-        self._objections: list[dict[str, Any]] = []
+        self._holding = False  # a step of the page is under way and will be shown when it is done
         super().__init__(height=builder.height, **kwargs)
         self.refresh(palette=True)
 
@@ -81,6 +81,8 @@ class ModelCanvas(Widget):
 
     def refresh(self, palette: bool = False, run: bool = False) -> None:
         """Show the builder's present state."""
+        if self._holding:
+            return
         with self._guard, self.hold_sync():
             builder = self._builder
             if palette:
@@ -146,7 +148,11 @@ class ModelCanvas(Widget):
         from mlkit.builder.commands import perform
 
         question = message.get("do") in ("fits", "steer")
-        answer = perform(self._builder, {k: v for k, v in message.items() if k not in ("kind", "id")})
+        self._holding = True
+        try:
+            answer = perform(self._builder, {k: v for k, v in message.items() if k not in ("kind", "id")})
+        finally:
+            self._holding = False
         if not question:
             self.refresh()
         return answer
@@ -245,7 +251,7 @@ def _palette(types: Any) -> dict[str, Any]:
 
 
 def _short(doc: str, most: int = 160) -> str:
-    first = doc.split(". ")[0].rstrip(".")
+    first = re.split(r"(?<!\.)\. ", doc)[0].rstrip(".")
     return first if len(first) <= most else first[: most - 1].rsplit(" ", 1)[0] + "…"
 
 

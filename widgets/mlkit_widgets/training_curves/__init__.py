@@ -1,5 +1,6 @@
-"""Live training curves with the hand on the wheel."""
+"""Live training curves with buttons that steer the runs."""
 
+from mlkit_widgets.training_curves.monitor import TrainingMonitor
 from mlkit_widgets.training_curves.widget import TrainingCurves, Watch
 
-__all__ = ["TrainingCurves", "Watch"]
+__all__ = ["TrainingCurves", "TrainingMonitor", "Watch"]

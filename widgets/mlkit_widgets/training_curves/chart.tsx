@@ -1,220 +1,218 @@
-/** One panel: the curves of one metric. uPlot draws; reading values works with the mouse and with arrow keys. */
-import { type KeyboardEvent, useEffect, useMemo, useRef, useState } from "react";
-import uPlot from "uplot";
+/** One panel: the curves of one metric. Values are read and ranges chosen with the mouse or with keys. */
+import {
+  type KeyboardEvent,
+  type PointerEvent,
+  useEffect,
+  useMemo,
+  useRef,
+  useState,
+  useSyncExternalStore,
+} from "react";
+import { share, valueAt } from "../../shared/axis";
 import { number } from "../../shared/format";
-import { nearest, type Series, thin } from "../../shared/series";
+import { nearest } from "../../shared/series";
 import type { Theme } from "../../shared/theme";
-import { type Along, along, bestIndex, isLoss, partOf, type Run, stepsPerEpoch, titleOf } from "./run";
+import { type Along, isFine, partOf, type Run } from "./board";
+import {
+  type Drawn,
+  HEIGHT,
+  type Line,
+  marksOf,
+  type Painted,
+  paint,
+  prepare,
+  prepareCanvas,
+  styleOf,
+  type View,
+} from "./plot";
 
-const HEIGHT = 190;
+/** A drag shorter than this is a click. */
+const DRAG = 5;
 
-interface Curve {
-  name: string;
-  part: string;
-  series: Series;
-  x: Float64Array;
+/** Where all panels of a view read their values: one place on the x axis. */
+export class Cursor {
+  x: number | null = null;
+  /** The panel that the pointer or the keyboard is in. */
+  owner: string | null = null;
+  private version = 0;
+  private readonly listeners = new Set<() => void>();
+
+  set(x: number | null, owner: string | null): void {
+    if (x === this.x && owner === this.owner) return;
+    this.x = x;
+    this.owner = owner;
+    this.version += 1;
+    for (const listener of this.listeners) listener();
+  }
+  subscribe = (callback: () => void): (() => void) => {
+    this.listeners.add(callback);
+    return () => this.listeners.delete(callback);
+  };
+  snapshot = (): number => this.version;
 }
 
 interface Props {
-  run: Run;
-  version: number;
+  id: string;
+  title: string;
   family: string;
-  names: string[];
-  axis: Along;
-  smoothing: number;
-  logY: boolean;
+  lines: Line[];
+  runs: Run[];
+  version: number;
+  view: View;
+  setZoom(zoom: [number, number] | null): void;
   theme: Theme;
-  cursorKey: string;
+  cursor: Cursor;
 }
 
-interface Palette {
-  colour(part: string): string;
-  text: string;
-  quiet: string;
-  grid: string;
-  line: string;
-  mark: string;
-  bg: string;
-}
+export function Chart({ id, title, family, lines, runs, version, view, setZoom, theme, cursor }: Props) {
+  const holder = useRef<HTMLDivElement>(null);
+  const canvas = useRef<HTMLCanvasElement>(null);
+  const overlay = useRef<HTMLCanvasElement>(null);
+  const painted = useRef<Painted | null>(null);
+  const dragFrom = useRef<number | null>(null);
+  const [drag, setDrag] = useState<[number, number] | null>(null);
+  const [width, setWidth] = useState(0);
+  useSyncExternalStore(cursor.subscribe, cursor.snapshot);
+  const { axis, smoothing, logX, logY, zoom } = view;
+  const several = runs.length > 1;
+  const wanted = useRef(zoom); // a key pressed again before the next drawing goes on from here
+  wanted.current = zoom;
 
-function palette(element: Element): Palette {
-  const style = getComputedStyle(element);
-  const read = (name: string) => style.getPropertyValue(`--${name}`).trim() || "#888";
-  return {
-    colour: (part) => read(part === "train" || part === "valid" ? part : "other"),
-    text: read("text"),
-    quiet: read("quiet"),
-    grid: read("grid"),
-    line: read("strong-line"),
-    mark: read("mark"),
-    bg: read("bg"),
-  };
-}
-
-const alpha = (hex: string, opacity: number): string =>
-  `${hex}${Math.round(opacity * 255)
-    .toString(16)
-    .padStart(2, "0")}`;
-
-/** Points of one line, thinned to what the width can show; null where there is nothing to draw. */
-function table(x: Float64Array, y: Float64Array, points: number, log: boolean): [number[], (number | null)[]] {
-  const kept = thin(y, points);
-  const size = kept ? kept.length : x.length;
-  const xs: number[] = [];
-  const ys: (number | null)[] = [];
-  for (let i = 0; i < size; i++) {
-    const at = kept ? kept[i]! : i;
-    const value = y[at]!;
-    if (xs.length && x[at]! <= xs[xs.length - 1]!) continue; // uPlot wants rising x
-    xs.push(x[at]!);
-    ys.push(Number.isFinite(value) && (!log || value > 0) ? value : null);
-  }
-  return [xs, ys];
-}
-
-export function Chart({ run, version, family, names, axis, smoothing, logY, theme, cursorKey }: Props) {
-  const box = useRef<HTMLDivElement>(null);
-  const plot = useRef<uPlot | null>(null);
-  const title = titleOf(family);
-  const [at, setAt] = useState<number | null>(null);
-  const log = logY && isLoss(family);
-  const perEpoch = stepsPerEpoch(run.status);
-
-  // biome-ignore lint/correctness/useExhaustiveDependencies: `version` says that the series behind `run` have grown
-  const curves: Curve[] = useMemo(
-    () =>
-      names.flatMap((name) => {
-        const series = run.series.get(name);
-        return series ? [{ name, part: partOf(name), series, x: along(series, axis, perEpoch) }] : [];
-      }),
-    [names, run, axis, perEpoch, version],
+  // biome-ignore lint/correctness/useExhaustiveDependencies: `version` says that the curves behind `lines` have grown
+  const drawn = useMemo(
+    () => prepare(lines, family, { axis, smoothing, logX, logY, zoom }, runs, width),
+    [lines, family, axis, smoothing, logX, logY, zoom, runs, version, width],
   );
-  const pale = smoothing > 0;
-  const layout = curves.map((curve) => curve.name).join("|");
-  const latest = useRef({ curves, family, axis, perEpoch, run });
-  latest.current = { curves, family, axis, perEpoch, run };
 
-  // A new plot only when its shape changes; values flow in through setData below.
-  // biome-ignore lint/correctness/useExhaustiveDependencies: the curves themselves are read through `latest`
   useEffect(() => {
-    const element = box.current!;
-    const colours = palette(element);
-    const font = `11px ${getComputedStyle(element).fontFamily}`;
-    const lines: uPlot.Series[] = [];
-    for (const { part } of latest.current.curves) {
-      const colour = colours.colour(part);
-      if (part === "train" && pale) {
-        lines.push({ stroke: alpha(colour, 0.3), width: 1, spanGaps: true, points: { show: false } });
-      }
-      lines.push({
-        stroke: colour,
-        width: part === "valid" ? 2 : 1.8,
-        spanGaps: true,
-        points: part === "valid" ? { show: true, size: 5, fill: colour } : { show: false },
-      });
-    }
-    const axes = { stroke: colours.quiet, grid: { stroke: colours.grid, width: 1 }, ticks: { show: false }, font };
-    const made = new uPlot(
-      {
-        width: element.clientWidth || 300,
-        height: HEIGHT,
-        padding: [8, 10, 0, 0],
-        legend: { show: false },
-        scales: {
-          x: { time: false, range: (_, low, high) => (high > low ? [low, high] : [low - 0.5, high + 0.5]) },
-          y: log ? { distr: 3 } : { range: (_, low, high) => spread(low, high) },
-        },
-        cursor: {
-          sync: { key: cursorKey, scales: ["x", null] },
-          drag: { x: false, y: false },
-          points: { show: false },
-          y: false,
-        },
-        axes: [
-          { ...axes, space: 60, size: 24, values: (_, ticks) => ticks.map((tick) => number(tick)) },
-          {
-            ...axes,
-            space: 34,
-            size: (u, ticks) => {
-              const longest = (ticks ?? []).reduce(
-                (most, tick) => (tick && tick.length > most.length ? tick : most),
-                "",
-              );
-              u.ctx.font = font;
-              return 12 + Math.ceil(u.ctx.measureText(longest).width);
-            },
-            values: (_, ticks) => ticks.map((tick) => (tick === null ? "" : number(tick))),
-          },
-        ],
-        series: [{}, ...lines],
-        hooks: {
-          setCursor: [
-            (u) => setAt(u.cursor.left !== undefined && u.cursor.left >= 0 ? u.posToVal(u.cursor.left, "x") : null),
-          ],
-          draw: [(u) => drawMarks(u, latest.current, colours, font)],
-        },
-      },
-      [[], ...lines.map(() => [])] as uPlot.AlignedData,
-      element,
+    const element = holder.current!;
+    const measure = () => setWidth(element.clientWidth);
+    measure();
+    const observer = new ResizeObserver(measure);
+    observer.observe(element);
+    return () => observer.disconnect();
+  }, []);
+
+  // biome-ignore lint/correctness/useExhaustiveDependencies: the theme changes the colours that `styleOf` reads
+  useEffect(() => {
+    if (!width) return;
+    const context = prepareCanvas(canvas.current!, width);
+    if (!context) return;
+    painted.current = paint(
+      context,
+      width,
+      drawn,
+      marksOf(runs, axis),
+      { axis, smoothing, logX, logY, zoom },
+      styleOf(holder.current!),
     );
-    plot.current = made;
-    const resize = new ResizeObserver(() => {
-      const width = element.clientWidth;
-      if (width > 0 && width !== made.width) made.setSize({ width, height: HEIGHT });
-    });
-    resize.observe(element);
-    return () => {
-      resize.disconnect();
-      made.destroy();
-      plot.current = null;
-    };
-  }, [layout, pale, log, theme, cursorKey]);
+  }, [drawn, runs, axis, smoothing, logX, logY, zoom, width, theme]);
 
-  // biome-ignore lint/correctness/useExhaustiveDependencies: a plot made anew needs its data again
+  const at = cursor.x;
+  // biome-ignore lint/correctness/useExhaustiveDependencies: the theme changes the colours that `styleOf` reads
   useEffect(() => {
-    const made = plot.current;
-    if (!made) return;
-    const points = Math.max(200, 2 * made.width);
-    const tables: [number[], (number | null)[]][] = [];
-    for (const { part, series, x } of curves) {
-      if (part === "train" && pale) {
-        tables.push(table(x, series.value(), points, log));
-        tables.push(table(x, series.smoothed(smoothing), points, log));
-      } else {
-        tables.push(table(x, series.value(), points, log));
-      }
+    if (!width) return;
+    const context = prepareCanvas(overlay.current!, width);
+    const plot = painted.current;
+    if (!context || !plot) return;
+    const style = styleOf(holder.current!);
+    const { box } = plot;
+    if (drag) {
+      const [from, to] = [Math.min(...drag), Math.max(...drag)];
+      context.fillStyle = style.colour("accent");
+      context.globalAlpha = 0.16;
+      context.fillRect(from, box.top, to - from, box.height);
+      context.globalAlpha = 1;
+      context.fillRect(from, box.top, 1, box.height);
+      context.fillRect(to, box.top, 1, box.height);
     }
-    made.setData(uPlot.join(tables as never) as uPlot.AlignedData);
-  }, [curves, smoothing, layout, pale, log, theme, cursorKey]);
+    if (at === null) return;
+    const left = box.left + share(plot.x, at) * box.width;
+    if (!(left >= box.left - 1 && left <= box.left + box.width + 1)) return;
+    context.strokeStyle = style.colour("strong-line");
+    context.setLineDash([3, 3]);
+    context.beginPath();
+    context.moveTo(Math.round(left) + 0.5, box.top);
+    context.lineTo(Math.round(left) + 0.5, box.top + box.height);
+    context.stroke();
+    context.setLineDash([]);
+    for (const one of drawn) {
+      const { value, x: place } = read(one, at);
+      const x = box.left + share(plot.x, place) * box.width;
+      const y = box.top + (1 - share(plot.y, value)) * box.height;
+      if (!Number.isFinite(x) || !Number.isFinite(y)) continue;
+      context.fillStyle = style.colour(one.colour);
+      context.strokeStyle = style.colour("bg");
+      context.lineWidth = 1.5;
+      context.beginPath();
+      context.arc(x, y, 4, 0, 2 * Math.PI);
+      context.fill();
+      context.stroke();
+    }
+  }, [drag, at, drawn, width, theme]);
 
-  const shown = curves.flatMap(({ name, part, series, x }) => {
-    if (series.count === 0) return [];
-    const index = at === null ? series.count - 1 : nearest(x, at);
-    const smooth = part === "train" && pale;
-    const values = series.value();
-    const best = part === "valid" ? bestIndex(values, family) : -1;
-    return [
-      {
-        name,
-        part,
-        value: smooth ? series.smoothed(smoothing)[index]! : values[index]!,
-        raw: smooth ? values[index]! : null,
-        best: best < 0 ? null : { value: values[best]!, step: series.step()[best]! },
-      },
-    ];
-  });
+  const place = at ?? zoom?.[1] ?? null; // where nothing is pointed at: the end of what is shown
+  const readings = drawn.map((one) => read(one, place));
+  const spoken = `${place === null ? "latest" : where(axis, place)}: ${readings
+    .map(({ one, value }) => `${several ? one.label : partOf(one.name) || title} ${number(value)}`)
+    .join(", ")}`;
+  const ends = painted.current?.x;
 
-  const range = plot.current?.scales.x;
-  const position = at === null ? "latest" : where(axis, at);
-  const spoken = `${position}: ${shown.map((item) => `${item.part || title} ${number(item.value)}`).join(", ")}`;
+  const placeIn = (event: PointerEvent) => event.clientX - holder.current!.getBoundingClientRect().left;
+  const valueIn = (left: number): number | null => {
+    const plot = painted.current;
+    if (!plot) return null;
+    return valueAt(plot.x, Math.min(1, Math.max(0, (left - plot.box.left) / plot.box.width)));
+  };
+  const onDown = (event: PointerEvent) => {
+    if (event.button !== 0 || event.pointerType === "touch") return;
+    dragFrom.current = placeIn(event);
+    holder.current!.setPointerCapture(event.pointerId);
+  };
+  const onMove = (event: PointerEvent) => {
+    const left = placeIn(event);
+    const from = dragFrom.current;
+    if (from !== null && Math.abs(left - from) > DRAG) setDrag([from, left]);
+    const value = valueIn(left);
+    // The nearest recorded place, so that the line stands where the values are.
+    const longest = drawn.reduce<Drawn | null>(
+      (best, one) => (one.x.length > (best?.x.length ?? 0) ? one : best),
+      null,
+    );
+    cursor.set(value === null || !longest ? null : longest.x[nearest(longest.x, value)]!, id);
+  };
+  const onUp = () => {
+    dragFrom.current = null;
+    if (!drag) return;
+    setDrag(null);
+    const ends = drag.map(valueIn).sort((a, b) => (a ?? 0) - (b ?? 0)) as [number, number];
+    if (ends[1] > ends[0]) setZoom(ends);
+  };
+  const cancel = () => {
+    dragFrom.current = null;
+    setDrag(null);
+  };
 
+  const show = (part: [number, number] | null) => {
+    wanted.current = part;
+    setZoom(part);
+  };
   const onKey = (event: KeyboardEvent) => {
-    const made = plot.current;
-    const x = made?.data[0];
-    if (!made || !x?.length) return;
-    const last = x.length - 1;
-    const now = at === null ? last : nearest(Float64Array.from(x), at);
-    const stride = Math.max(1, Math.round(x.length / 40));
+    const plot = painted.current;
+    const longest = drawn.reduce<Drawn | null>(
+      (best, one) => (one.x.length > (best?.x.length ?? 0) ? one : best),
+      null,
+    );
+    if (!plot || !longest) return;
+    const { x } = longest;
+    const inside = x.filter((value) => value >= plot.x.low && value <= plot.x.high);
+    const places = inside.length ? inside : x;
+    const last = places.length - 1;
+    const now = at === null ? last : nearest(places, at);
+    const stride = Math.max(1, Math.round(places.length / 40));
+    const [left, right] = wanted.current ?? [plot.x.low, plot.x.high];
+    const [first, final] = longest.ends;
+    const span = right - left;
     const moves: Record<string, number> = {
       ArrowLeft: now - 1,
       ArrowRight: now + 1,
@@ -223,124 +221,143 @@ export function Chart({ run, version, family, names, axis, smoothing, logY, them
       Home: 0,
       End: last,
     };
-    if (event.key === "Escape") made.setCursor({ left: -10, top: -10 });
-    else if (event.key in moves) {
-      const to = Math.min(last, Math.max(0, moves[event.key]!));
-      made.setCursor({ left: made.valToPos(x[to]!, "x"), top: 10 });
-    } else return;
+    const { key } = event;
+    if (key === "Escape" && drag) cancel();
+    else if (key === "Escape" && at !== null) cursor.set(null, null);
+    else if (key === "0" || key === "Escape") show(null);
+    else if (key === "+" || key === "=" || key === "-") {
+      const middle = at !== null && at > left && at < right ? at : (left + right) / 2;
+      const factor = key === "-" ? 2 : 0.5;
+      const low = Math.max(first, middle - (middle - left) * factor);
+      const high = Math.min(final, middle + (right - middle) * factor);
+      if (key === "-" || high - low >= 2 * longest.spacing) show(low <= first && high >= final ? null : [low, high]);
+    } else if (event.shiftKey && (key === "ArrowLeft" || key === "ArrowRight")) {
+      if (zoom) {
+        const by = (key === "ArrowLeft" ? -1 : 1) * span * 0.25;
+        const shift = Math.max(first - left, Math.min(final - right, by));
+        show([left + shift, right + shift]);
+      }
+    } else if (key in moves) cursor.set(places[Math.min(last, Math.max(0, moves[key]!))]!, id);
+    else return;
     event.preventDefault();
     event.stopPropagation();
   };
 
+  const points = lines.reduce((sum, { run, name }) => sum + (run.curves.get(name)?.points ?? 0), 0);
+  const best = readings.filter(({ one }) => one.best);
+  const fine = lines.every(({ run, name }) => isFine(run.curves.get(name), zoom));
   return (
-    <section className="panel" data-family={family} data-points={curves.reduce((sum, c) => sum + c.series.count, 0)}>
+    <section className="panel" data-family={family} data-points={points} data-detail={fine ? "fine" : "coarse"}>
       <header>
         <div className="title">
           {title}
-          {log ? <span className="quiet"> (log)</span> : null}
+          {logY ? <span className="quiet"> (log)</span> : null}
         </div>
-        <div className="readout">
-          {shown.map((item) => (
-            <div key={item.name} data-part={item.part}>
-              <span>
-                <i aria-hidden="true" />
-                {item.part || (at === null ? "now" : "value")}
-              </span>
-              <b title={item.raw === null ? undefined : `as recorded: ${number(item.raw)}`}>{number(item.value)}</b>
-            </div>
-          ))}
-        </div>
+        {several ? null : (
+          <div className="readout">
+            {readings.map(({ one, value, raw }) => (
+              <div key={one.name} data-part={partOf(one.name)}>
+                <span>
+                  <i aria-hidden="true" />
+                  {partOf(one.name) || (place === null ? "now" : "value")}
+                </span>
+                <b title={raw === value ? undefined : `as recorded: ${number(raw)}`}>{number(value)}</b>
+              </div>
+            ))}
+          </div>
+        )}
       </header>
       <div
         className="plot"
-        ref={box}
+        ref={holder}
         role="slider"
         tabIndex={0}
-        aria-label={`curve of ${family}`}
-        aria-valuemin={range?.min ?? 0}
-        aria-valuemax={range?.max ?? 0}
-        aria-valuenow={at ?? range?.max ?? 0}
+        aria-label={`curve of ${title}`}
+        aria-valuemin={ends?.low ?? 0}
+        aria-valuemax={ends?.high ?? 0}
+        aria-valuenow={at ?? ends?.high ?? 0}
         aria-valuetext={spoken}
+        aria-keyshortcuts="+ - 0 Shift+ArrowLeft Shift+ArrowRight"
         onKeyDown={onKey}
-        onBlur={() => plot.current?.setCursor({ left: -10, top: -10 })}
-      />
+        onBlur={() => cursor.set(null, null)}
+        onPointerDown={onDown}
+        onPointerMove={onMove}
+        onPointerUp={onUp}
+        onPointerCancel={cancel}
+        onPointerLeave={() => cursor.set(null, null)}
+        onDoubleClick={() => setZoom(null)}
+      >
+        <canvas ref={canvas} style={{ width: "100%", height: HEIGHT }} />
+        <canvas ref={overlay} className="overlay" style={{ width: "100%", height: HEIGHT }} aria-hidden="true" />
+        {several && at !== null && cursor.owner === id ? <Tip readings={readings} axis={axis} at={at} /> : null}
+      </div>
       <footer className="quiet">
-        <span>
-          {shown
-            .filter((item) => item.best)
-            .map((item) => `best ${number(item.best!.value)} at step ${number(item.best!.step)}`)
-            .join("")}
+        <span className="best">
+          {several
+            ? bestOfAll(best, family)
+            : best.map(({ one }) => `best ${number(one.best!.value)} at step ${number(one.best!.step)}`).join(", ")}
         </span>
-        <span>{at === null ? axisTitle(axis) : where(axis, at)}</span>
+        <span>{place === null ? axisTitle(axis) : where(axis, place)}</span>
       </footer>
     </section>
+  );
+}
+
+interface Reading {
+  one: Drawn;
+  /** The recorded place that is nearest. */
+  x: number;
+  value: number;
+  raw: number;
+  low: number | null;
+  high: number | null;
+}
+
+/** What a line says at a place on the x axis; at its end where none is chosen. */
+function read(one: Drawn, at: number | null): Reading {
+  const index = at === null ? one.x.length - 1 : nearest(one.x, at);
+  const raw = one.raw[index] ?? Number.NaN;
+  const x = one.x[index] ?? Number.NaN;
+  const { smooth } = one.coarse;
+  return {
+    one,
+    x,
+    raw,
+    value: smooth?.[nearest(one.coarse.x, x)] ?? raw,
+    low: one.low?.[index] ?? null,
+    high: one.high?.[index] ?? null,
+  };
+}
+
+function bestOfAll(readings: Reading[], family: string): string {
+  const sign = /(^|\/)(loss|error|perplexity|mse|mae|rmse)$/.test(family) ? 1 : -1;
+  const [first] = [...readings].sort((a, b) => sign * (a.one.best!.value - b.one.best!.value));
+  return first ? `best ${number(first.one.best!.value)}: ${first.one.label}` : "";
+}
+
+/** Below the plot, where it hides no curve. */
+function Tip({ readings, axis, at }: { readings: Reading[]; axis: Along; at: number }) {
+  const shown = readings.filter(({ one }) => one.x.length && at >= one.x[0]! && at <= one.x[one.x.length - 1]!);
+  return (
+    <div className="tip" aria-hidden="true">
+      <div className="quiet">{where(axis, at)}</div>
+      {shown.slice(0, 10).map(({ one, value, low, high }) => (
+        <div key={`${one.run.key} ${one.name}`} className="row">
+          <i style={{ color: `var(--${one.colour})` }} />
+          <span>{one.label}</span>
+          <b>{number(value)}</b>
+          {low !== null && high !== null && high > low ? (
+            <small className="quiet">
+              {number(low, 3)} to {number(high, 3)}
+            </small>
+          ) : null}
+        </div>
+      ))}
+      {shown.length > 10 ? <div className="quiet">and {shown.length - 10} more</div> : null}
+    </div>
   );
 }
 
 const axisTitle = (axis: Along) => (axis === "time" ? "seconds" : axis);
 const where = (axis: Along, at: number) =>
   axis === "time" ? `${number(at, 3)} s` : `${axis} ${axis === "step" ? Math.round(at) : number(at, 3)}`;
-
-function spread(low: number | null, high: number | null): [number, number] {
-  if (low === null || high === null || !Number.isFinite(low) || !Number.isFinite(high)) return [0, 1];
-  const pad = (high - low) * 0.06 || Math.abs(high) * 0.1 || 1;
-  return [low - pad, high + pad];
-}
-
-/** The best validation value as a ring, and each change of the learning rate as a dashed line with its new value. */
-function drawMarks(
-  u: uPlot,
-  {
-    curves,
-    family,
-    axis,
-    perEpoch,
-    run,
-  }: { curves: Curve[]; family: string; axis: Along; perEpoch: number | null; run: Run },
-  colours: Palette,
-  font: string,
-): void {
-  const { ctx } = u;
-  const ratio = devicePixelRatio || 1;
-  ctx.save();
-  ctx.beginPath();
-  ctx.rect(u.bbox.left - 8, u.bbox.top - 8, u.bbox.width + 16, u.bbox.height + 8);
-  ctx.clip();
-  ctx.lineWidth = ratio;
-  ctx.strokeStyle = colours.mark;
-  ctx.fillStyle = colours.mark;
-  ctx.font = font.replace("11px", `${Math.round(10 * ratio)}px`);
-  ctx.textBaseline = "top";
-  ctx.textAlign = "left";
-  for (const event of run.events) {
-    if (event.kind !== "hyper" || event.name !== "lr" || event.step === undefined) continue;
-    const x = axis === "time" ? (event.t ?? 0) : axis === "epoch" && perEpoch ? event.step / perEpoch : event.step;
-    const left = Math.round(u.valToPos(x, "x", true)) + 0.5;
-    if (left < u.bbox.left || left > u.bbox.left + u.bbox.width) continue;
-    ctx.setLineDash([4 * ratio, 3 * ratio]);
-    ctx.beginPath();
-    ctx.moveTo(left, u.bbox.top);
-    ctx.lineTo(left, u.bbox.top + u.bbox.height);
-    ctx.stroke();
-    const words = `lr ${number(event.value as number)}`;
-    const wide = ctx.measureText(words).width;
-    const flip = left + wide + 6 * ratio > u.bbox.left + u.bbox.width;
-    ctx.fillText(words, flip ? left - wide - 4 * ratio : left + 4 * ratio, u.bbox.top + 2 * ratio);
-  }
-  ctx.setLineDash([]);
-  for (const { part, series, x } of curves) {
-    if (part !== "valid") continue;
-    const best = bestIndex(series.value(), family);
-    if (best < 0) continue;
-    const left = u.valToPos(x[best]!, "x", true);
-    const top = u.valToPos(series.value()[best]!, "y", true);
-    ctx.beginPath();
-    ctx.arc(left, top, 5.5 * ratio, 0, 2 * Math.PI);
-    ctx.lineWidth = 2 * ratio;
-    ctx.strokeStyle = colours.colour("valid");
-    ctx.fillStyle = colours.bg;
-    ctx.fill();
-    ctx.stroke();
-  }
-  ctx.restore();
-}

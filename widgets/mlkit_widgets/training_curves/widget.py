@@ -1,13 +1,16 @@
-"""The kernel's half of TrainingCurves: it sends what a run recorded and passes commands on.
+"""The kernel's half of TrainingCurves: it sends what runs recorded and passes commands on.
 
-The browser keeps everything it got and says how much that is; the kernel sends the rest. Each piece carries the absolute
-index at which it starts, so a page that was reloaded, a second display and a message lost on the way all end in the same
-place: the page sees a gap, asks with `{"kind": "sync", "have": {...}}`, and gets the missing part.
+A page keeps what it got and says how much that is; the kernel sends the rest. A curve travels as buckets (see
+`mlkit.observe.overview`), at most two thousand however long it is; each piece carries the size of its buckets and the index
+of its first one, so a page that was reloaded, a second display and a message lost on the way all end in the same place: the
+page sees a gap, asks with "sync", and gets what is missing. A part that is zoomed into comes in finer buckets of its own.
 
-    page -> kernel  {"kind": "sync", "stream": s, "have": {series: count}, "events": count}
-                    {"kind": "command", "id": n, "command": "pause", "name": null, "value": null}
-    kernel -> page  {"kind": "update", "stream": s, "series": [{name, start, steps, times, values}],
-                     "events": {start, items}, "status": {...}, "reachable": [yes, why not], "more": bool}
+    page -> kernel  {"kind": "sync", "runs": {key: {"stream": s, "have": {series: [size, buckets]}, "events": count}}}
+                    {"kind": "command", "id": n, "run": key, "command": "pause", "name": null, "value": null}
+                    {"kind": "export", "id": n, "format": "svg" | "csv", "theme": "dark", "part": 0}
+                    {"kind": "watch", "id": n, "names": [...]}          (a monitor: which runs of the folder to show)
+    kernel -> page  {"kind": "update", "order": [keys], "runs": [{key, stream, series, windows, events, status,
+                     about: {title, families, reachable, clonable, ...} or null}]}
                     {"kind": "reply", "id": n, "ok": bool, "error": text}
                     {"kind": "problem", "text": text}
 """
@@ -15,6 +18,7 @@ place: the page sees a gap, asks with `{"kind": "sync", "have": {...}}`, and get
 from __future__ import annotations
 
 import contextlib
+import os
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -22,58 +26,74 @@ from typing import Any, ClassVar
 
 import traitlets
 
+from mlkit.core.files import atomic_write
 from mlkit_widgets._base import Widget, pump
+from mlkit_widgets.training_curves.following import ALIVE, Following
 from mlkit_widgets.training_curves.picture import draw
+from mlkit_widgets.training_curves.table import csv_parts
 
 __all__ = ["TrainingCurves", "Watch"]
 
-CHUNK = 20_000
-"""The most points of one series in one message: 20 such messages a second are 8 MB/s, which a browser can follow."""
-
-COMMANDS = ("pause", "resume", "step", "stop", "checkpoint", "set")
-ALIVE = ("running", "paused", "stopping")
+COMMANDS = ("pause", "resume", "step", "stop", "checkpoint", "set", "clone")
 STATUS_SECONDS = 0.5
 """How often the status is sent when nothing else changed: it carries the clock, and tells that a run was lost."""
 
+DEAF_SECONDS = 3.0
+"""How often everything is sent while a training holds the kernel, which then hears no page."""
+
 PICTURE_SECONDS = 15.0
 """How often the picture for a saved notebook is renewed while training goes on."""
+MOST_RUNS = 24
+"""Runs on one picture; more could not be told apart."""
 
 
 class TrainingCurves(Widget):
-    """Curves of a training run, growing while it trains, with buttons that steer it.
+    """Curves of one training run or of several, growing while they train, with buttons that steer them.
 
-    Buttons: Pause, Resume, Step (one training step, then pause again), Stop, Save checkpoint; and a field
-    "Learning rate", applied with Enter from the next step on and marked on the curves. They reach a run started with
-    `trainer.start(...)`, and a run directory of any process on this machine. `trainer.fit(...)` holds the cell itself:
-    the widget then says so and draws only.
+    Buttons: Pause, Resume, Step (one training step, then pause again), Stop, Save checkpoint; "Clone from here" starts a
+    second run with changed settings, drawn beside the first. A field "learning rate" and one for each registered
+    hyperparameter are applied with Enter from the next step on and marked on the curves. They reach a run started with
+    `trainer.start(...)`, a `mlkit.live` loop in a thread, and a run directory of any process on this machine.
+    `trainer.fit(...)` holds the cell itself: the widget then says so and draws only. While a cell awaits (``await run``),
+    buttons are heard with ipykernel 7.1 or newer; with 6.x leave the cell free.
 
-    Everything is read from the run, nothing is kept here: a reloaded page, a second display and another notebook show
-    the whole curve.
+    Drag over a curve to zoom in, double-click to see all again; with the keyboard: arrow keys read values, + and - zoom,
+    Shift with an arrow key moves, 0 shows all. Everything is read from the runs, nothing is kept here: a reloaded page, a
+    second display and another notebook show the whole curve.
 
     Args:
-        run: A `Trainer`, a run (`trainer.start(...)`), a `History`, or the path of a run directory.
-        metrics: Which families to show, in this order ("loss", "accuracy", "lr"); by default every one there is.
+        run: A `Trainer`, a run (`trainer.start(...)`), a `mlkit.live` loop, a `History`, the path of a run directory, or a
+            list of these (what `mlkit.observe.list_runs()` gives, too).
+        metrics: Which families to show, in this order ("loss", "accuracy", "lr"); by default the usual ones.
         x: What lies along the x axis: "step", "epoch" or "time" (seconds of training).
-        smoothing: Weight of the past in the smoothed training curves, 0 (as recorded) up to but without 1.
-            The recorded curve stays visible, paler.
-        log_y: Whether the y axes of losses are logarithmic.
+        smoothing: Weight of the past in the smoothed training curves, 0 (as recorded) up to but without 1, over the
+            points that are drawn. The recorded curve stays visible, paler.
+        log_x: Whether the x axis is logarithmic.
+        log_y: Whether the y axes are logarithmic, where there are positive values.
+        zoom: The part of the x axis to show, (from, to); None: all of it.
 
     Raises:
         TypeError: `run` is none of these.
-        ValueError: An option is out of its range.
+        ValueError: An option is out of its range, or there are too many runs.
         FileNotFoundError: No run is kept in that directory, or the browser half has not been built.
 
     >>> watch = Watch(run)                                  # doctest: +SKIP
     >>> watch                                               # doctest: +SKIP
     <TrainingCurves of digits-20260101-120000-a1b2: finished, step 940, valid accuracy 0.98>
+    >>> Watch([run, "runs/digits-20260101-110000-c3d4"]).save("both.svg")     # doctest: +SKIP
     """
 
     _folder: ClassVar[Path] = Path(__file__).parent
 
     x = traitlets.Enum(["step", "epoch", "time"], "step").tag(sync=True)
     smoothing = traitlets.Float(0.6).tag(sync=True)
+    log_x = traitlets.Bool(False).tag(sync=True)
     log_y = traitlets.Bool(False).tag(sync=True)
     metrics = traitlets.List(traitlets.Unicode(), None, allow_none=True).tag(sync=True)
+    zoom = traitlets.List(traitlets.Float(), None, allow_none=True).tag(sync=True)
+    hidden = traitlets.List(traitlets.Unicode()).tag(sync=True)
+    selected = traitlets.Unicode("").tag(sync=True)
+    _library = traitlets.Dict(default_value=None, allow_none=True).tag(sync=True)
 
     def __init__(
         self,
@@ -82,27 +102,41 @@ class TrainingCurves(Widget):
         metrics: Sequence[str] | None = None,
         x: str = "step",
         smoothing: float = 0.6,
+        log_x: bool = False,
         log_y: bool = False,
+        zoom: Sequence[float] | None = None,
         **kwargs: Any,
     ) -> None:
         if x not in ("step", "epoch", "time"):
             raise ValueError(f"x must be 'step', 'epoch' or 'time', got {x!r}.")
         if isinstance(metrics, str):
             raise ValueError(f"metrics must be a list of names, for example metrics=[{metrics!r}].")
-        self._source = open_source(run)
-        self._stream = ""
-        self._sent: dict[str, int] = {}
-        self._sent_events = 0
-        self._version: int | None = None
+        self._followed: list[Following] = []
+        self._keys = 0
         self._status_sent = 0.0
         self._answered = False
         self._announce_at = 0.0
-        self._state: str | None = None
+        self._states: dict[str, Any] = {}
         self._pictured = 0.0
+        self._redraw = False
+        for one in run if isinstance(run, (list, tuple)) else [run]:
+            self._follow(open_source(one))
         super().__init__(
-            x=x, smoothing=smoothing, log_y=log_y, metrics=None if metrics is None else list(metrics), **kwargs
-        )
+            x=x, smoothing=smoothing, log_x=log_x, log_y=log_y, metrics=None if metrics is None else list(metrics),
+            zoom=None if zoom is None else list(zoom), **kwargs,
+        )  # fmt: skip
         pump.add(self)
+
+    def _follow(self, source: Any) -> bool:
+        """Put a run on the picture, unless it is there."""
+        fresh = Following(source, f"run{self._keys}")
+        if any(one.place == fresh.place or one.identity == fresh.identity for one in self._followed):
+            return False
+        if len(self._followed) >= MOST_RUNS:
+            raise ValueError(f"At most {MOST_RUNS} runs are drawn on one picture.")
+        self._keys += 1
+        self._followed.append(fresh)
+        return True
 
     @traitlets.validate("smoothing")
     def _check_smoothing(self, proposal: Any) -> float:
@@ -110,130 +144,198 @@ class TrainingCurves(Widget):
             raise ValueError(f"smoothing must be at least 0 and less than 1, got {proposal['value']}.")
         return float(proposal["value"])
 
+    @traitlets.validate("zoom")
+    def _check_zoom(self, proposal: Any) -> Any:
+        value = proposal["value"]
+        if value is not None and (len(value) != 2 or not value[0] < value[1]):
+            raise ValueError(f"zoom is None or two rising numbers (from, to), got {value!r}.")
+        return value
+
+    @traitlets.observe("zoom", "metrics", "x")
+    def _look_again(self, change: Any) -> None:
+        self._redraw = True  # the next tick sends what this part needs
+
     @property
     def source(self) -> Any:
-        """The `mlkit.observe.Source` that is drawn."""
-        return self._source
+        """The `mlkit.observe.Source` that is drawn: the first where there are several."""
+        return self._followed[0].source
+
+    @property
+    def sources(self) -> list[Any]:
+        """The `mlkit.observe.Source` of every run on the picture."""
+        return [one.source for one in self._followed]
+
+    @property
+    def steered(self) -> Any:
+        """The `mlkit.observe.Source` of the run that the buttons steer; None where no run is shown."""
+        chosen = [one.source for one in self._followed if one.key == self.selected]
+        return (chosen or self.sources or [None])[0]
 
     def close(self) -> None:
-        """Take the widget away; the run goes on."""
+        """Take the widget away; the runs go on."""
         pump.discard(self)
         super().close()
+
+    def save(self, path: str | os.PathLike[str]) -> Path:
+        """Write what is shown to a file: a drawing (``.svg``), or every recorded point in a table (``.csv``).
+
+        Returns:
+            The path.
+
+        Raises:
+            ValueError: The name ends in neither.
+            OSError: It cannot be written; an older file is as it was.
+        """
+        target = Path(path)
+        if target.suffix.lower() not in (".svg", ".csv"):
+            raise ValueError(
+                f"save writes .svg or .csv, got {target.name!r}. The panel's Export menu makes a PNG as well."
+            )
+        with self._guard, atomic_write(target, "w") as file:
+            if target.suffix.lower() == ".svg":
+                file.write(self._draw())
+            else:
+                for part in csv_parts(self._on_picture(), self.metrics):
+                    file.write(part())
+        return target
 
     # --- to the browser -----------------------------------------------------------------------------------------
 
     def _tick(self) -> None:
         """Send what is new. Called by the pump, at most UPDATES_PER_SECOND times a second."""
         now = time.monotonic()
-        version = self._source.version
-        changed = version != self._version
-        if not changed and now - self._status_sent < STATUS_SECONDS:
+        due = now - self._status_sent >= STATUS_SECONDS
+        if self._redraw and self._answered and not self._followed:
+            self._tell({"kind": "update", "order": [], "runs": []})
+        fresh = [one for one in self._followed if self._redraw or one.changed() or due and self._may_change(one)]
+        if not fresh:
             return
-        status = self._source.status()
-        if not changed and not self._behind() and self._answered and status.get("state") not in ALIVE:
-            if status.get("state") == self._state:
-                return
+        if self._answered and now >= self._announce_at and any(one.holds_the_kernel() for one in fresh):
+            # A page that is reloaded now cannot be heard asking: everything, every few seconds.
+            for one in self._followed:
+                one.forget()
+            fresh = self._followed
+            self._announce_at = now + DEAF_SECONDS
         if self._answered:
-            self._send_from(self._sent, self._sent_events, status)
+            self._send_runs(fresh)
         elif now >= self._announce_at:
             # No page has asked yet: either none is open, or it cannot be heard because training holds the kernel.
             # Everything is sent each time then, less often the more there is, for a page that has just come up.
-            self._send_from({}, 0, status)
-            self._announce_at = now + max(0.25, sum(self._sent.values()) / 50_000)
+            for one in self._followed:
+                one.forget()
+            self._send_runs(self._followed)
+            self._announce_at = now + 0.25 * max(1, len(self._followed))
         else:
             return
-        self._version = version
         self._status_sent = now
-        self._keep_picture(status, now)
+        self._redraw = False
+        self._keep_picture(now)
 
-    def _behind(self) -> bool:
-        return any(self._source.count(name) > self._sent.get(name, 0) for name in self._source.names())
+    def _may_change(self, one: Following) -> bool:
+        """Whether its status can change though nothing is recorded: the clock of a run that lives."""
+        return one.state in ALIVE or one.source.status().get("state") != one.state
 
-    def _send_from(self, have: dict[str, int], have_events: int, status: dict[str, Any] | None = None) -> None:
-        source = self._source
-        stream = str(getattr(source, "identity", ""))
-        if stream != self._stream:  # another run behind the same trainer: indices begin again
-            self._stream, self._sent, self._sent_events = stream, {}, 0
-            have, have_events = {}, 0
-        series, more = [], False
-        for name in source.names():
-            begin = have.get(name, 0)
-            start, steps, times, values = source.read(name, begin)
-            if len(steps) == 0:
-                continue
-            more = more or len(steps) > CHUNK
-            piece = slice(0, CHUNK)
-            series.append(
-                {"name": name, "start": start, "steps": steps[piece], "times": times[piece], "values": values[piece]}
-            )
-            self._sent[name] = max(self._sent.get(name, 0), start + len(steps[piece]))
-        events = source.events(have_events)
-        self._sent_events = max(self._sent_events, have_events + len(events))
-        self._tell(
-            {
-                "kind": "update",
-                "stream": stream,
-                "title": source.title,
-                "series": series,
-                "events": {"start": have_events, "items": events},
-                "status": source.status() if status is None else status,
-                "reachable": list(source.reachable),
-                "more": more,
-            }
-        )
+    def _send_runs(self, runs: list[Following]) -> None:
+        zoom = None if self.zoom is None else (self.zoom[0], self.zoom[1])
+        waiting, updates = list(runs), []
+        while waiting:
+            one = waiting.pop(0)
+            updates.append(one.update(self.metrics, zoom, self.x))
+            for source in one.new_clones():
+                with contextlib.suppress(ValueError):  # more clones than can be drawn
+                    if self._follow(source):
+                        waiting.append(self._followed[-1])
+                        self.selected = self._followed[-1].key
+        self._tell({"kind": "update", "order": [one.key for one in self._followed], "runs": updates})
 
     # --- from the browser ---------------------------------------------------------------------------------------
 
-    def _answer(self, message: dict[str, Any]) -> None:
+    def _answer(self, message: dict[str, Any]) -> dict[str, Any] | None:
         kind = message.get("kind")
         if kind == "sync":
             self._answered = True
             pump.add(self)
-            same = message.get("stream") == getattr(self._source, "identity", "")
-            have = message.get("have") if same else {}
-            events = message.get("events") if same else 0
-            self._send_from(
-                {str(name): int(count) for name, count in (have or {}).items()},
-                int(events or 0),
-            )
+            known = message.get("runs") or {}
+            for one in self._followed:
+                page = known.get(one.key) or {}
+                one.forget(page.get("have"), page.get("events") or 0, page.get("stream"))
+            self._send_runs(self._followed)
         elif kind == "command":
-            command = message.get("command")
-            if command not in COMMANDS:
-                raise ValueError(f"A run does not know the command {command!r}.")
-            reachable, reason = self._source.reachable
-            if not reachable:
-                raise RuntimeError(reason)
-            if command == "set":
-                self._source.send("set", message.get("name"), message.get("value"))
-            else:
-                self._source.send(command)
+            self._command(message)
+        elif kind == "export":
+            return self._export(message)
+        return None
+
+    def _command(self, message: dict[str, Any]) -> None:
+        command = message.get("command")
+        if command not in COMMANDS:
+            raise ValueError(f"A run does not know the command {command!r}.")
+        wanted = message.get("run")
+        source = next((one.source for one in self._followed if one.key == wanted), None)
+        if source is None:
+            raise ValueError("This run is not shown any more.")
+        if command == "clone":
+            source.send("clone", None, message.get("value"))
+            return
+        reachable, reason = source.reachable
+        if not reachable:
+            raise RuntimeError(reason)
+        if command == "set":
+            source.send("set", message.get("name"), message.get("value"))
+        else:
+            source.send(command)
+
+    def _export(self, message: dict[str, Any]) -> dict[str, Any]:
+        if message.get("format") == "svg":
+            theme = message.get("theme")
+            return {"text": self._draw("dark" if theme == "dark" else "light"), "parts": 1}
+        if message.get("format") == "csv":
+            parts = csv_parts(self._on_picture(), self.metrics)
+            at = int(message.get("part") or 0)
+            if not 0 <= at < len(parts):
+                raise ValueError(f"There is no part {at} of this table.")
+            return {"text": parts[at](), "parts": len(parts)}
+        raise ValueError(f"There is no export as {message.get('format')!r}.")
 
     # --- pictures -----------------------------------------------------------------------------------------------
 
-    def _keep_picture(self, status: dict[str, Any], now: float) -> None:
-        state = status.get("state")
-        at_rest = state != "running" and state != self._state
-        self._state = state
-        if at_rest:
+    def _on_picture(self) -> list[Following]:
+        return [one for one in self._followed if one.key not in self.hidden]
+
+    def _keep_picture(self, now: float) -> None:
+        states = {one.key: one.state for one in self._followed}
+        came_to_rest = any(state != "running" and state != self._states.get(key) for key, state in states.items())
+        self._states = states
+        if came_to_rest:
             self._pictured = now
             self._renew_picture()
-        elif state == "running" and now - self._pictured > PICTURE_SECONDS:
+        elif "running" in states.values() and now - self._pictured > PICTURE_SECONDS:
             self._pictured = now
             self._picture = self._draw()
 
-    def _draw(self) -> str:
-        return draw(self._source, metrics=self.metrics, x=self.x, smoothing=self.smoothing, log_y=self.log_y)
+    def _draw(self, theme: str | None = None) -> str:
+        with self._guard:  # drawing reads on, as updates do
+            return draw(
+                self._on_picture(), metrics=self.metrics, x=self.x, smoothing=self.smoothing, log_x=self.log_x,
+                log_y=self.log_y, zoom=self.zoom, theme=theme,
+            )  # fmt: skip
 
     def _describe(self) -> str:
-        status = self._source.status()
+        kind = type(self).__name__
+        if not self._followed:
+            return f"{kind} of no run"
+        if len(self._followed) > 1:
+            return f"{kind} of {len(self._followed)} runs: {', '.join(one.source.title for one in self._followed)}"
+        source = self.source
+        status = source.status()
         parts = [f"{status.get('state', 'ready')}", f"step {status.get('step') or 0}"]
         for name in ("valid/accuracy", "valid/loss", "train/loss"):
-            count = self._source.count(name)
+            count = source.count(name)
             if count:
-                value = self._source.read(name, count - 1)[3][-1]
+                value = source.read(name, count - 1)[3][-1]
                 parts.append(f"{name.replace('/', ' ')} {value:.4g}")
                 break
-        return f"{type(self).__name__} of {self._source.title}: {', '.join(parts)}"
+        return f"{kind} of {source.title}: {', '.join(parts)}"
 
     def __repr__(self) -> str:
         with contextlib.suppress(Exception):
@@ -249,6 +351,7 @@ def open_source(run: Any) -> Any:
     """The `Source` of whatever was given; a Source stays what it is."""
     if all(hasattr(run, part) for part in ("names", "read", "status", "reachable", "version", "send")):
         return run
+    from mlkit.observe import RunSummary
     from mlkit.observe import open_source as open_any
 
-    return open_any(run)
+    return run.open() if isinstance(run, RunSummary) else open_any(run)

@@ -1,0 +1,36 @@
+"""The model builder in Voila: a model is begun, repaired and trained with no notebook around it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from builder_page import Builder
+from helpers import axe
+from playwright.sync_api import Page, expect
+
+
+@pytest.fixture(autouse=True)
+def patience() -> Iterator[None]:
+    expect.set_options(timeout=30_000)
+    yield
+    expect.set_options(timeout=5_000)
+
+
+def test_a_model_is_begun_repaired_and_trained(page: Page, voila: Any) -> None:
+    page.goto(f"{voila.url}/voila/render/dashboards/model-builder.ipynb", timeout=90_000)
+    model = Builder(page)
+    expect(model.root).to_be_visible(timeout=90_000)
+    model.show()
+    model.canvas.get_by_role("button", name="CNN").click()
+    model.wait_blocks(10)
+    model.wait_label("N×16×28×28")
+    model.tab("Train")
+    model.panel.get_by_role("button", name="Set the shape of image to (N, 1, 8, 8)").click()
+    model.panel.get_by_role("button", name="Set in_features of linear to 128").click()
+    model.wait_label("N×16×8×8")
+    assert axe(page, ".mlkit-builder") == []
+    model.train(timeout=180)
+    expect(model.panel.get_by_role("img", name="train loss")).to_be_visible()
+    expect(model.block("conv2d").locator(".pulse")).to_be_attached()
