@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from mlkit_widgets import (
+        DigitPad,
         GradientFlow,
         GraphInspector,
         ModelBuilder,
@@ -19,7 +20,16 @@ if TYPE_CHECKING:
         Watch,
     )
 
-__all__ = ["GradientFlow", "GraphInspector", "ModelBuilder", "Playground", "TrainingCurves", "TrainingMonitor", "Watch"]
+__all__ = [
+    "DigitPad",
+    "GradientFlow",
+    "GraphInspector",
+    "ModelBuilder",
+    "Playground",
+    "TrainingCurves",
+    "TrainingMonitor",
+    "Watch",
+]
 
 
 def __getattr__(name: str) -> Any:

@@ -2,7 +2,7 @@
 
 >>> import mlkit_widgets
 >>> sorted(mlkit_widgets.__all__)
-['GradientFlow', 'GraphInspector', 'ModelBuilder', 'Playground', 'TrainingCurves', 'TrainingMonitor', 'Watch']
+['DigitPad', 'GradientFlow', 'GraphInspector', 'ModelBuilder', 'Playground', 'TrainingCurves', 'TrainingMonitor', 'Watch']
 
 Each widget lives in a folder of its own: `widget.py` is the kernel's half, `view.tsx` the browser's.
 """
@@ -14,14 +14,25 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from mlkit.builder.model_builder import ModelBuilder
+    from mlkit_widgets.digit_pad import DigitPad
     from mlkit_widgets.gradient_flow import GradientFlow
     from mlkit_widgets.graph_inspector import GraphInspector
     from mlkit_widgets.playground import Playground
     from mlkit_widgets.training_curves import TrainingCurves, TrainingMonitor, Watch
 
-__all__ = ["GradientFlow", "GraphInspector", "ModelBuilder", "Playground", "TrainingCurves", "TrainingMonitor", "Watch"]
+__all__ = [
+    "DigitPad",
+    "GradientFlow",
+    "GraphInspector",
+    "ModelBuilder",
+    "Playground",
+    "TrainingCurves",
+    "TrainingMonitor",
+    "Watch",
+]
 
 _HOME = {
+    "DigitPad": "mlkit_widgets.digit_pad",
     "GradientFlow": "mlkit_widgets.gradient_flow",
     "GraphInspector": "mlkit_widgets.graph_inspector",
     "ModelBuilder": "mlkit.builder.model_builder",  # shows itself as mlkit_widgets.model_builder.ModelCanvas

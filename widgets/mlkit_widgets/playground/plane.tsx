@@ -38,7 +38,7 @@ export function Plane({ state, points, theme, extent, chosen, name, showTest, di
     const outputs = state.surface.shape[0]!;
     if (chosen && pictureOf(state.sizes, chosen) < state.pictures.shape[0]!) {
       const offset = pictureOf(state.sizes, chosen) * GRID * GRID;
-      pixels = pixelsOf(refine(state.pictures.data as Int8Array, GRID, FINE, offset), theme);
+      pixels = pixelsOf(refine(state.pictures.data as Int8Array, GRID, FINE, offset), theme, false, 0.6);
     } else if (outputs === 1) {
       const cut = discrete && points.kind === "classification";
       pixels = pixelsOf(refine(state.surface.data as Int8Array, GRID, FINE), theme, cut, 0.6);

@@ -89,7 +89,7 @@ def make_toy(name: str, samples: int, noise: float, seed: int) -> Points:
         return Points(xy, target, kind, () if kind == "regression" else ("0", "1"))
     else:
         raise ValueError(f"There is no problem called {name!r}; there are {', '.join(TOYS)}.")
-    xy = ((made.points.numpy() - np.float32(shift)) * np.float32(scale)).astype(np.float32)
+    xy = ((made.points.numpy() - np.array(shift, np.float32)) * np.float32(scale)).astype(np.float32)
     return Points(xy, made.targets.numpy().astype(np.float32), "classification", tuple(made.classes))
 
 
@@ -162,12 +162,13 @@ def read_own(data: Any, kind: str | None = None) -> Points:
     xy = ((columns - middle) / half * REACH).astype(np.float32)
     classes: tuple[str, ...] = ()
     if (kind or _guess(values)) == "classification":
-        found, target = np.unique(values.astype(str) if values.dtype == object else values, return_inverse=True)
+        found, number = np.unique(values.astype(str) if values.dtype == object else values, return_inverse=True)
         if not 2 <= len(found) <= MOST_CLASSES:
             raise DataError(
                 f"The playground tells 2 to {MOST_CLASSES} classes apart, and y has {len(found)} different values.",
                 hint="If y is a number to predict, say so: kind='regression'.",
             )
+        target = number.astype(np.float64)
         classes, value = tuple(str(name) for name in found), (0.0, 1.0)
     else:
         numbers = _numbers(values, "y")

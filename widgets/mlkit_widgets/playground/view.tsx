@@ -153,7 +153,7 @@ export function Playground({ playing: store, model }: { playing: Playing; model:
           {store.problem}
         </p>
       ) : null}
-      {code ? <Code store={store} /> : null}
+      {code ? <Code store={store} model={model} /> : null}
       <div className="main">
         <Problem model={model} about={about} store={store} />
         {state && points ? (
@@ -403,12 +403,48 @@ function Thumbnail({ name }: { name: string }) {
   );
 }
 
-function Code({ store }: { store: Playing }) {
+const WRITTEN = [
+  "dataset",
+  "samples",
+  "noise",
+  "train_share",
+  "features",
+  "layers",
+  "activation",
+  "optimizer",
+  "lr",
+  "regularization",
+  "regularization_rate",
+  "batch_size",
+  "seed",
+]; // prettier-ignore
+
+/** Changes whenever the script does. */
+function useEdition(model: Model): number {
+  const [edition, setEdition] = useState(0);
+  useEffect(() => {
+    let timer: ReturnType<typeof setTimeout>;
+    const changed = () => {
+      clearTimeout(timer);
+      timer = setTimeout(() => setEdition((old) => old + 1), 150); // a slider on its way is not worth a script each
+    };
+    for (const name of WRITTEN) model.on(`change:${name}`, changed as never);
+    return () => {
+      clearTimeout(timer);
+      for (const name of WRITTEN) model.off(`change:${name}`, changed as never);
+    };
+  }, [model]);
+  return edition;
+}
+
+function Code({ store, model }: { store: Playing; model: Model }) {
+  const edition = useEdition(model);
   const [library, setLibrary] = useState("mlkit");
   const [text, setText] = useState("");
   const [copied, setCopied] = useState("");
   const group = useId();
   const pre = useRef<HTMLPreElement>(null);
+  // biome-ignore lint/correctness/useExhaustiveDependencies: a new edition is asked for
   useEffect(() => {
     let current = true;
     store.ask({ kind: "code", library }).then((reply: Reply & { code?: string }) => {
@@ -417,7 +453,7 @@ function Code({ store }: { store: Playing }) {
     return () => {
       current = false;
     };
-  }, [store, library]);
+  }, [store, library, edition]);
   const copy = async () => {
     try {
       await navigator.clipboard.writeText(text);
