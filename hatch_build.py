@@ -92,7 +92,10 @@ FRONT_ENDS = (
         "lab",
         "extensions/lab",
         ("package*.json", "tsconfig.json", "src/**/*", "scripts/**/*", "style/**/*", "schema/**/*"),
-        ("notebooks/guide/01-first-network.ipynb", *(f"widgets/shared/{name}.ts" for name in ("graph", "layout", "layered", "format"))),
+        (
+            "notebooks/guide/01-first-network.ipynb",
+            *(f"widgets/shared/{name}.ts" for name in ("graph", "layout", "layered", "format")),
+        ),
     ),
 )
 
