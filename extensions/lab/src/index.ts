@@ -5,6 +5,7 @@ import { IDefaultFileBrowser } from '@jupyterlab/filebrowser';
 import { ILauncher } from '@jupyterlab/launcher';
 import { Contents, ServerConnection } from '@jupyterlab/services';
 
+import builder from './builder.js';
 import { networkIcon } from './icon.js';
 import { exampleNotebook, freeName, INotebook, isNotebook } from './notebook.js';
 import picture from './picture.js';
@@ -80,4 +81,4 @@ const plugin: JupyterFrontEndPlugin<void> = {
   }
 };
 
-export default [plugin, picture, side];
+export default [plugin, picture, side, builder];

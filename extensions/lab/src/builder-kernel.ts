@@ -1,0 +1,159 @@
+/**
+ * The Python behind an open model document: a kernel of its own, started with the document and shut down with it. The
+ * user's notebooks are not touched, and theirs may be busy.
+ */
+import { PathExt } from '@jupyterlab/coreutils';
+import { Kernel, KernelMessage, ServiceManager, Session } from '@jupyterlab/services';
+import { UUID } from '@lumino/coreutils';
+import { ISignal, Signal } from '@lumino/signaling';
+
+import { literal } from './words.js';
+import { IViewModule, loadView, stateOf, WidgetModel } from './widget-model.js';
+
+const TARGET = 'jupyter.widget';
+
+export type Phase = 'starting' | 'ready' | 'failed' | 'gone';
+
+/** A failure in words, and whether trying again may help. */
+export class BuilderProblem extends Error {}
+
+export class BuilderKernel {
+  constructor(services: ServiceManager.IManager, path: string) {
+    this._services = services;
+    this._path = path;
+  }
+
+  /** The kernel has died, been restarted or shut down by someone else. */
+  get lost(): ISignal<this, string> {
+    return this._lost;
+  }
+
+  get model(): WidgetModel | null {
+    return this._model;
+  }
+
+  get version(): string {
+    return this._version;
+  }
+
+  /** Start Python, open the document in it, and give the view that shows it. */
+  async open(text: string): Promise<{ model: WidgetModel; view: IViewModule }> {
+    await this._services.ready;
+    const name = pythonKernel(this._services);
+    const folder = PathExt.dirname(this._path);
+    this._session = await this._services.sessions.startNew({
+      name: 'mlkit model builder',
+      path: PathExt.join(folder, `.mlkit-builder-${UUID.uuid4()}`),
+      type: 'mlkit model builder',
+      kernel: { name }
+    });
+    const kernel = this._session.kernel!;
+    kernel.statusChanged.connect(this._onStatus, this);
+    kernel.disposed.connect(() => this._onStatus(kernel, 'dead')); // shut down from the list of running kernels
+    await kernel.info;
+    const opened = new Promise<WidgetModel>(resolve => {
+      kernel.registerCommTarget(TARGET, (comm: Kernel.IComm, message: KernelMessage.ICommOpenMsg) => {
+        const state = stateOf(message);
+        if (typeof state._esm === 'string' && '_document' in state) {
+          resolve(new WidgetModel(comm, state));
+        }
+      });
+    });
+    const name_ = PathExt.basename(this._path).replace(/\.mlmodel\.json$/, '');
+    const answer = await this._call(`open(${literal(text)}, ${literal(name_)})`);
+    this._version = String(answer.version ?? '');
+    const model = (this._model = await opened);
+    const view = await loadView(model.get('_esm') as string);
+    this._ready = true;
+    return { model, view };
+  }
+
+  /** The document as it would be saved. */
+  async text(): Promise<string> {
+    return String((await this._call('text()')).text);
+  }
+
+  /** Take a document that was changed elsewhere, as a step that can be undone. */
+  async replace(text: string): Promise<void> {
+    await this._call(`replace(${literal(text)})`);
+  }
+
+  async dispose(): Promise<void> {
+    if (this._disposed) {
+      return;
+    }
+    this._disposed = true;
+    this._model?.close();
+    Signal.clearData(this);
+    const session = this._session;
+    if (session && !session.isDisposed) {
+      session.kernel?.statusChanged.disconnect(this._onStatus, this);
+      await session.shutdown().catch(() => undefined); // it may be gone already
+      session.dispose();
+    }
+  }
+
+  /** Call a function of mlkit_widgets.lab and give its answer. */
+  private async _call(call: string): Promise<Record<string, unknown>> {
+    const kernel = this._session?.kernel;
+    if (!kernel || kernel.isDisposed) {
+      throw new BuilderProblem('The Python behind this document is gone.');
+    }
+    const [name, rest] = [call.slice(0, call.indexOf('(')), call.slice(call.indexOf('('))];
+    const future = kernel.requestExecute(
+      {
+        code: '',
+        silent: true,
+        store_history: false,
+        allow_stdin: false,
+        user_expressions: { answer: `__import__('mlkit_widgets.lab', fromlist=['lab']).${name}${rest}` }
+      },
+      true
+    );
+    const reply = await future.done;
+    const found = (reply.content.status === 'ok' ? reply.content.user_expressions.answer : null) as {
+      status: string;
+      ename?: string;
+      evalue?: string;
+      data?: Record<string, unknown>;
+    } | null;
+    if (found?.status === 'ok') {
+      return (found.data?.['application/json'] ?? {}) as Record<string, unknown>;
+    }
+    if (found?.ename === 'ModuleNotFoundError') {
+      const what = /No module named '([^'.]+)/.exec(found.evalue ?? '')?.[1] ?? 'mlkit';
+      throw new BuilderProblem(
+        `${what.startsWith('mlkit') ? 'mlkit' : `mlkit's notebook part (${what})`} is not installed in the Python of the kernel "${kernel.name}". ` +
+          'Install it there with: pip install "mlkit[lab]" — then try again.'
+      );
+    }
+    throw new BuilderProblem(found?.evalue || 'The Python behind this document did not answer.');
+  }
+
+  private _onStatus(_: Kernel.IKernelConnection, status: Kernel.Status): void {
+    if (this._ready && ['dead', 'autorestarting', 'restarting', 'terminating', 'starting'].includes(status) && !this._disposed) {
+      this._ready = false;
+      this._lost.emit(status);
+    }
+  }
+
+  private readonly _services: ServiceManager.IManager;
+  private readonly _path: string;
+  private readonly _lost = new Signal<this, string>(this);
+  private _session: Session.ISessionConnection | null = null;
+  private _model: WidgetModel | null = null;
+  private _version = '';
+  private _ready = false;
+  private _disposed = false;
+}
+
+/** The default kernel when it speaks Python, else the first that does. */
+function pythonKernel(services: ServiceManager.IManager): string {
+  const specs = services.kernelspecs.specs;
+  const known = Object.values(specs?.kernelspecs ?? {}).filter(spec => spec?.language.toLowerCase() === 'python');
+  const found = known.find(spec => spec!.name === specs?.default) ?? known[0];
+  if (!found) {
+    throw new BuilderProblem('This Jupyter server has no Python kernel, which the model builder needs: pip install ipykernel');
+  }
+  return found.name;
+}
