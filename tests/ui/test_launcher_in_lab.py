@@ -8,7 +8,7 @@ from typing import Any
 from helpers import wait
 from playwright.sync_api import Page, expect
 
-CARD = ".jp-LauncherCard[data-category='mlkit']"
+CARD = ".jp-LauncherCard[data-category='mlkit'][title*='guide']"
 
 
 def launcher(page: Page, lab: Any, folder: str) -> None:
