@@ -114,6 +114,7 @@ def test_in_lab_a_network_of_ones_own_in_two_views_and_after_a_reload(page: Page
         cells = len(book.cells())
         stroke(page, first, SEVEN)
         wait(page, lambda: best(first) and best(first) == best(second), "the same answer in both views")
+        page.wait_for_timeout(1_000)  # for the answer to the end of the stroke
         page.keyboard.press("b")  # JupyterLab would add a cell
         assert len(book.cells()) == cells
         answer = best(first)

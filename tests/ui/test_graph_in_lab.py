@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import re
 from pathlib import Path
@@ -241,8 +242,13 @@ def test_pictures_times_and_sizes_on_the_boxes(graph: Locator) -> None:
 
 
 def test_one_number_is_traced_back_to_the_input(page: Page, graph: Locator, book: Any) -> None:
-    reveal(graph, "conv2d")
-    graph.get_by_label("Index", exact=True).fill("0, 1, 4, 4")
+    index = graph.get_by_label("Index", exact=True)
+    for _ in range(3):  # the search may still be about what the test before left
+        reveal(graph, "conv2d")
+        with contextlib.suppress(AssertionError):
+            expect(index).to_be_visible()
+            break
+    index.fill("0, 1, 4, 4")
     graph.get_by_role("button", name="Explain").click()
     explained = graph.locator(".explained[data-ready='true']")
     expect(explained).to_contain_text("conv2d in 0.0 (Conv2d): output[0, 1, 4, 4]")

@@ -204,10 +204,14 @@ def test_a_million_points_zoom_keys_and_files(page: Page, notebook: Any, tmp_pat
     plot.focus()
     for _ in range(13):  # down to single points around the middle of what is shown
         page.keyboard.press("+")
-    book.run(2)
-    book.wait_run(2)
-    low, high = (float(word) for word in book.text(2).strip(" []\n").split(","))
-    assert 540_000 < low < high < 660_000 and high - low < 100
+
+    def zoomed() -> bool:  # the kernel hears of it a moment later
+        book.run(2)
+        book.wait_run(2)
+        low, high = (float(word) for word in book.text(2).strip(" []\n").split(","))
+        return 540_000 < low < high < 660_000 and high - low < 100
+
+    wait(page, zoomed, "the zoom in the kernel")
     panel = curves.root.locator(".panel[data-family='loss']")
     expect(panel).to_have_attribute("data-detail", "fine", timeout=30_000)
     plot.focus()

@@ -209,6 +209,8 @@ class TrainingCurves(Widget):
             self._tell({"kind": "update", "order": [], "runs": []})
         fresh = [one for one in self._followed if self._redraw or one.changed() or due and self._may_change(one)]
         if not fresh:
+            if any(one.state != self._states.get(one.key) for one in self._followed):
+                self._keep_picture(now)  # the page was told already, in an answer to what it asked
             return
         if self._answered and now >= self._announce_at and any(one.holds_the_kernel() for one in fresh):
             # A page that is reloaded now cannot be heard asking: everything, every few seconds.
