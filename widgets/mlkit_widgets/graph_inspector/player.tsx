@@ -37,8 +37,8 @@ export function Player({ graph, step, order, forward, setStep }: PlayerProps) {
     if (!playing) return;
     const timer = setInterval(() => {
       const { at, total, setStep } = latest.current;
-      if (at >= total) setPlaying(false);
-      else setStep(at + 1);
+      if (at < total) setStep(at + 1);
+      if (at + 1 >= total) setPlaying(false);
     }, PACE);
     return () => clearInterval(timer);
   }, [playing]);
