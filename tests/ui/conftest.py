@@ -22,11 +22,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from playwright.sync_api import expect
 
 from tests.tools.browser import find
 
 ROOT = Path(__file__).parents[2]
 sys.path.insert(0, str(Path(__file__).parent))  # helpers.py
+
+# A kernel that has just started answers slowly on a busy machine; what is there at once costs no wait.
+expect.set_options(timeout=30_000)
 
 ARGUMENTS = [
     "--no-sandbox",

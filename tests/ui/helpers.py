@@ -83,7 +83,7 @@ class Notebook:
 
         self.wait(done, f"cell {index} to run", timeout)
 
-    def wait(self, condition: Callable[[], Any], what: str, timeout: float = 30) -> Any:
+    def wait(self, condition: Callable[[], Any], what: str, timeout: float = 60) -> Any:
         return wait(self.page, condition, what, timeout)
 
     def save(self) -> None:
@@ -100,7 +100,7 @@ class Notebook:
         )
 
 
-def wait(page: Page, condition: Callable[[], Any], what: str, timeout: float = 30) -> Any:
+def wait(page: Page, condition: Callable[[], Any], what: str, timeout: float = 60) -> Any:
     """Ask until the answer is true; the browser goes on meanwhile."""
     deadline = time.monotonic() + timeout
     while True:
@@ -131,7 +131,7 @@ class Curves:
         panel = self.root.locator(f".panel[data-family='{family}']")
         return int(panel.get_attribute("data-points") or 0) if panel.count() else 0
 
-    def wait_state(self, *states: str, timeout: float = 30) -> None:
+    def wait_state(self, *states: str, timeout: float = 60) -> None:
         wait(self.page, lambda: self.state in states, f"the state {' or '.join(states)}", timeout)
 
     def wait_points(self, least: int, family: str = "loss", timeout: float = 60) -> None:

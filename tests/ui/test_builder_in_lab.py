@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -43,14 +42,6 @@ class ResNet18(nn.Module):
         x = self.layer4(self.layer3(self.layer2(self.layer1(x))))
         return self.fc(mlkit.flatten(self.avgpool(x), 1))
 """
-
-
-@pytest.fixture(autouse=True)
-def patience() -> Iterator[None]:
-    """A kernel that has just started answers slowly on a machine that is busy."""
-    expect.set_options(timeout=30_000)
-    yield
-    expect.set_options(timeout=5_000)
 
 
 @pytest.fixture

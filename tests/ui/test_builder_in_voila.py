@@ -2,20 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
-import pytest
 from builder_page import Builder
 from helpers import axe
 from playwright.sync_api import Page, expect
-
-
-@pytest.fixture(autouse=True)
-def patience() -> Iterator[None]:
-    expect.set_options(timeout=30_000)
-    yield
-    expect.set_options(timeout=5_000)
 
 
 def test_a_model_is_begun_repaired_and_trained(page: Page, voila: Any) -> None:
