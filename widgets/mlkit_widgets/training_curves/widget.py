@@ -205,9 +205,10 @@ class TrainingCurves(Widget):
         """Send what is new. Called by the pump, at most UPDATES_PER_SECOND times a second."""
         now = time.monotonic()
         due = now - self._status_sent >= STATUS_SECONDS
-        if self._redraw and self._answered and not self._followed:
+        redraw, self._redraw = self._redraw, False  # what is asked while this is sent is for the next turn
+        if redraw and self._answered and not self._followed:
             self._tell({"kind": "update", "order": [], "runs": []})
-        fresh = [one for one in self._followed if self._redraw or one.changed() or due and self._may_change(one)]
+        fresh = [one for one in self._followed if redraw or one.changed() or due and self._may_change(one)]
         if not fresh:
             if any(one.state != self._states.get(one.key) for one in self._followed):
                 self._keep_picture(now)  # the page was told already, in an answer to what it asked
@@ -228,9 +229,9 @@ class TrainingCurves(Widget):
             self._send_runs(self._followed)
             self._announce_at = now + 0.25 * max(1, len(self._followed))
         else:
+            self._redraw = redraw
             return
         self._status_sent = now
-        self._redraw = False
         self._keep_picture(now)
 
     def _may_change(self, one: Following) -> bool:
