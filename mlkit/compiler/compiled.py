@@ -645,6 +645,15 @@ def build(entry: Entry, recorder: Recorder, tensors: list[Value], settings: Sett
     marks = {n.id for n in forward}
     entry.eager_peak = memory.peak(memory.lifetimes(graph.nodes, facts), facts, len(graph.nodes))
     nodes, entry.passes = passes.run_all([*forward, *backward], facts)
+    if on_cpu and settings.fusion:
+        from mlkit.compiler import pairs
+
+        before, nodes = len(nodes), pairs.products(nodes, facts)
+        entry.passes.append(("sums of products", before, len(nodes)))
+        if settings.numba:
+            before, nodes = len(nodes), joined(nodes, facts)
+            entry.passes.append(("norms with what follows", before, len(nodes)))
+        before, nodes = len(nodes), passes.dead_code(nodes, facts)
     forward, backward = [n for n in nodes if n.id in marks], [n for n in nodes if n.id not in marks]
     constants = {**constants, **facts.constants}
     made = {k for n in forward for k in n.outputs}
@@ -709,12 +718,22 @@ def build(entry: Entry, recorder: Recorder, tensors: list[Value], settings: Sett
     return entry.result(tensors, found)
 
 
+def joined(nodes: list, facts: passes.Facts) -> list:
+    """The nodes with each pair that has a kernel of its own as one node."""
+    from mlkit.compiler import fusion, pairs
+
+    return pairs.join(nodes, facts) if fusion.usable() else nodes
+
+
 def fused(nodes: list, facts: passes.Facts, kept: set[str], settings: Settings, entry: Entry) -> list:
     """The nodes with chains of elementwise ops as one node each, unless that is switched off."""
     if not settings.fusion:
         return nodes
-    from mlkit.compiler import fusion
+    from mlkit.compiler import fusion, reductions
 
+    before = len(nodes)
+    nodes = reductions.fuse(nodes, facts, kept, settings.numba)
+    entry.passes.append(("sums with what they add up", before, len(nodes)))
     before = len(nodes)
     nodes = fusion.fuse(nodes, facts, kept, settings.numba)
     entry.passes.append(("fusion", before, len(nodes)))

@@ -83,6 +83,22 @@ def print_row(result: dict, clock: str) -> None:
             print(f"    {side}: {found.get('error') or found.get('missing')}", flush=True)
 
 
+def print_watching(document: dict) -> None:
+    """What live widgets add to a step; the goal is under 2 percent."""
+    rows = document.get("watching") or []
+    if rows:
+        print("\nlive widgets, one thread, CPU time of the whole process (goal: under 2 % of a step)")
+    for found in rows:
+        if "error" in found:
+            print(f"    {found['error']}")
+            continue
+        print(
+            f"{found['workload']:22} step {found['nothing']['median']:8.3f} ms   recorded by mlkit.live "
+            f"{found['recorded']['share']:+.2%}, with TrainingCurves {found['curves']['share']:+.2%}, "
+            f"GradientFlow {found['gradients']['share']:+.2%}"
+        )
+
+
 def write(document: dict, stem: Path) -> list[str]:
     """The JSON file, and the picture where matplotlib is there."""
     stem.parent.mkdir(exist_ok=True)
