@@ -407,7 +407,8 @@ def is_conj(input) -> _builtins.bool:
     return False
 
 
-is_neg = is_inference = is_distributed = is_conj
+is_neg = is_distributed = is_conj
+is_inference = Tensor.is_inference
 get_device = Tensor.get_device
 
 # The older constructors.

@@ -25,7 +25,7 @@ from mlkit.core import backend as backends
 from mlkit.core import dtype as dtypes
 from mlkit.core import events, value
 from mlkit.core.device import device
-from mlkit.core.errors import ArgumentError, MlkitError
+from mlkit.core.errors import ArgumentError, GradientError, MlkitError
 from mlkit.core.frames import user_files, users_line
 from mlkit.core.refusals import (
     all_on_meta,
@@ -41,7 +41,10 @@ from mlkit.core.value import (
     Node,
     Storage,
     Value,
+    inference_made,
+    inferring,
     link_view,
+    mark_inference,
     node_type,
     tensor_types,
     tick,
@@ -237,14 +240,14 @@ def settled(operands: list) -> list:
 
 def operand(op: Op, position: int, x):
     """An argument that is no tensor, made usable: Python and NumPy numbers stay numbers, arrays become tensors."""
+    if isinstance(x, np.generic):  # a number like Python's: np.sqrt(2), a float64, makes no float32 tensor wider
+        x = x.item()
     if isinstance(x, (bool, int, float, complex)):
         if op.variadic or not isinstance(op, Elementwise) and op.name not in ("matmul",):
             return wrap(np.asarray(x, dtypes.scalar_dtype(dtypes.scalar_category(x)).numpy))
         return x
     if isinstance(x, Value):
         return x
-    if isinstance(x, np.generic):
-        return x.item()
     if isinstance(x, np.ndarray):
         return wrap(x)
     if hasattr(x, "__mlkit_tensor__"):
@@ -380,6 +383,8 @@ def record(op: Op, operands: list, arrays: list, attributes: dict, results):
         out = _new(value.tensor_class)
         out._array = results
         out._node = None
+        if inferring:
+            mark_inference(out)
         return out
     if state.grad and op.differentiable and op.rules is not None:
         inputs = tuple([t._node if isinstance(t, Value) else None for t in operands])
@@ -500,11 +505,29 @@ def save(node: Node, op: Op, operands: list, arrays: list, attributes: dict, out
             kept.append(dtypes.from_numpy_dtype(arrays[key].dtype))
         else:
             kept.append(attributes[key])
+    if inference_made:
+        refuse_inference(kept)
     if state.saving:
         for i, (kind, _) in enumerate(op.rules.slots):
             if kind in ("input", "out"):
                 kept[i] = state.saving[-1](kept[i])
     node.saved = tuple(kept)
+
+
+def refuse_inference(kept) -> None:
+    """Backward keeps no tensor that was made inside inference_mode: its changes are not counted."""
+    if state.inference:
+        return
+    for k in kept:
+        if k.__class__ is list:
+            refuse_inference(k)
+        elif isinstance(k, Value) and k._inference and k._node is None:
+            raise GradientError(
+                "Inference tensors cannot be saved for backward. Please do not use Tensors created in inference mode in "
+                "computation tracked by autograd.",
+                f"made inside inference_mode: a tensor of shape {tuple(k._array.shape)}",
+                "Make a normal tensor of it with .clone(), or make it inside no_grad() instead of inference_mode().",
+            )
 
 
 def keep_output(out: Value) -> tuple:
@@ -558,6 +581,8 @@ def _unary(op: Op, kernel: Callable) -> Callable | None:
         parent = input._node
         if parent is None or not state.grad or not differentiable:
             out._node = None
+            if inferring:
+                mark_inference(out)
             return out
         node = _new(kind)
         node.op = op
@@ -643,6 +668,8 @@ def _binary(op: Op, kernel: Callable, apply: Callable) -> Callable | None:
         out._array = z if z.__class__ is _ndarray else np.asarray(z)
         if (a is None and b is None) or not differentiable or not state.grad:
             out._node = None
+            if inferring:
+                mark_inference(out)
             return out
         node = _new(kind)
         node.op = op
@@ -663,6 +690,8 @@ def _binary(op: Op, kernel: Callable, apply: Callable) -> Callable | None:
         if dimensioned and x.shape != y.shape:
             node.shapes = (x.shape, y.shape)
         node.saved = () if none else (other if a is not None else None, input if b is not None else None)
+        if inference_made:
+            refuse_inference(node.saved)
         out._node = node
         return out
 
@@ -691,6 +720,8 @@ def _product(op: Op, kernel: Callable, apply: Callable) -> Callable | None:
         a, b = input._node, other._node
         if (a is None and b is None) or not state.grad:
             out._node = None
+            if inferring:
+                mark_inference(out)
             return out
         node = _new(kind)
         node.op = op
@@ -709,6 +740,8 @@ def _product(op: Op, kernel: Callable, apply: Callable) -> Callable | None:
             node.code, node.instruction = code, frame.f_lasti
         node.shapes = (rows, columns)
         node.saved = (other if a is not None else None, rows, input if b is not None else None, columns)
+        if inference_made:
+            refuse_inference(node.saved)
         out._node = node
         return out
 
@@ -741,6 +774,8 @@ def _affine(op: Op, kernel: Callable) -> Callable:
         out = _new(value.tensor_class)
         out._array = y
         out._node = None
+        if inferring:
+            mark_inference(out)
         return out
 
     return entry

@@ -496,6 +496,8 @@ def arange(  # noqa: A002
         floating = any(isinstance(v, float) for v in values)
         dtype = dtypes.get_default_dtype() if floating else dtypes.int64
     d = dtypes.as_dtype(dtype)
+    if d.category in (0, 3):
+        raise UnsupportedDtype(f"arange: not implemented for {d}.")
     if d.category < 2:  # an integer range counts with integers, as PyTorch does
         first, last, by = int(first), int(last), int(by) or 1
     count = max(math.ceil((last - first) / by), 0)
@@ -532,6 +534,8 @@ def _spaced(name, start, end, steps, base, out, dtype, place, requires_grad):
     if dtype is None and (isinstance(first, complex) or isinstance(last, complex)):
         dtype = dtypes.get_default_dtype().to_complex()
     d = _dtype(dtype)
+    if d.category == 0:
+        raise UnsupportedDtype(f"{name}: not implemented for {d}.")
     if (isinstance(first, complex) or isinstance(last, complex)) and not d.is_complex:
         raise DtypeError(f"{name}: inferred dtype is complex and can't be safely cast to {d}.")
     if d.category < 2:

@@ -12,6 +12,7 @@ from mlkit.core import config, frames
 from mlkit.core import dtype as dtypes
 from mlkit.core.dispatch import check_numbers, composite, ops, state
 from mlkit.core.errors import ArgumentError, BatchError, DtypeError, ShapeError, ValueRangeError
+from mlkit.core.size import broadcast_shapes
 from mlkit.core.value import LevelArray, MetaArray, Value, is_plain, wrap
 from mlkit.functional.arguments import check_floating, check_same_dtype
 from mlkit.functional.distance import normalize, pairwise_distance
@@ -70,16 +71,27 @@ def check_same_shape(name: str, input, target) -> None:
     hint = (
         f"Give both the same shape, for example target.reshape(input.shape) or {name}(input.expand_as(target), target)."
     )
-    if len(a) == len(b) + 1 and a[-1] == 1 and a[:-1] == b:
-        hint = "Remove the extra axis of the prediction: input.squeeze(-1)."
-    elif len(b) == len(a) + 1 and b[-1] == 1 and b[:-1] == a:
-        hint = "Remove the extra axis of the target: target.squeeze(-1)."
+    hint = _one_axis_less(a, b) or hint
+    facts = f"input:  {a}\ntarget: {b}"
+    try:
+        broadcast_shapes(a, b)
+    except ValueError:
+        raise ShapeError(f"{name}: input and target must have the same shape.", facts, hint) from None
     raise ShapeError(
         f"{name}: input and target must have the same shape; broadcasting {a} with {b} would compare every prediction "
         "with every target.",
-        f"input:  {a}\ntarget: {b}",
+        facts,
         hint + "\nIf broadcasting is what you want: mlkit.config.strict_broadcast = False.",
     )
+
+
+def _one_axis_less(a: tuple, b: tuple) -> str | None:
+    """How to bring predictions (N, 1) and targets (N) together; None when it is something else."""
+    if len(a) == len(b) + 1 and a[-1] == 1 and a[:-1] == b:
+        return "Remove the extra axis of the prediction: input.squeeze(-1)."
+    if len(b) == len(a) + 1 and b[-1] == 1 and b[:-1] == a:
+        return "Remove the extra axis of the target: target.squeeze(-1)."
+    return None
 
 
 def _numbers(input, target) -> tuple:
@@ -328,7 +340,8 @@ def binary_cross_entropy(input, target, weight=None, size_average=None, reduce=N
     if tuple(input._array.shape) != tuple(target._array.shape):
         raise ValueRangeError(
             f"Using a target size ({list(target._array.shape)}) that is different to the input size "
-            f"({list(input._array.shape)}) is deprecated. Please ensure they have the same size."
+            f"({list(input._array.shape)}) is deprecated. Please ensure they have the same size.",
+            hint=_one_axis_less(tuple(input._array.shape), tuple(target._array.shape)),
         )
     check_same_dtype("binary_cross_entropy", input, target=target)
     check_numbers(input, _check_probabilities)

@@ -16,6 +16,7 @@ from mlkit.core import inplace
 from mlkit.core.errors import ArgumentError, DtypeError, GradientError, NotATensor, RefusedError
 from mlkit.core.value import Value, own_ways, tensor_types
 from mlkit.functional.creation import resize
+from mlkit.ops.registry import REGISTRY, Elementwise
 
 #: NumPy's name -> PyTorch's name
 NUMPY_NAMES = {"axis": "dim", "keepdims": "keepdim", "x": "input", "a": "input", "x1": "input", "x2": "other"}
@@ -50,7 +51,7 @@ def numpy_names(fn: Callable) -> Callable:
 
 
 #: functions that write where they still read: an ``out`` that shares memory with an input is refused
-READS_LATE = frozenset("gather take masked_select index_select cat kthvalue".split())
+READS_LATE = frozenset("stack gather take masked_select index_select cat kthvalue cumsum cumprod".split())
 #: functions that convert nothing on the way into ``out``
 SAME_DTYPE = frozenset(
     "gather take masked_select index_select aminmax complex polar multinomial abs addmm mm bmm baddbmm sort floor ceil round "
@@ -166,6 +167,7 @@ def public(fn: Callable, out: bool = True) -> Callable:
     parameters, open_ended = named_parameters(fn)
     known = {n: p for n, p in NUMPY_NAMES.items() if p in parameters and n not in parameters}
 
+    by_element = isinstance(REGISTRY.get(name), Elementwise) or name in ("where", "lerp", "clamp")
     tensors = 0 if name in LISTS or name in NUMBER_FIRST else 2 if name in TWO_TENSORS else 1
 
     @functools.wraps(fn)
@@ -194,6 +196,8 @@ def public(fn: Callable, out: bool = True) -> Callable:
         if target is None:
             return fresh
         check_out(name, target, fresh, (*args, *kwargs.values()))
+        if by_element and isinstance(target, Value) and tuple(target._array.shape) == tuple(fresh._array.shape):
+            inplace.refuse_overlap(name, target, (*args, *kwargs.values()))
         return write_out(name, target, fresh)
 
     if out and parameters and not open_ended and "out" not in parameters:
