@@ -97,7 +97,7 @@ def print_watching(document: dict) -> None:
             continue
         print(
             f"{found['workload']:22} step {found['nothing']['median']:8.3f} ms   recorded by mlkit.live "
-            f"{found['recorded']['share']:+.2%}, with TrainingCurves {found['curves']['share']:+.2%}, "
+            f"{found['recorded']['share']:+.2%}, TrainingCurves on it {found['curves']['share_of_widget']:+.2%}, "
             f"GradientFlow {found['gradients']['share']:+.2%}"
         )
 
