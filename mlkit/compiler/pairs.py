@@ -108,9 +108,15 @@ def _forward(n: GraphNode, relu: GraphNode, added: str | None, facts: Facts) -> 
         arguments.append(Ref(added))
     outputs = [relu.outputs[0]]
     if n.op == "batch_norm_train":
-        weight, bias = (facts.arrays[a] if isinstance(a, Ref) else None for a in arguments[1:3])
+        real = facts.arrays.real  # type: ignore[attr-defined]
+        inverse, *others = (real(a) if isinstance(a, Ref) else None for a in (Ref(n.outputs[3]), *arguments[1:3]))
+        weight, bias = (
+            x if a is None or x is not None else inverse for a, x in zip(arguments[1:3], others, strict=True)
+        )
+        if inverse is None or weight is None and arguments[1] is not None:  # nobody needs these numbers any more
+            inverse, weight, bias = np.ones(facts.arrays[n.outputs[3]].shape, _FLOAT32), None, None
         outputs += n.outputs[1:]
-        outputs += [_new(facts, x) for x in _scale(facts.arrays[n.outputs[3]], weight, bias)]
+        outputs += [_new(facts, x) for x in _scale(inverse, weight, bias)]
     kernel = (_train if n.op == "batch_norm_train" else _evaluate)(n.attributes["eps"], added is not None)
     return GraphNode(
         id=n.id,

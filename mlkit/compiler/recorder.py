@@ -161,18 +161,30 @@ class Ghost:
         self.shape, self.dtype, self.strides, self.size = array.shape, array.dtype, array.strides, array.size
 
 
+def shadow(array):
+    """What is known of an array that may go: of NumPy's one of the same form, with no memory to speak of, never read."""
+    if not isinstance(array, np.ndarray):
+        return Ghost(array)
+    return np.lib.stride_tricks.as_strided(np.empty(1, array.dtype), array.shape, array.strides, writeable=False)
+
+
 class Arrays(dict):
-    """id -> array, where those that nobody else holds go: recording on a GPU takes no more memory than running."""
+    """id -> array, where those that nobody else holds go: recording takes no more memory than running."""
 
     def __init__(self, forget: Callable):
         super().__init__()
         self.forget = forget
-        self.ghosts: dict[str, Ghost] = {}
+        self.ghosts: dict[str, Any] = {}
 
     def weak(self, key: str, array) -> None:
         number = id(array)
-        self.ghosts[key] = Ghost(array)
+        self.ghosts[key] = shadow(array)
         super().__setitem__(key, weakref.ref(array, lambda _: self.forget(number, key)))
+
+    def real(self, key: str):
+        """The array itself, where it is still there; else None."""
+        found = super().get(key)
+        return found() if found.__class__ is weakref.ref else found
 
     def __getitem__(self, key: str):
         found = super().__getitem__(key)
@@ -232,6 +244,7 @@ class Recorder(Level):
         self.captured: dict[str, Value] = {}
         self.constants: dict[str, np.ndarray] = {}
         self.fresh: dict[str, np.ndarray] = {}
+        self.fixed: set[str] = set()  # what follows from constants alone: its numbers may become one
         self.foreign: set[str] = set()  # constants in memory that somebody outside holds too
         self.written: set[str] = set()  # memory (root ids) that is changed
         self.old_grads: dict[str, Value] = {}
@@ -333,7 +346,7 @@ class Recorder(Level):
         d = dtypes.from_numpy_dtype(array.dtype).name
         self.graph.values[key] = GraphValue(key, kind, name, tuple(array.shape), d)
         self.by_array[id(array)] = key
-        if kind == "activation" and not isinstance(array, np.ndarray):
+        if kind == "activation":
             self.arrays.weak(key, array)
         else:
             self.arrays[key] = array
@@ -464,6 +477,9 @@ class Recorder(Level):
             self.stop(f"{op.name} mixes two devices")
             return out
         outputs = self.results(arrays, sources, [k for k in keys if k is not None])
+        if sources and not op.random and all(k is None or k in self.constants or k in self.fixed for k in keys):
+            self.fixed.update(outputs)
+            self.arrays.update(zip(outputs, arrays, strict=True))
         arguments = [Ref(k) if k is not None else t for t, k in zip(operands, keys)]
         self.node(op.name, arguments, outputs, named, random=op.random)
         seen = [

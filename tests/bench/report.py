@@ -9,7 +9,7 @@ from tests.bench.workloads import WORKLOADS
 
 COLUMNS = (
     f"{'workload':22} {'thr':>3} {'PyTorch':>9} {'compiled':>9} {'mlkit':>9} {'compiled':>9}"
-    f"   {'eager':>5} {'goal':>4} {'comp':>5} {'goal':>4}   {'MB':>5} {'gross':>5} {'net':>5}  losses"
+    f"   {'eager':>5} {'goal':>4} {'comp':>5} {'goal':>4}   {'MB':>5} {'gross':>5} {'net':>5}   {'MB':>5} {'gross':>5} {'net':>5}  losses"
 )
 
 
@@ -63,6 +63,7 @@ def print_head(document: dict) -> None:
     print(", ".join(f"{k} {v}" for k, v in document["versions"].items()))
     if document["load"]:
         print(f"load before: {document['load'][0]:.1f}")
+    print("times in ms; ratios to PyTorch eager; memory: peak RSS in MB and its ratios, eager and then compiled")
     print(COLUMNS)
 
 
@@ -75,7 +76,9 @@ def print_row(result: dict, clock: str) -> None:
         f"{result['workload']:22} {result['threads']:>3} {' '.join(times)}   "
         f"{number(row.get('mlkit-time'), '.2f', 5)} {goals[0]:4} "
         f"{number(row.get('mlkit-compiled-time'), '.2f', 5)} {goals[1]:4}   {number(row.get('mlkit-mb'), '.0f', 5)} "
-        f"{number(row.get('mlkit-gross'), '.2f', 5)} {number(row.get('mlkit-net'), '.2f', 5)}  {said}",
+        f"{number(row.get('mlkit-gross'), '.2f', 5)} {number(row.get('mlkit-net'), '.2f', 5)}   "
+        f"{number(row.get('mlkit-compiled-mb'), '.0f', 5)} {number(row.get('mlkit-compiled-gross'), '.2f', 5)} "
+        f"{number(row.get('mlkit-compiled-net'), '.2f', 5)}  {said}",
         flush=True,
     )
     for side, found in result["sides"].items():
@@ -94,7 +97,7 @@ def print_watching(document: dict) -> None:
             continue
         print(
             f"{found['workload']:22} step {found['nothing']['median']:8.3f} ms   recorded by mlkit.live "
-            f"{found['recorded']['share']:+.2%}, with TrainingCurves {found['curves']['share']:+.2%}, "
+            f"{found['recorded']['share']:+.2%}, TrainingCurves on it {found['curves']['share_of_widget']:+.2%}, "
             f"GradientFlow {found['gradients']['share']:+.2%}"
         )
 

@@ -62,7 +62,7 @@ def measure(name: str, seconds: float, rounds: int) -> dict[str, Any]:
         step()
     count = max(20, int(seconds / ((time.process_time() - began) / 5)))
     found: dict[str, list[float]] = {way: [] for way in WAYS}
-    batches = [None] * count
+    batches, warm = [None] * count, min(50, count // 4)
 
     def turn(way: str, folder: str) -> None:
         widget = None
@@ -76,10 +76,12 @@ def measure(name: str, seconds: float, rounds: int) -> dict[str, Any]:
             widget = connected(made, pack, sent, {"kind": "sync", "streams": ["", ""], "have": [0, 0]})
             for _ in range(20):  # its first samples are taken at any cost
                 step()
-        start = time.process_time()
-        for _ in loop:
+        for i, _ in enumerate(loop):  # opening a run and ending it is no part of a step
+            if i == warm:
+                start = time.process_time()
             step()
-        found[way].append((time.process_time() - start) / count)
+            if i == count - 1:
+                found[way].append((time.process_time() - start) / (count - warm))
         if widget is not None:
             if way == "gradients":
                 widget.detach()
@@ -105,6 +107,7 @@ def measure(name: str, seconds: float, rounds: int) -> dict[str, Any]:
 def words(result: dict[str, Any]) -> str:
     parts = [f"{result['workload']:12} step {result['nothing']['median']:8.3f} ms"]
     parts += [f"{way} {result[way]['share']:+6.2%}" for way in WAYS[1:]]
+    parts.append(f"curves against recorded {result['curves']['share_of_widget']:+6.2%}")
     return "   ".join(parts)
 
 
