@@ -16,6 +16,7 @@ import linecache
 import sys
 import threading
 from collections.abc import Callable, Iterator
+from types import CodeType, FunctionType
 from typing import Any
 
 import numpy as np
@@ -783,23 +784,50 @@ def _affine(op: Op, kernel: Callable) -> Callable:
 # --- one callable per op ------------------------------------------------------------------------------------------------------
 
 
+def _entry_source(name: str, inputs: tuple, optional: int, attributes: tuple) -> str:
+    given = ", ".join(n + ("=None" if i >= len(inputs) - optional else "") for i, n in enumerate(inputs))
+    settings = ", ".join(f"{k}=None" for k in attributes)
+    signature = ", ".join(part for part in (given, settings) if part)
+    pairs = ", ".join(f"{k!r}: {k}" for k in attributes)
+    tensors = ", ".join(inputs) + ("," if len(inputs) == 1 else "")
+    return f"def {name}({signature}):\n    return apply(op, ({tensors}), {{{pairs}}})\n"
+
+
+@functools.cache
+def _entry_form(inputs: int, optional: int, attributes: int) -> CodeType:
+    """The code of an entry with so many inputs and attributes: compiled once, whatever their names."""
+    names = tuple(f"input{i}" for i in range(inputs)), tuple(f"attribute{i}" for i in range(attributes))
+    whole = compile(_entry_source("entry", names[0], optional, names[1]), "<mlkit op>", "exec")
+    return next(c for c in whole.co_consts if isinstance(c, CodeType))
+
+
 def _full_entry(op: Op, apply: Callable) -> Callable:
-    """A function with the op's own signature that calls ``apply``."""
-    inputs = ", ".join(
-        name + ("=None" if op.optional and i >= len(op.inputs) - op.optional else "")
-        for i, name in enumerate(op.inputs)
-    )
-    attributes = ", ".join(f"{k}=defaults[{k!r}]" for k in op.attributes)
-    pairs = ", ".join(f"{k!r}: {k}" for k in op.attributes)
-    trailing = "," if len(op.inputs) == 1 else ""
-    given = "(" + ", ".join(op.inputs) + trailing + ")"
-    signature = ", ".join(part for part in (inputs, attributes) if part)
-    source = f"def {op.name}({signature}):\n    return apply(op, {given}, {{{pairs}}})\n"
+    """A function with the op's own signature that calls ``apply``.
+
+    Compiling three hundred of them would take a tenth of ``import mlkit``: those with as many arguments share their
+    instructions and differ in names alone.
+    """
+    inputs, attributes = tuple(op.inputs), tuple(op.attributes)
+    form = _entry_form(len(inputs), op.optional, len(attributes))
+    names = dict(zip(form.co_varnames, (*inputs, *attributes), strict=True))
+
+    def named(constant):
+        if constant.__class__ is tuple:
+            return tuple(map(named, constant))
+        return names.get(constant, constant) if constant.__class__ is str else constant
+
     filename = f"<mlkit op {op.name}>"
+    source = _entry_source(op.name, inputs, op.optional, attributes)
     linecache.cache[filename] = (len(source), None, source.splitlines(True), filename)
-    scope: dict = {"apply": apply, "op": op, "defaults": op.attributes}
-    exec(compile(source, filename, "exec"), scope)  # noqa: S102 - our own text, from the op's signature
-    return scope[op.name]
+    code = form.replace(
+        co_name=op.name,
+        co_qualname=op.name,
+        co_filename=filename,
+        co_varnames=tuple(names.values()),
+        co_consts=tuple(map(named, form.co_consts)),
+    )
+    defaults = (*[None] * op.optional, *op.attributes.values())
+    return FunctionType(code, {"apply": apply, "op": op}, op.name, defaults)
 
 
 def apply_operator(op: Op, tensors: tuple, attributes: dict):

@@ -305,7 +305,10 @@ class Tensor(Value):
         return self.is_meta or bool(self._array.flags.c_contiguous)
 
     def storage_offset(self) -> int:
-        array = base = self._array
+        array = self._array
+        if isinstance(array, value.LevelArray) and array.plain:  # it only watches an array
+            array = array.inner._array
+        base = array
         if not isinstance(array, np.ndarray):
             return (array.data.ptr - array.data.mem.ptr) // array.itemsize
         while isinstance(getattr(base, "base", None), np.ndarray):

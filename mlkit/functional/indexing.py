@@ -6,7 +6,7 @@ import numpy as np
 
 from mlkit.core import backend as backends
 from mlkit.core import dtype as dtypes
-from mlkit.core import inplace
+from mlkit.core import events, inplace
 from mlkit.core.dispatch import ops
 from mlkit.core.errors import ArgumentError, DimensionError, DtypeError, RefusedError, ShapeError, ValueRangeError
 from mlkit.core.value import LevelArray, MetaArray, Value, wrap
@@ -165,6 +165,7 @@ def setitem(x: Value, index, value) -> None:
     if value._array.dtype != x._array.dtype:
         value = ops.cast(value, dtype=dtypes.from_numpy_dtype(x._array.dtype))
     strange = any(isinstance(t._array, (MetaArray, LevelArray)) for t in (x, value, *tensors))
+    strange = strange or "write" in events.listeners  # somebody follows what becomes of memory
     if x._node is None and value._node is None and not strange:
         m = backends.for_array(x._array).m
         place = m.checked_pattern(seen._array.shape, pattern, [t._array for t in tensors])
