@@ -713,6 +713,9 @@ class Tensor(Value):
             raise ArgumentError("iteration over a 0-d tensor.")
         return iter(shaping.unbind(self))
 
+    def __reversed__(self):
+        return ops.flip(self, dims=(0,)) if self._array.ndim else self
+
     def __bool__(self):
         if self._array.size != 1:
             raise AmbiguousTruth(
