@@ -344,7 +344,7 @@ def _held(fill, d: dtypes.dtype):
     array = np.asarray(fill)
     if array.dtype.kind in "iuf":
         _check_range(array, d.numpy)
-        if array.dtype.kind in "iu" and fill < 0 and d.numpy.kind == "u":
+        if array.dtype.kind in "iu" and int(fill) < 0 and d.numpy.kind == "u":
             return int(fill) % (1 << 8 * d.itemsize)
     return fill
 
@@ -560,6 +560,7 @@ def arange(  # noqa: A002
         raise ArgumentError("arange: end given twice.")
     if len(values) == 2:
         values.append(1 if step is None else _number(step))
+    _check_dtype_of_out(dtype, out)
     first, last, by = values
     if by == 0:
         raise RefusedError("step must be nonzero.")
