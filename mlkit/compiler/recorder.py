@@ -645,6 +645,18 @@ class Recorder(Level):
             return "key", len(arguments) - 1
         return "plain", kept
 
+    def _kept(self, op, slot: tuple, node):
+        """What a gradient rule on tensors reads."""
+        kind, key = slot
+        if kind == "needs":
+            return [n is not None for n in node.inputs]
+        if kind == "attribute":
+            return node.attributes[key]
+        kept = node.saved[op.rules.slots.index(slot)]
+        if kind == "input":
+            return engine.kept_tensor(kept, node)
+        return engine.kept_output_tensor(kept, node) if kind == "out" else kept
+
     def _gradients_apart(self, op, g, node) -> tuple:
         """The gradient of each input as a node of its own: what nobody reads goes, the rest can be planned."""
         assert self.library is not None
@@ -654,6 +666,10 @@ class Recorder(Level):
                 results.append(None)
                 continue
             rule, wanted = each
+            name = op.inputs[i] if len(op.rules.each) > 1 else None
+            if (op.name, name) not in self.library.gradients:  # then its ops may go together with others
+                results.append(rule(ops, g, *[self._kept(op, slot, node) for slot in wanted]))
+                continue
             arguments: list = []
             self._ref(arguments, g)
             plan = []
@@ -667,7 +683,6 @@ class Recorder(Level):
                     plan.append(self._slot(arguments, slot[0], kept, node))
             if self.done:
                 return engine.runner_of(op, True)(ops, g, node)
-            name = op.inputs[i] if len(op.rules.each) > 1 else None
             run = one_gradient(op.name, engine.overridable(op.name, name, rule), plan, self.library.m)
             found = run(*[self.arrays[a] for a in arguments])
             if found is None:
