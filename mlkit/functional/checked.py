@@ -58,7 +58,10 @@ NUMBERS_TOO = frozenset(
     "test_elements other end value input condition x y elements self exponent n min max values start".split()
 )
 #: functions whose weights and statistics may be None though they have no default
-MAY_LACK = frozenset("batch_norm instance_norm convolution multi_head_attention_forward".split())
+MAY_LACK = frozenset(
+    "batch_norm instance_norm convolution multi_head_attention_forward native_batch_norm native_group_norm "
+    "native_layer_norm".split()
+)
 #: functions with parameters of another kind than their names or annotations say; "" for anything
 OTHERWISE = {
     "moveaxis": {"source": "sizes", "destination": "sizes"},

@@ -85,6 +85,65 @@ def check_same_shape(name: str, input, target) -> None:
     )
 
 
+@composite
+def linear_cross_entropy(
+    input,
+    linear_weight,
+    target,
+    *,
+    linear_bias=None,
+    weight=None,
+    reduction: str = "mean",
+    ignore_index: int | None = None,
+    label_smoothing: float = 0.0,
+    options=None,
+):
+    """``cross_entropy(linear(input, linear_weight, linear_bias), target)``: the last layer of a classifier and its loss.
+
+    Args:
+        input: (batch, in) or (in,).
+        linear_weight: (class, in), or (class, d1, ..., dK, in) for one loss at each of d1 x ... x dK places.
+        target: labels (batch, d1, ..., dK), or probabilities in the shape of the logits.
+        linear_bias: (class, d1, ..., dK).
+        weight, reduction, label_smoothing: as in ``cross_entropy``.
+        ignore_index: the label that counts for nothing, -100 when not given.
+        options: accepted for PyTorch's sake, where it has the logits computed in pieces to save memory. Here they are
+            computed at once: the numbers are the same.
+
+    >>> import mlkit
+    >>> x, w = mlkit.ones(1, 2), mlkit.tensor([[0.0, 0.0], [1.0, 1.0]])
+    >>> mlkit.nn.functional.linear_cross_entropy(x, w, mlkit.tensor([1]))
+    tensor(0.1269)
+    """
+    shape, table = tuple(input._array.shape), tuple(linear_weight._array.shape)
+    if len(shape) not in (1, 2):
+        raise ShapeError(f"linear_cross_entropy: expected input (batch, in) or (in,), got {shape}.")
+    if len(table) < 2:
+        raise ShapeError(
+            f"linear_cross_entropy: expected linear_weight with dimensionality at least 2, got {len(table)}."
+        )
+    if shape[-1] != table[-1]:
+        raise ShapeError(
+            f"linear_cross_entropy: the last axes of input and linear_weight must agree: {shape[-1]} != {table[-1]}.",
+            f"input: {shape}\nlinear_weight: {table}",
+        )
+    if linear_bias is not None and tuple(linear_bias._array.shape) != table[:-1]:
+        raise ShapeError(
+            f"linear_cross_entropy: expected linear_bias of shape {table[:-1]}, got {tuple(linear_bias._array.shape)}."
+        )
+    if len(table) > 2 and len(shape) == 1:
+        raise ShapeError(f"linear_cross_entropy: linear_weight {table} requires a batched input (batch, {shape[-1]}).")
+    flat = ops.reshape(linear_weight, shape=(-1, table[-1]))
+    bias = None if linear_bias is None else ops.reshape(linear_bias, shape=(-1,))
+    logits = ops.reshape(ops.linear(input, flat, bias), shape=(*shape[:-1], *table[:-1]))
+    if ignore_index is not None and tuple(target._array.shape) == tuple(logits._array.shape):
+        raise ShapeError("linear_cross_entropy: ignore_index cannot be specified when target contains probabilities.")
+    ignored = -100 if ignore_index is None else ignore_index
+    return cross_entropy(
+        logits, target, weight, ignore_index=ignored, reduction=reduction, label_smoothing=label_smoothing
+    )
+
+
 def _one_axis_less(a: tuple, b: tuple) -> str | None:
     """How to bring predictions (N, 1) and targets (N) together; None when it is something else."""
     if len(a) == len(b) + 1 and a[-1] == 1 and a[:-1] == b:
