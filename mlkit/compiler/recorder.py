@@ -31,6 +31,9 @@ from mlkit.core.errors import GradientError
 from mlkit.core.frames import is_users, user_frame
 from mlkit.core.value import Leaf, LevelArray, MetaArray, Node, Storage, Value, tick, wrap
 
+#: below so many elements a gradient is written in ops, which NumPy does as quickly as a kernel
+SMALL = 512
+
 
 class Reason:
     """Why something runs eagerly, and the user's line where that was found."""
@@ -589,7 +592,8 @@ class Recorder(Level):
         library = self.library or backends.load("numpy")
         first = next((x for x in g if x is not None), None) if g.__class__ is list else g
         known = getattr(op, "rules", None) is not None and any(name == op.name for name, _ in library.gradients)
-        small = first._array.size < 1024 and library.name == "numpy"
+        sizes = [first._array.size, *(k._array.size for k in node.saved or () if isinstance(k, Value))]
+        small = max(sizes) < SMALL and library.name == "numpy"
         if self.done or not known or state.grad or small:
             return rule(m, g, node)
         return self._whole_gradient(op, g, node)
@@ -667,7 +671,8 @@ class Recorder(Level):
                 continue
             rule, wanted = each
             name = op.inputs[i] if len(op.rules.each) > 1 else None
-            if (op.name, name) not in self.library.gradients:  # then its ops may go together with others
+            # what has no kernel may go together with others; a bias's is a sum, for which a loop is printed
+            if (op.name, name) not in self.library.gradients or name == "bias":
                 results.append(rule(ops, g, *[self._kept(op, slot, node) for slot in wanted]))
                 continue
             arguments: list = []
