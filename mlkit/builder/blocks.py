@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import inspect
-import types
+from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -239,6 +239,13 @@ def _signature(cls: type) -> dict[str, inspect.Parameter]:
     return own
 
 
+def yours(name: str) -> str:
+    """How a class of the user's becomes a block."""
+    word = name if name.isidentifier() else "MyLayer"
+    return (f"Is it a class of yours? Run the cell that defines class {word}(nn.Module), or name it: "
+            f"ModelBuilder(blocks=[{word}]).")  # fmt: skip
+
+
 def vars_of(cls: Any) -> Any:
     """The function that a module class runs."""
     return cls.forward
@@ -268,7 +275,7 @@ def module_type(cls: type, group: str | None = None, inputs: tuple[str, ...] | N
     return BlockType(
         cls.__name__,
         group or _GROUPS.get(room, "Yours") if cls.__module__.startswith("mlkit.nn") else group or "Yours",
-        _doc(cls),
+        _doc(cls) if cls.__doc__ or cls.__module__.startswith("mlkit.") else "A class of yours",
         "module",
         tuple(inputs or ()),
         outputs if outputs is not None else _OUTPUTS.get(cls.__name__, ("output",)),
@@ -331,19 +338,14 @@ def _own_types() -> list[BlockType]:
 
 
 def _data_types() -> list[BlockType]:
+    """Data that a model can be trained with at once; what they are is said in `mlkit.builder.training.catalogue`."""
     from mlkit.data import datasets
 
+    kinds = {"digits": "images", "MNIST": "images", **dict.fromkeys(("moons", "circles", "spirals", "blobs"), "points")}
     made = []
-    for name in sorted(getattr(datasets, "__all__", dir(datasets))):
-        thing = getattr(datasets, name)
-        if isinstance(thing, (type, types.FunctionType)) and not name.startswith("_"):
-            call = _signature(thing) if isinstance(thing, type) else dict(inspect.signature(thing).parameters)
-            properties = tuple(
-                _property(n, p) for n, p in call.items()
-                if n not in _SKIPPED and not callable(p.default) and p.kind not in (p.VAR_KEYWORD, p.VAR_POSITIONAL)
-            )  # fmt: skip
-            made.append(BlockType(name, "Data", _doc(thing), "data", (), ("images", "labels"), properties=properties,
-                                  target=thing))  # fmt: skip
+    for name, kind in kinds.items():
+        function = getattr(datasets, name.lower())
+        made.append(BlockType(name, "Data", _doc(function), "data", (), (kind, "labels"), target=function, symbol=kind))
     return made
 
 
@@ -359,13 +361,14 @@ class Palette:
 
     def __init__(self, types: dict[str, BlockType]):
         self.types = types
+        self.noticed: set[str] = set()  # classes of the notebook, which nobody has named as blocks
 
     def __contains__(self, name: object) -> bool:
         return name in self.types
 
     def __getitem__(self, name: str) -> BlockType:
         if name not in self.types:
-            raise DataError(f"There is no block named {name!r}.", hint="Register a class of yours: palette.register.")
+            raise DataError(f"There is no block named {name!r}.", hint=yours(name))
         return self.types[name]
 
     def __iter__(self):
@@ -380,7 +383,28 @@ class Palette:
         if old is not None and old.group != "Yours":
             raise DataError(f"{cls.__name__} is the name of a block already.", hint="Give your class another name.")
         self.types[cls.__name__] = module_type(cls, group, inputs, outputs)
+        self.noticed.discard(cls.__name__)
         return self.types[cls.__name__]
+
+    def notice(self, classes: Iterable[type]) -> bool:
+        """Take classes of the notebook for blocks as well; whether anything has changed.
+
+        A block of mlkit's or one that was registered keeps its name. What has no ``forward`` that can be read is left.
+        """
+        changed = False
+        for cls in classes:
+            old = self.types.get(cls.__name__)
+            if old is not None and (old.target is cls or cls.__name__ not in self.noticed):
+                continue
+            try:
+                made = module_type(cls, "Yours")
+            except (TypeError, ValueError, AttributeError):
+                continue
+            if made.inputs or made.optional:
+                self.types[cls.__name__] = made
+                self.noticed.add(cls.__name__)
+                changed = True
+        return changed
 
     def groups(self) -> dict[str, list[BlockType]]:
         """Group name -> its entries."""

@@ -2,21 +2,27 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 from mlkit.builder.blocks import BlockType, Palette, palette
 from mlkit.builder.document import Block, Document, Link, ModelGraph, has_default_name
 from mlkit.builder.module import Step, settings, steps
+from mlkit.builder.suggest import starting_settings
 from mlkit.core.errors import DataError
 
 WIDTH = 110
 
 
-def write_code(document: Document, library: str = "torch", types: Palette | None = None) -> str:
+LIBRARIES = {"both": "mlkit, else PyTorch", "mlkit": "mlkit", "torch": "PyTorch"}
+
+
+def write_code(document: Document, library: str = "both", types: Palette | None = None) -> str:
     """Python source of a document.
 
     Args:
-        library: "torch" or "mlkit", whose names are imported; the classes are the same but for that word.
+        library: Whose names are imported. "both": mlkit's, and PyTorch's where there is no mlkit, so that one text runs
+            unchanged in either place; "mlkit" or "torch": that one's alone. The classes are the same.
         types: the palette that knows your own classes; by default mlkit's.
 
     Raises:
@@ -26,7 +32,10 @@ def write_code(document: Document, library: str = "torch", types: Palette | None
     >>> print(write_code(templates.mlp(4, 8, 2)))
     from collections import OrderedDict
     <BLANKLINE>
-    from torch import nn
+    try:
+        from mlkit import nn
+    except ImportError:  # the same with PyTorch
+        from torch import nn
     <BLANKLINE>
     <BLANKLINE>
     class MLP(nn.Sequential):
@@ -42,25 +51,37 @@ def write_code(document: Document, library: str = "torch", types: Palette | None
             )
     <BLANKLINE>
     """
-    if library not in ("torch", "mlkit"):
-        raise DataError(f"Code is written for 'torch' or 'mlkit', not for {library!r}.")
+    if library not in LIBRARIES:
+        raise DataError(f"Code is written for {', '.join(map(repr, LIBRARIES))}, not for {library!r}.")
     types = types or palette()
     document.check(types)
-    classes = [_Class(document, graph, types, library).write() for graph in _inner_first(document)]
+    word = "mlkit" if library == "mlkit" else "torch"
+    classes = [_Class(document, graph, types, word).write() for graph in _inner_first(document)]
     body = "\n\n\n".join(classes) + "\n"
     own = sorted({b.type for g in document.all_graphs() for b in g.blocks if types[b.type].group == "Yours"})
     head = []
     if "OrderedDict(" in body:
         head += ["from collections import OrderedDict", ""]
-    if f"{library}." in body:
-        head.append(f"import {library}")
-    if "F." in body:
-        head.append(f"import {library}.nn.functional as F")
-    head.append(f"from {library} import nn")
+    head += _imports(body, library, word)
     for name in own:
         home = types[name].target.__module__
-        head.append(f"from {home} import {name}" if home != "__main__" else f"# {name} is a class of yours")
+        head.append(f"from {home} import {name}" if home != "__main__" else f"# {name} is a class of your notebook")
     return "\n".join(head) + "\n\n\n" + body
+
+
+def _imports(body: str, library: str, word: str) -> list[str]:
+    """Only what the classes use."""
+    used = [bool(re.search(rf"\b{word}\.", body)), bool(re.search(r"\bF\.", body)), True]
+
+    def lines(home: str) -> list[str]:
+        made = (f"import {home}" if home == word else f"import {home} as {word}", f"import {home}.nn.functional as F",
+                f"from {home} import nn")  # fmt: skip
+        return [line for line, wanted in zip(made, used, strict=True) if wanted]
+
+    if library != "both":
+        return lines(library)
+    one, two = (["    " + line for line in lines(home)] for home in ("mlkit", "torch"))
+    return ["try:", *one, "except ImportError:  # the same with PyTorch", *two]
 
 
 def _inner_first(document: Document) -> list[ModelGraph]:
@@ -312,3 +333,37 @@ class _Class:
 def _comment(block: Block) -> str:
     text = " ".join(block.comment.split())
     return f"  # {text}" if text else ""
+
+
+def snippet(found: BlockType) -> str:
+    """An entry of the palette as a line of Python, for a cell it is dropped into: what must be given and has no usual
+    value is left as ``...`` to be filled in.
+
+    >>> snippet(palette()["Linear"]), snippet(palette()["Concat"])
+    ('nn.Linear(in_features=..., out_features=...)', 'mlkit.cat([x, y], dim=1)')
+    """
+    wanted = {p.name: "..." if p.default is None else literal(p.default) for p in found.properties if p.required}
+    usual = starting_settings(found)
+    wanted |= {name: literal(v) for name, v in usual.items() if not found.property(name).required}
+    given = ", ".join(f"{name}={value}" for name, value in wanted.items())
+    variables = ["x", "y", "z"][: max(1, len(found.inputs))]
+    if found.kind == "module":
+        return f"{'' if found.group == 'Yours' else 'nn.'}{found.name}({given})"
+    if found.kind == "data":
+        return f"{found.name} = mlkit.data.{'datasets.' if found.symbol == 'points' else ''}{found.name.lower()}()"
+    if found.kind == "operator":
+        return f"x {found.symbol} y"
+    if found.kind == "input":
+        return "x = mlkit.randn(64, 784)"
+    if found.kind == "parameter":
+        return "nn.Parameter(mlkit.zeros(...))"
+    if found.kind == "method":
+        return "x.permute(...)" if found.symbol == "permute" else "x.reshape(x.shape[0], -1)"
+    if found.kind == "index":
+        return "x.select(1, 0)"
+    if found.variadic:
+        return f"mlkit.{ {'Concat': 'cat', 'Stack': 'stack'}[found.name] }([x, y], dim={found.property('dim').default})"
+    if found.kind == "function":
+        home = "nn.functional" if found.symbol == "F" else "mlkit"
+        return f"{home}.{found.name}({', '.join(filter(None, [*variables, given]))})"
+    return ""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import math
+import threading
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -11,10 +12,12 @@ from typing import Any
 
 from mlkit.builder import templates
 from mlkit.builder.arrange import STEP_Y, arrange, arrange_document, make_room
+from mlkit.builder.code import LIBRARIES
 from mlkit.builder.document import Block, Document, Link, ModelGraph, default_name
 from mlkit.builder.model_builder import ModelBuilder
 from mlkit.builder.shapes import Repair, Value, apply_repair
 from mlkit.builder.suggest import FAVOURITES, fill_from, fits, starting_settings
+from mlkit.builder.training import check_setting
 from mlkit.core.errors import DataError
 
 Answer = dict[str, Any]
@@ -90,13 +93,10 @@ def _free_input(document: Document, g: ModelGraph, block: Block, builder: ModelB
 def _add(builder: ModelBuilder, message: dict, graph: str | None) -> Answer:
     """Add a block; behind another it is linked to it, and gets its sizes from it."""
     kind = message["type"]
+    data = {name.lower(): name for name in builder.catalogue()}.get(str(kind).lower())
+    if data is not None and (kind not in builder.types or builder.types[kind].kind == "data"):
+        return _pick(builder, data, message, graph)
     found = builder.types[kind]
-    if found.kind == "data":
-        if kind not in builder.catalogue():
-            raise DataError(f"{kind} is made from files of yours.",
-                            hint=f"Make it in a cell and pass it: ModelBuilder(data={{\"{kind.lower()}\": ...}}).")  # fmt: skip
-        builder.set_training("data", kind)
-        return {"panel": "train"}
     if found.kind == "graph":
         return {"select": [builder.history.add_graph("Part", _spot(message.get("position")) or (0, 0), graph)]}
     after, output = message.get("after"), message.get("output")
@@ -146,6 +146,32 @@ def _add(builder: ModelBuilder, message: dict, graph: str | None) -> Answer:
 
     builder.history.do(f"Add {kind}", change)
     return {"select": made}
+
+
+def _pick(builder: ModelBuilder, data: str, message: dict, graph: str | None) -> Answer:
+    """Train on this data; a model without an Input gets one that takes it."""
+    value = check_setting("data", data, builder.catalogue())
+    made: list[str] = []
+
+    def change(document: Document) -> Document:
+        document = replace(document, training={**document.training, "data": value})
+        if document.main.of_type("Input") or (graph is not None and graph != document.name):
+            return document
+        with contextlib.suppress(Exception):  # the data is the user's and may be anything; a shape can be set by hand
+            name = document.main.unique_name("input")
+            picked = builder.catalogue()[value]
+            sample = picked.sample if picked.fetch and picked.sample else builder._load(value)[1]
+            settings: dict[str, Any] = {"shape": ["batch", *sample.shapes[0]]}
+            if sample.dtypes[0] in ("int64", "int32", "uint8"):
+                settings["dtype"] = sample.dtypes[0]
+            block = Block(name, "Input", settings, _spot(message.get("position")) or (0.0, 0.0))
+            document = document.with_graph(replace(document.main, blocks=(block, *document.main.blocks)))
+            made[:] = [name]
+        return document
+
+    builder.history.do(f"Pick {data}", change)
+    said = f"It will be trained on {builder.catalogue()[value].words}."
+    return {"select": made, "said": said} if made else {"panel": "train", "said": said}
 
 
 def _connect(builder: ModelBuilder, message: dict, graph: str | None) -> Answer:
@@ -287,6 +313,9 @@ def _do_repair(builder: ModelBuilder, repair: Repair, graph: str | None) -> Answ
     if repair.action == "train":
         builder.set_training(repair.property, repair.value)
         return {}
+    if repair.action == "fetch":  # a network takes longer than a page waits: how it goes is said in the panel
+        threading.Thread(target=_fetch, args=(builder, repair.value), name="mlkit-builder-fetch", daemon=True).start()
+        return {"said": f"Downloading {repair.value}"}
     made: list[str] = []
 
     def change(document: Document) -> Document:
@@ -298,6 +327,11 @@ def _do_repair(builder: ModelBuilder, repair: Repair, graph: str | None) -> Answ
 
     builder.history.do(repair.words, change)
     return {"select": made or ([repair.block] if repair.block else [])}
+
+
+def _fetch(builder: ModelBuilder, data: str) -> None:
+    with contextlib.suppress(Exception):  # the panel says what went wrong
+        builder.fetch(data)
 
 
 # --- parts -----------------------------------------------------------------------------------------------------------------
@@ -385,8 +419,8 @@ def _code(builder: ModelBuilder, message: dict, graph: str | None) -> Answer:
 
 
 def _library(builder: ModelBuilder, message: dict, graph: str | None) -> Answer:
-    if message["name"] not in ("mlkit", "torch"):
-        raise DataError(f"Code is written for 'mlkit' or 'torch', not for {message['name']!r}.")
+    if message["name"] not in LIBRARIES:
+        raise DataError(f"Code is written for {', '.join(map(repr, LIBRARIES))}, not for {message['name']!r}.")
     builder.library = message["name"]
     return {}
 

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from mlkit import nn
-from mlkit.builder.blocks import MOST_REPEATS, BlockType, Palette, canonical, palette
+from mlkit.builder.blocks import MOST_REPEATS, BlockType, Palette, canonical, palette, yours
 from mlkit.core.errors import DataError
 from mlkit.core.files import atomic_write
 
@@ -503,13 +503,17 @@ class _Reader:
         training = self.plain(self.take(data.get("training", {}), dict, "training"), "training")
         document = Document(main, {graph.name: graph for graph, _ in parts}, tuple(notes), training)
         self.nesting(document)
+        used = {block.type for graph, _ in [*parts, (main, "")] for block in graph.blocks}
+        for graph, where in [*parts, (main, "")]:
+            if graph.name in used & self.types.noticed:
+                self.fail(where + "name", f"{graph.name} is both a part and a class of yours.", "Rename the part.")
         for graph, where in [*parts, (main, "")]:
             self.links(document, graph, where)
         return document
 
     def graph(self, data: dict, where: str) -> ModelGraph:
         name = self.name(data.get("name"), where + "name")
-        if name in self.types and self.types[name].kind == "module":
+        if name in self.types and self.types[name].kind == "module" and name not in self.types.noticed:
             self.fail(where + "name", f"{name} is the name of a layer.", "Give the model another name.")
         raw = self.take(data.get("blocks"), list, where + "blocks")
         if len(raw) > MOST_BLOCKS:
@@ -572,8 +576,8 @@ class _Reader:
         kind = self.take(item.get("type"), str, where + ".type")
         if kind not in self.types or self.types[kind].kind == "data":
             near = [b.name for b in self.types.search(kind[:40])][:3] if kind else []
-            self.fail(where + ".type", f"there is no block {_short(kind)}.",
-                      f"Did you mean {', '.join(near)}?" if near else "Register a class of yours before loading.")  # fmt: skip
+            meant = f"Did you mean {', '.join(near)}? " if near else ""
+            self.fail(where + ".type", f"there is no block {_short(kind)}.", meant + yours(kind))
         found = self.types[kind]
         properties = self.plain(
             self.take(item.get("properties", {}), dict, where + ".properties"), where + ".properties"

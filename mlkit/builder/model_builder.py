@@ -13,13 +13,14 @@ from mlkit import nn
 from mlkit.builder import templates
 from mlkit.builder.arrange import arrange_document, is_unplaced
 from mlkit.builder.blocks import Palette, palette
-from mlkit.builder.code import write_code
+from mlkit.builder.code import LIBRARIES, write_code
 from mlkit.builder.document import Document, ModelGraph
 from mlkit.builder.health import Health
 from mlkit.builder.history import History
 from mlkit.builder.module import build, keep_weights
+from mlkit.builder.own import after_every_cell, classes_of_notebook
 from mlkit.builder.parse import CodeWarning, read_code, reread
-from mlkit.builder.shapes import Known, Shapes, infer_all_shapes
+from mlkit.builder.shapes import Known, Repair, Shapes, infer_all_shapes
 from mlkit.builder.traced import from_module
 from mlkit.builder.training import (
     DEFAULTS,
@@ -49,8 +50,10 @@ class ModelBuilder:
         document: What to begin with: nothing (an empty canvas), the name of a template ("MLP", "CNN", "ResNet block",
             "Transformer block"), the path of a ``name.mlmodel.json``, or a `Document`.
         data: Your data by name, to pick on the canvas: a data set, a loader, or a pair (training, validation) of them.
-        blocks: ``nn.Module`` classes of yours that become blocks.
-        library: Whose names the code imports: "mlkit" or "torch"; the classes are the same.
+        blocks: ``nn.Module`` classes of yours that become blocks. Those that a cell of the notebook has defined or
+            imported are in the palette by themselves, under "Yours".
+        library: Whose names the code imports: "both" (mlkit's, and PyTorch's where there is no mlkit), "mlkit" or
+            "torch"; the classes are the same.
         height: Of the canvas in the notebook, in CSS pixels, at least 420.
 
     Raises:
@@ -73,16 +76,17 @@ class ModelBuilder:
         *,
         data: Mapping[str, Any] | None = None,
         blocks: Iterable[type] = (),
-        library: str = "mlkit",
+        library: str = "both",
         height: int = 600,
     ) -> None:
-        if library not in ("mlkit", "torch"):
-            raise DataError(f"library must be 'mlkit' or 'torch', got {library!r}.")
+        if library not in LIBRARIES:
+            raise DataError(f"library must be {', '.join(map(repr, LIBRARIES))}, got {library!r}.")
         if height < 420:
             raise DataError(f"height must be at least 420 pixels, got {height}.")
         self.types: Palette = palette()
         for cls in blocks:
             self.types.register(cls)
+        self.types.notice(classes_of_notebook())
         self.library, self.height = library, height
         self._widget: Any = None
         self.history = self._history(_start(document, self.types))
@@ -103,6 +107,8 @@ class ModelBuilder:
         self._model_of: Any = None
         self._renamed: dict[str, str] = {}
         self._samples: dict[str, tuple[Any, Sample]] = {}
+        self._fetching: str | None = None
+        self._fetch_trouble: dict[str, str] = {}
 
     def _history(self, document: Document) -> History:
         history = History(document, self.types)
@@ -162,7 +168,8 @@ class ModelBuilder:
 
     @property
     def code(self) -> str:
-        """The model as Python: classes a person would write. Setting it reads edited code back into blocks.
+        """The model as Python: classes a person would write, which run unchanged with mlkit, and with PyTorch where there
+        is no mlkit. Setting it reads edited code back into blocks.
 
         Raises:
             DataError: Something is not linked or not set, and the message says what.
@@ -174,7 +181,7 @@ class ModelBuilder:
         self.read(text)
 
     def code_for(self, library: str) -> str:
-        """The code with the imports of "mlkit" or "torch"; the classes are the same."""
+        """The code with the imports of "both", of "mlkit" or of "torch" alone; the classes are the same."""
         return write_code(self.document, library, self.types)
 
     def read(self, text: str) -> list[CodeWarning]:
@@ -246,6 +253,20 @@ class ModelBuilder:
         self.types.register(cls)
         self.changed(palette=True)
 
+    def look_for_classes(self) -> bool:
+        """Take ``nn.Module`` classes that the notebook has defined or imported since; whether there were any.
+
+        It happens by itself after every cell while the canvas is shown. A class that was defined afresh is a new one:
+        the model is made anew from it, with the weights that fit.
+        """
+        if not self.types.notice(classes_of_notebook()):
+            return False
+        with self._guard:
+            self._model_of = self._shapes = None
+            self.__dict__.pop("_fitting", None)
+        self.changed(palette=True)
+        return True
+
     def changed(self, **what: Any) -> None:
         """Show the present state on the canvas; every step of the history does it by itself."""
         if self._widget is not None:
@@ -301,7 +322,36 @@ class ModelBuilder:
 
     def sample(self) -> Sample:
         """What one example of the picked data looks like."""
-        return self._load(self.training["data"])[1]
+        name = self.training["data"]
+        picked = self.catalogue()[name]
+        return picked.sample if picked.fetch and picked.sample else self._load(name)[1]
+
+    def fetch(self, data: str | None = None) -> None:
+        """Bring data to this machine that is not there yet (the picked data, or that of a name); the canvas has a button.
+
+        Raises:
+            DataError: It cannot be downloaded; the message says why, and where its files may be put instead.
+        """
+        name = data or self.training["data"]
+        if name not in self.catalogue():
+            raise DataError(f"There is no data {name!r}.", f"there is: {', '.join(self.catalogue())}")
+        with self._guard:
+            bring = self.catalogue()[name].fetch
+            if bring is None:
+                return
+            if self._fetching is not None:
+                raise DataError(f"{self._fetching} is being downloaded already.")
+            self._fetching = name
+            self._fetch_trouble.pop(name, None)
+        try:
+            self.changed()
+            bring()
+        except Exception as error:
+            self._fetch_trouble[name] = str(error)
+            raise
+        finally:
+            self._fetching = None
+            self.changed()
 
     def _load(self, name: str) -> tuple[Any, Sample]:
         with self._guard:
@@ -313,6 +363,13 @@ class ModelBuilder:
     def objections(self) -> list[Objection]:
         """What stands between this model and its training; empty when it can begin."""
         settings = self.training
+        picked = self.catalogue()[settings["data"]]
+        if picked.name == self._fetching:
+            return [Objection(f"{picked.name} is being downloaded.")]
+        if picked.fetch is not None:
+            why = self._fetch_trouble.get(picked.name) or f"{picked.name} is not on this machine yet."
+            words = f"{'Try again to download' if picked.name in self._fetch_trouble else 'Download'} {picked.name}"
+            return [Objection(why, Repair("fetch", words, property="data", value=picked.name))]
         try:
             sample = self.sample()
         except Exception as error:  # the user's data raises what it likes
@@ -397,6 +454,7 @@ class ModelBuilder:
                     'without it.\n  Install the notebook parts: pip install "mlkit[lab]"', name=error.name,
                 ) from error  # fmt: skip
             self._widget = home.ModelCanvas(self)
+            after_every_cell(self)
         return self._widget
 
     def _ipython_display_(self) -> None:

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from mlkit.builder.arrange import make_room
-from mlkit.builder.blocks import OPERATORS, BlockType, Palette, canonical, palette
+from mlkit.builder.blocks import OPERATORS, BlockType, Palette, canonical, palette, yours
 from mlkit.builder.document import Block, Document, Link, ModelGraph, default_name, unique
 from mlkit.core.errors import DataError
 
@@ -325,8 +325,11 @@ class _Init:
         if name in self.file.types and self.file.types[name].kind == "module":
             return _Layer("layer", name, properties_of(self.file.types[name], node, node.args, self.known),
                           line=node.lineno)  # fmt: skip
-        raise _error(node, f"{_path(node.func)} is no block",
-                     "A class of yours becomes one with palette.register, or by standing in this code.")  # fmt: skip
+        path = _path(node.func)
+        known = path.split(".")[0] in (*_LIBRARIES, "nn")
+        near = [b.name for b in self.file.types.search(name[:40]) if b.kind == "module"][:3]
+        meant = f"Did you mean {', '.join(near)}?" if near else "The palette has all layers that there are."
+        raise _error(node, f"{path} is no block", meant if known else yours(name) + " Or write it into this code.")
 
     def sequence(self, node: ast.Call) -> _Layer:
         items: list[tuple[str, _Layer]] = []
@@ -728,7 +731,9 @@ class _Writer:
             return self.inner(receiver)
         kind = _NAMES.get(name, name)
         if name == "unbind" or kind not in self.types or self.types[kind].kind in ("module", "data", "graph"):
-            raise _error(node, f"{name} is no block", "Register a class of yours that does it.")
+            raise _error(
+                node, f"{name} is no block", "A class of yours that does it can be one: ModelBuilder(blocks=[...])."
+            )
         found = self.types[kind]
         if not args:
             given = next((k for k in node.keywords if k.arg in ("input", "tensors")), None)

@@ -20,7 +20,8 @@ _PROBES = (11, 13)  # two batch sizes; what differs between them is the batch
 
 @dataclass(frozen=True)
 class Repair:
-    """A change that makes a link work, as data: "set" a property, or "insert" a block into a link (and set one, too).
+    """A change that makes a link work, as data: "set" a property, or "insert" a block into a link (and set one, too);
+    of a training "train" sets, and "fetch" brings data to this machine.
 
     ``words`` is what a button says.
     """

@@ -192,7 +192,8 @@ class _Opener(Tracer):
             self.inside.append(module)
             return
         found = self.types.types.get(type(module).__name__)
-        if module is not self.root and found is not None and found.target is type(module):
+        known = found is not None and found.target is type(module) and found.name not in self.types.noticed
+        if module is not self.root and found is not None and known:
             given = layer_settings(found, module)
             if given is not None:
                 self.inside.append(module)
@@ -245,7 +246,7 @@ class _Opener(Tracer):
         names = getattr(module, "output_names", None) or ["output"] * len(wires)
         ports = [frame.add("Output", {}, [("input", wire)], name) for wire, name in zip(wires, names, strict=True)]
         self.frames.pop()
-        title = unique(module._get_name(), {t.name for t in self.types if t.kind == "module"})
+        title = unique(module._get_name(), {t.name for t in self.types if t.kind == "module"} - self.types.noticed)
         graph = _fold(ModelGraph(title, tuple(frame.blocks), tuple(frame.links)), frame)
         if not self.frames:
             main = replace(graph, name=unique(title, {g.name for g in self.definitions}))
@@ -323,7 +324,7 @@ class _Opener(Tracer):
     def no(self, why: str) -> DataError:
         frame = self.frames[-1]
         return DataError(f"{frame.path or 'the model'} ({frame.module._get_name()}) cannot be drawn as blocks: {why}.",
-                         hint="Register its class (palette.register) to have it as one block.")  # fmt: skip
+                         hint=f"Name its class to have it as one block: blocks=[{frame.module._get_name()}].")  # fmt: skip
 
     def operation(self, op: str, operands: list, attributes: dict, output: Any) -> tuple[str, str]:
         frame = self.frames[-1]

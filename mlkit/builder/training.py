@@ -32,15 +32,6 @@ TOY = 2000  # points of a toy data set
 
 
 @dataclass(frozen=True)
-class Data:
-    """Data that can be picked: its name, what it is in words, and a function that gives (training, validation or None)."""
-
-    name: str
-    words: str
-    make: Callable[[], tuple[Any, Any]]
-
-
-@dataclass(frozen=True)
 class Sample:
     """What one example looks like: shapes and dtypes of what goes in, of the target, and how many classes there are."""
 
@@ -50,6 +41,23 @@ class Sample:
     target_dtype: str
     classes: int | None
     length: int | None
+
+
+@dataclass(frozen=True)
+class Data:
+    """Data that can be picked: its name, what it is in words, and a function that gives (training, validation or None).
+
+    Data that is not on this machine yet has ``fetch``, which brings it, and ``sample``, what it will look like.
+    """
+
+    name: str
+    words: str
+    make: Callable[[], tuple[Any, Any]]
+    fetch: Callable[[], Any] | None = None
+    sample: Sample | None = None
+
+
+MNIST = Sample(((1, 28, 28),), ("float32",), (), "int64", 10, 60000)
 
 
 def catalogue(own: Mapping[str, Any] | None = None) -> dict[str, Data]:
@@ -64,9 +72,10 @@ def catalogue(own: Mapping[str, Any] | None = None) -> dict[str, Data]:
     for name, thing in (own or {}).items():
         found[name] = Data(name, f"{name} (yours)", lambda thing=thing: _pair(thing))  # type: ignore[misc]
     made = [Data("digits", "digits: 1,797 images of 1×8×8", lambda: (digits(train=True), digits(train=False)))]
-    if handwriting._find_mnist(None) is not None:
-        made.append(Data("mnist", "MNIST: images of 1×28×28", lambda: (
-            mnist(train=True, download=False), mnist(train=False, download=False))))  # fmt: skip
+    here = handwriting._find_mnist(None) is not None
+    made.append(Data("mnist", f"MNIST: images of 1×28×28{'' if here else ' (to be downloaded, 12 MB)'}",
+                     lambda: (mnist(train=True, download=False), mnist(train=False, download=False)),
+                     None if here else mnist, MNIST))  # fmt: skip
     for toy in ("moons", "circles", "spirals", "blobs"):
         function = getattr(datasets, toy)
         made.append(Data(toy, f"{toy}: {TOY:,} points in a plane",

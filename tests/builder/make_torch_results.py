@@ -1,4 +1,6 @@
-"""Writes torch_results.json: what written classes give under PyTorch. Run where PyTorch is: stdin cases, stdout results."""
+"""Writes torch_results.json: what written classes give under PyTorch. Run where PyTorch is and mlkit is not, so that the
+very text that runs with mlkit runs there: stdin cases (a name, its code, shapes of the inputs; the present file will do),
+stdout results."""
 
 import json
 import math
@@ -13,6 +15,7 @@ def main():
         scope = {}
         exec(case["code"], scope)
         model = scope[case["name"]]().eval()
+        assert isinstance(model, torch.nn.Module), "mlkit can be imported here"
         with torch.no_grad():
             for i, p in enumerate(model.state_dict().values()):
                 if p.is_floating_point():

@@ -1,14 +1,18 @@
 """ModelBuilder without a browser: what the canvas asks for, weights over edits, files, training, variables."""
 
+import ast
+import gc
 import subprocess
 import sys
+import time
 
 import numpy as np
 import pytest
 
 import mlkit
 from mlkit import ModelBuilder, nn
-from mlkit.builder import templates
+from mlkit.builder import Document, own, templates
+from mlkit.builder.code import snippet
 from mlkit.builder.commands import perform
 from mlkit.builder.health import Health, look, words
 from mlkit.builder.module import GraphModule
@@ -199,7 +203,10 @@ def test_code_can_be_set_and_is_the_model():
     other.load_state_dict(builder.model.state_dict())
     x = mlkit.randn(2, 784)
     np.testing.assert_allclose(other(x).detach().numpy(), builder.model(x).detach().numpy(), rtol=1e-6)
-    assert builder.code_for("torch").replace("torch", "mlkit") == builder.code
+    classes = [builder.code_for(library).partition("\nclass ")[2] for library in ("both", "mlkit", "torch")]
+    assert classes[0] == classes[1] == classes[2] != ""
+    assert "try:\n    from mlkit import nn\nexcept ImportError:" in builder.code
+    assert builder.code_for("torch").startswith("from collections import OrderedDict\n\nfrom torch import nn\n")
     with pytest.raises(DataError, match="not for 'jax'"):
         builder.code_for("jax")
 
@@ -303,6 +310,172 @@ def test_a_file_that_names_data_of_another_machine_opens():
     builder.history.training("data", "somewhere")
     builder.history.training("lr", "fast")
     assert builder.training["data"] == "digits" and builder.training["lr"] == 0.003
+
+
+def test_mnist_is_offered_and_fetched_when_it_is_asked_for(in_memory, monkeypatch, tmp_path):
+    from mlkit.data import handwriting
+
+    rng = np.random.default_rng(0)
+    asked = []
+
+    def bring(folder, **options):
+        asked.append(folder)
+        if len(asked) == 1:
+            raise DataError("no way to the network", hint="Put the files there.")
+        for part, count in (("train", 60), ("t10k", 20)):
+            for kind, shape in (("images-idx3-ubyte", (count, 28, 28)), ("labels-idx1-ubyte", (count,))):
+                data = rng.integers(0, 10, shape, np.uint8)
+                head = bytes([0, 0, 8, len(shape)]) + b"".join(n.to_bytes(4, "big") for n in shape)
+                folder.mkdir(parents=True, exist_ok=True)
+                (folder / f"{part}-{kind}").write_bytes(head + data.tobytes())
+        return folder
+
+    monkeypatch.delenv("MLKIT_DATA", raising=False)
+    monkeypatch.setenv("MLKIT_HOME", str(tmp_path / "cache"))
+    monkeypatch.setattr(handwriting, "_download_mnist", bring)
+    builder = ModelBuilder()
+    answer = do(builder, "add", type="MNIST")
+    assert "MNIST" in answer["said"] and builder.training["data"] == "mnist" and asked == []
+    assert builder.document.main["input"].properties["shape"] == ["batch", 1, 28, 28]
+    assert builder.undo() == "Pick mnist" and not builder.document.main.blocks
+    builder.redo()
+    for kind, after in (("Flatten", "input"), ("Linear", "flatten"), ("Output", "linear")):
+        do(builder, "add", type=kind, after=after)
+    first = builder.objections()[0]
+    assert "not on this machine" in first.message and first.repair.words == "Download mnist"
+    with pytest.raises(DataError, match="not on this machine"):
+        builder.train()
+
+    def fetched(words):
+        do(builder, "overcome", number=0)
+        for _ in range(600):
+            if words in str(builder.objections()):
+                return
+            time.sleep(0.05)
+        raise AssertionError(builder.objections())
+
+    fetched("no way to the network")
+    assert builder.objections()[0].repair.words == "Try again to download mnist"
+    fetched("10 classes")
+    assert asked == [tmp_path / "cache" / "mnist"] * 2
+    do(builder, "overcome", number=0)
+    run = builder.train(epochs=1, wait=True)
+    assert run.status == "finished" and run.history["valid/loss"]
+    with pytest.raises(DataError, match="There is no data 'cifar'"):
+        builder.fetch("cifar")
+
+
+def test_data_blocks_pick_and_an_input_that_is_there_stays():
+    builder = ModelBuilder("MLP", data={"mine": points()})
+    for name in ("moons", "mine", "digits"):
+        answer = do(builder, "add", type=name)
+        assert answer["panel"] == "train" and name in answer["said"]
+        assert builder.training["data"] == name
+    assert builder.document.main["input"].properties["shape"] == ["batch", 784]
+    other = ModelBuilder(data={"mine": points()})
+    assert do(other, "add", type="mine", position=[5, 6])["select"] == ["input"]
+    assert other.document.main["input"].properties["shape"] == ["batch", 3]
+    assert other.document.main["input"].position == (5.0, 6.0)
+
+
+# --- classes of the notebook ---------------------------------------------------------------------------------------------
+
+
+class Shell:
+    """As much of IPython as the builder asks for."""
+
+    def __init__(self):
+        self.user_ns, self.hooks, self.events = {}, [], self
+
+    def register(self, event, hook):
+        assert event == "post_run_cell"
+        self.hooks.append(hook)
+
+    def unregister(self, event, hook):
+        self.hooks.remove(hook)
+
+    def run(self, **names):
+        self.user_ns.update(names)
+        for hook in list(self.hooks):
+            hook(None)
+
+
+@pytest.fixture
+def shell(monkeypatch):
+    found = Shell()
+    monkeypatch.setattr(own, "_shell", lambda: found)
+    return found
+
+
+def layer(name, width_of=1.0, base=nn.Module):
+    def init(self, width: int = 4):
+        nn.Module.__init__(self)
+        self.inner = nn.Linear(4, width)
+
+    def forward(self, x):
+        return width_of * self.inner(x)
+
+    return type(name, (base,), {"__init__": init, "forward": forward, "__module__": "__main__"})
+
+
+def test_a_class_of_the_notebook_is_a_block(shell):
+    shell.user_ns.update(Gate=layer("Gate"), Linear=layer("Linear"), number=5, nn=nn, Conv=nn.Conv2d, plain=dict)
+    builder = ModelBuilder()
+    own.after_every_cell(builder)
+    assert [b.name for b in builder.types if b.group == "Yours"] == ["Gate"]
+    assert builder.types["Gate"].doc == "A class of yours" and builder.types["Linear"].target is nn.Linear
+    do(builder, "add", type="Input", properties={"shape": ["batch", 4]})
+    do(builder, "add", type="Gate", after="input")
+    do(builder, "add", type="Output", after="gate")
+    assert builder.problems == [] and "gate=Gate()" in builder.code
+    assert "# Gate is a class of your notebook" in builder.code
+    one = builder.model(mlkit.ones(1, 4)).detach().numpy()
+    weight = builder.model.gate.inner.weight.detach().clone()
+    shell.run(Gate=layer("Gate", 2.0))  # defined afresh: the model is made of the new one, with its weights
+    assert mlkit.equal(builder.model.gate.inner.weight, weight)
+    np.testing.assert_allclose(builder.model(mlkit.ones(1, 4)).detach().numpy(), 2 * one, rtol=1e-6)
+    shell.run(Late=layer("Late"))
+    assert "Late" in builder.types
+    again = ModelBuilder.from_code(builder.code)
+    assert again.document.main["gate"].type == "Gate"
+    text = builder.document.to_text()
+    builder = again = None
+    gc.collect()
+    shell.run()
+    assert shell.hooks == [], "a builder that is gone is told of nothing"
+    shell.user_ns.clear()
+    with pytest.raises(DataError, match=r"no block 'Gate'(.|\n)*Run the cell that defines class Gate\(nn.Module\)"):
+        Document.from_text(text, ModelBuilder().types)
+    with pytest.raises(DataError, match=r"Gate is no block(.|\n)*ModelBuilder\(blocks=\[Gate\]\)"):
+        ModelBuilder.from_code("model = nn.Sequential(Gate())")
+
+
+def test_a_class_of_the_notebook_is_still_opened_as_a_part(shell):
+    Inner = layer("Inner")
+    shell.user_ns.update(Inner=Inner)
+    net = nn.Sequential(Inner(), nn.ReLU())
+    opened = ModelBuilder.from_module(net, mlkit.ones(2, 4))
+    assert list(opened.document.graphs) == ["Inner"]
+    one = ModelBuilder.from_module(net, mlkit.ones(2, 4), blocks=[Inner])
+    assert one.document.graphs == {} or one.document.main.of_type("Inner")
+    with pytest.raises(DataError, match="both a part and a class of yours"):
+        do(opened, "add", type="Inner")
+
+
+def test_every_entry_of_the_palette_is_a_line_of_python(shell):
+    shell.user_ns.update(Gate=layer("Gate"))
+    x = y = z = mlkit.rand(2, 3, 8, 8)
+    ran = 0
+    for block in ModelBuilder().types:
+        line = snippet(block)
+        if block.kind == "graph":
+            assert line == ""
+            continue
+        ast.parse(line)
+        if "..." not in line and block.kind in ("module", "operator", "function", "method", "index", "input"):
+            exec(line, {"nn": nn, "mlkit": mlkit, "x": x, "y": y, "z": z, **shell.user_ns})
+            ran += 1
+    assert ran > 80
 
 
 def test_health_looks_and_leaves_nothing_behind(in_memory):

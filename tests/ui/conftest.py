@@ -58,6 +58,20 @@ HARMLESS = (
 )
 
 
+# A Python in which mlkit is not installed, and a kernel that speaks another language.
+BARE = ["-c", """
+import sys
+class Hidden:
+    def find_spec(self, name, path=None, target=None):
+        if name.partition(".")[0] in ("mlkit", "mlkit_widgets"):
+            raise ModuleNotFoundError(f"No module named {name!r}", name=name)
+sys.meta_path.insert(0, Hidden())
+from ipykernel.kernelapp import launch_new_instance
+launch_new_instance()
+"""]  # fmt: skip
+ECHO = [str(Path(__file__).with_name("echo_kernel.py"))]
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if Path(__file__).parent in item.path.parents:
@@ -138,6 +152,7 @@ def _serve(home: Path, command: list[str], probe: str) -> Iterator[Server]:
         "HOME": str(home),
         "JUPYTER_CONFIG_DIR": str(home / "config"),
         "JUPYTER_DATA_DIR": str(data),
+        "JUPYTER_PATH": str(data),  # before what is installed: it is the checkout that is tested
         "JUPYTER_RUNTIME_DIR": str(home / "runtime"),
         "IPYTHONDIR": str(home / "ipython"),
         "JUPYTERLAB_SETTINGS_DIR": str(home / "settings"),
@@ -148,6 +163,11 @@ def _serve(home: Path, command: list[str], probe: str) -> Iterator[Server]:
         ),
     }
     environment.pop("PYTEST_CURRENT_TEST", None)
+    for name, language, command_of in (("bare", "python", BARE), ("echo", "echo", ECHO)):
+        (data / "kernels" / name).mkdir(parents=True)
+        (data / "kernels" / name / "kernel.json").write_text(json.dumps({
+            "argv": [sys.executable, *command_of, "-f", "{connection_file}"], "display_name": name, "language": language,
+        }), "utf-8")  # fmt: skip
     root = ["--allow-root"] if hasattr(os, "geteuid") and os.geteuid() == 0 and "jupyterlab" in command else []
     where = [f"--ServerApp.root_dir={folder}"] if "jupyterlab" in command else [str(folder / "notebooks")]
     log = home / "server.log"

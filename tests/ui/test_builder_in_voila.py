@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from builder_page import Builder
-from helpers import axe
+from helpers import axe, wait
 from playwright.sync_api import Page, expect
 
 
@@ -25,3 +25,13 @@ def test_a_model_is_begun_repaired_and_trained(page: Page, voila: Any) -> None:
     model.train(timeout=180)
     expect(model.panel.get_by_role("img", name="train loss")).to_be_visible()
     expect(model.block("conv2d").locator(".pulse")).to_be_attached()
+
+
+def test_a_page_that_is_left_takes_its_kernel_along_and_complains_of_nothing(page: Page, voila: Any) -> None:
+    page.goto(f"{voila.url}/voila/render/dashboards/model-builder.ipynb", timeout=90_000)
+    Builder(page).show()
+    kernel = page.evaluate("() => JSON.parse(document.getElementById('jupyter-config-data').textContent).kernelId")
+    address = f"{voila.url}/api/kernels/{kernel}"
+    assert page.request.get(address).status == 200
+    page.goto(f"{voila.url}/voila/tree", timeout=90_000)
+    wait(page, lambda: page.request.get(address).status == 404, "the kernel to end")

@@ -138,6 +138,25 @@ def test_a_kernel_without_mlkit_is_told_how_to_get_it(book: Any, page: Page) -> 
     expect(root.get_by_role("status")).to_contain_text('%pip install "mlkit[lab]"', timeout=20_000)
 
 
+def test_a_kernel_of_another_language_is_never_asked(page: Page, lab: Any) -> None:
+    path = write_notebook(lab.folder / "panel-echo.ipynb", ["hello", "asked?"])
+    made = json.loads(path.read_text("utf-8"))
+    made["metadata"]["kernelspec"] = {"name": "echo", "display_name": "echo", "language": "echo"}
+    path.write_text(json.dumps(made), "utf-8")
+    notebook = Notebook(page, lab.url, path.name)
+    root = panel(page)
+    expect(root.get_by_role("status")).to_contain_text("this kernel does not speak Python", timeout=30_000)
+    notebook.run(0)
+    notebook.wait(lambda: notebook.text(0) == "hello", "the echo")
+    root.get_by_role("button", name="Refresh").click()
+    page.wait_for_timeout(1500)
+    notebook.run(1)
+    notebook.wait(lambda: notebook.text(1), "the answer")
+    assert notebook.text(1) == "0", "no code was sent silently"
+    expect(root.locator(".mlkit-Row")).to_have_count(0)
+    page.evaluate("async () => { await jupyterapp.serviceManager.sessions.shutdownAll(); }")
+
+
 def test_a_run_is_shown_live_and_obeys(book: Any, page: Page) -> None:
     notebook = book(TRAIN, "run.status")
     root = panel(page)

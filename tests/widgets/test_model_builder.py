@@ -102,7 +102,7 @@ def test_code_that_cannot_be_read_names_its_line(connect: Any) -> None:
     view = canvas(connect, "MLP")
     code = view.widget._code["text"].replace("nn.ReLU()", "nn.Nonsense()")
     reply = step(view, "code", text=code)
-    assert reply["ok"] is False and "line 13: nn.Nonsense is no block" in reply["error"]
+    assert reply["ok"] is False and "line 16: nn.Nonsense is no block" in reply["error"]
 
 
 def data() -> TensorDataset:

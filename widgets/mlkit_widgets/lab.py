@@ -8,12 +8,15 @@ from __future__ import annotations
 
 import json
 import re
+from pathlib import Path
 from typing import Any
 
 import mlkit
 from mlkit.builder import Document, ModelBuilder
+from mlkit.core.errors import DataError
+from mlkit.io.safetensors import save_model
 
-__all__ = ["Answer", "open", "replace", "text"]
+__all__ = ["Answer", "keep", "open", "replace", "text"]
 
 _builder: ModelBuilder | None = None
 
@@ -35,7 +38,7 @@ def open(text: str, name: str) -> Answer:
     if _builder is not None:
         _builder.widget.close()
     _builder = ModelBuilder(_read(text, name))
-    _builder.widget  # noqa: B018 - made now: the page waits for it
+    _builder.widget._home = {"kind": "document"}  # made now: the page waits for it
     return Answer(version=mlkit.__version__)
 
 
@@ -56,6 +59,20 @@ def text() -> Answer:
     return Answer(text=_of_document().document.to_text())
 
 
+def keep(name: str) -> Answer:
+    """Write the weights of the model as they are now into a safetensors file beside the document.
+
+    Raises:
+        DataError: The name is no file's name, or something is not linked yet.
+        OSError: The folder cannot be written to.
+    """
+    path = Path(name)
+    if path.name != name or path.suffix != ".safetensors":
+        raise DataError(f"{name!r} is not the name of a .safetensors file.")
+    save_model(_of_document().model, path)
+    return Answer(path=name)
+
+
 def _of_document() -> ModelBuilder:
     if _builder is None:
         raise RuntimeError("No document has been opened here.")
@@ -64,7 +81,15 @@ def _of_document() -> ModelBuilder:
 
 def _read(text: str, name: str) -> Document:
     if text.strip():
-        return Document.from_text(text, where="the file")
+        try:
+            return Document.from_text(text, where="the file")
+        except DataError as error:
+            if "class of yours" not in (error.hint or ""):
+                raise
+            raise DataError(
+                error.sentence, error.details, "A class of yours is known in your notebooks only: load the file there with "
+                "ModelBuilder(path), after the cell that defines the class.",
+            ) from None  # fmt: skip
     words = [word[0].upper() + word[1:] for word in re.findall(r"[A-Za-z0-9]+", name)]
     known = "".join(words) if words and words[0][0].isalpha() else "Net"  # the name of a class
     return Document.from_text(json.dumps({**Document().to_dict(), "name": known}), where="the file")

@@ -7,7 +7,6 @@ import { Message } from '@lumino/messaging';
 import { Widget } from '@lumino/widgets';
 
 import { BuilderKernel } from './builder-kernel.js';
-import { blockCode } from './block-code.js';
 import { WidgetModel } from './widget-model.js';
 
 /** Changes that follow one another within this time are written into the document together. */
@@ -18,7 +17,11 @@ const FRAME = 44;
 const LEAST = 420;
 
 export class BuilderView extends Widget {
-  constructor(context: DocumentRegistry.Context, services: ServiceManager.IManager) {
+  constructor(
+    context: DocumentRegistry.Context,
+    services: ServiceManager.IManager,
+    private readonly _newNotebook: (weights: boolean) => Promise<unknown>
+  ) {
     super();
     this.addClass('mlkit-BuilderDocument');
     this._context = context;
@@ -27,8 +30,6 @@ export class BuilderView extends Widget {
     this._status.setAttribute('role', 'status');
     this._host.className = 'mlkit-BuilderHost';
     this.node.append(this._status, this._host);
-    // A block of the palette that is dropped into a notebook is the code that makes it.
-    this._host.addEventListener('dragstart', event => this._onDrag(event));
     this._host.addEventListener('focusin', () => this.node.classList.add('mlkit-mod-focused'));
     this._sizes = new ResizeObserver(() => this._fit());
     this._sizes.observe(this._host);
@@ -82,28 +83,39 @@ export class BuilderView extends Widget {
     }
   }
 
-  private async _start(): Promise<void> {
+  private async _start(again: BuilderKernel | null = null): Promise<void> {
     if (this.isDisposed) {
       return;
     }
-    this._close();
+    this._close(again !== null);
     const turn = ++this._turn;
-    this._say('Starting a Python of its own for this document: it works out shapes and code. Your notebooks are not used.');
-    const kernel = (this._kernel = new BuilderKernel(this._services, this._context.path));
+    this._say(
+      again
+        ? 'The Python behind this document was restarted. It is opened again with what you built.'
+        : 'Starting a Python of its own for this document: it works out shapes and code. Your notebooks are not used.'
+    );
+    const kernel = (this._kernel = again ?? new BuilderKernel(this._services, this._context.path));
     try {
       const { model, view } = await kernel.open(this._context.model.toString());
       if (turn !== this._turn || this.isDisposed) {
         return;
       }
-      kernel.lost.connect(() => {
-        if (turn === this._turn) {
+      if (!again) {
+        kernel.lost.connect((_, how) => {
+          if (kernel !== this._kernel) {
+            return;
+          }
+          if (how === 'restarted') {
+            void this._start(kernel);
+            return;
+          }
           this._close();
           this._say('The Python behind this document has stopped. What you built is kept here.', 'Start it again');
-        }
-      });
+        });
+      }
       this._model = model;
       this._text = await kernel.text();
-      model.intercept = content => this._takeSave(content);
+      model.intercept = content => this._take(content);
       model.on('change:_document', this._soon);
       const ended = await view.initialize?.({ model });
       this._fit();
@@ -125,15 +137,17 @@ export class BuilderView extends Widget {
     }
   }
 
-  private _close(): void {
+  private _close(keepKernel = false): void {
     this._turn++;
     this._context.model.sharedModel.changed.disconnect(this._onContent, this);
     this._end?.();
     this._end = null;
     this._host.replaceChildren();
     this._model = null;
-    void this._kernel?.dispose();
-    this._kernel = null;
+    if (!keepKernel) {
+      void this._kernel?.dispose();
+      this._kernel = null;
+    }
     this.node.dataset.state = 'closed';
   }
 
@@ -159,19 +173,26 @@ export class BuilderView extends Widget {
 
   // --- the document -----------------------------------------------------------------------------------------------
 
-  /** The builder's own Save is JupyterLab's. */
-  private _takeSave(content: Record<string, unknown>): boolean {
-    if (content.kind !== 'step' || content.do !== 'save') {
+  /** The builder's own Save is JupyterLab's, and so is a notebook with what was trained. */
+  private _take(content: Record<string, unknown>): boolean {
+    if (content.kind !== 'step' || !['save', 'notebook'].includes(String(content.do))) {
       return false;
     }
     const reply = (ok: boolean, error = '') => this._model?.answer({ kind: 'reply', id: content.id, ok, error, path: this._context.path });
-    void this.flush()
-      .then(() => this._context.save())
-      .then(
-        () => reply(true),
-        error => reply(false, error instanceof Error ? error.message : String(error))
-      );
+    const done = content.do === 'save' ? this.flush().then(() => this._context.save()) : this._newNotebook(true);
+    void done.then(
+      () => reply(true),
+      error => reply(false, error instanceof Error ? error.message : String(error))
+    );
     return true;
+  }
+
+  /** Write the weights into a file beside the document. */
+  async keep(name: string): Promise<void> {
+    if (!this._kernel) {
+      throw new Error('The Python behind this document is not running.');
+    }
+    await this._kernel.keep(name);
   }
 
   private readonly _soon = (): void => {
@@ -213,15 +234,6 @@ export class BuilderView extends Widget {
       .catch(error => this._say(`The file was changed, and cannot be shown: ${error instanceof Error ? error.message : error}`, '', true));
   }
 
-  private _onDrag(event: DragEvent): void {
-    const entry = (event.target as Element | null)?.closest?.('.entry');
-    const name = entry?.getAttribute('aria-label');
-    const code = name ? blockCode(name, this._model?.get('_palette')) : '';
-    if (code) {
-      event.dataTransfer?.setData('text/plain', code);
-    }
-  }
-
   private _fit(): void {
     const height = Math.max(LEAST, Math.floor(this._host.clientHeight) - FRAME);
     this._model?.setHere('height', height);
@@ -248,17 +260,17 @@ export class BuilderFactory extends ABCWidgetFactory<BuilderDocument> {
   constructor(
     options: DocumentRegistry.IWidgetFactoryOptions<BuilderDocument>,
     private readonly _services: ServiceManager.IManager,
-    private readonly _newNotebook: (document: BuilderDocument) => void
+    private readonly _newNotebook: (document: BuilderDocument, weights: boolean) => Promise<unknown>
   ) {
     super(options);
   }
 
   protected createNewWidget(context: DocumentRegistry.Context): BuilderDocument {
-    const content = new BuilderView(context, this._services);
-    const widget = new DocumentWidget({ content, context });
+    const content: BuilderView = new BuilderView(context, this._services, weights => this._newNotebook(widget, weights));
+    const widget: BuilderDocument = new DocumentWidget({ content, context });
     widget.toolbar.addItem('notebook', new ToolbarButton({
       label: 'New notebook from this model',
-      onClick: () => this._newNotebook(widget)
+      onClick: () => void this._newNotebook(widget, false)
     })); // prettier-ignore
     widget.toolbar.addItem('copy', new ToolbarButton({ label: 'Copy as code', onClick: () => content.copyCode() }));
     return widget;

@@ -12,7 +12,8 @@ import { IViewModule, loadView, stateOf, WidgetModel } from './widget-model.js';
 
 const TARGET = 'jupyter.widget';
 
-export type Phase = 'starting' | 'ready' | 'failed' | 'gone';
+/** How long a kernel that is being restarted may take, in milliseconds. */
+const RESTART = 60_000;
 
 /** A failure in words, and whether trying again may help. */
 export class BuilderProblem extends Error {}
@@ -23,8 +24,8 @@ export class BuilderKernel {
     this._path = path;
   }
 
-  /** The kernel has died, been restarted or shut down by someone else. */
-  get lost(): ISignal<this, string> {
+  /** Someone else has restarted the kernel ("restarted": open it again), or it is gone ("gone"). */
+  get lost(): ISignal<this, 'restarted' | 'gone'> {
     return this._lost;
   }
 
@@ -36,8 +37,28 @@ export class BuilderKernel {
     return this._version;
   }
 
-  /** Start Python, open the document in it, and give the view that shows it. */
+  /** Start Python unless it runs, open the document in it, and give the view that shows it. */
   async open(text: string): Promise<{ model: WidgetModel; view: IViewModule }> {
+    this._model?.close();
+    const kernel = this._session ? await this._awaited(this._session.kernel) : await this._begin();
+    const opened = new Promise<WidgetModel>(resolve => {
+      kernel.registerCommTarget(TARGET, (comm: Kernel.IComm, message: KernelMessage.ICommOpenMsg) => {
+        const state = stateOf(message);
+        if (typeof state._esm === 'string' && '_document' in state) {
+          resolve(new WidgetModel(comm, state));
+        }
+      });
+    });
+    const name = PathExt.basename(this._path).replace(/\.mlmodel\.json$/, '');
+    const answer = await this._call(`open(${literal(text)}, ${literal(name)})`);
+    this._version = String(answer.version ?? '');
+    const model = (this._model = await opened);
+    const view = await loadView(model.get('_esm') as string);
+    this._ready = true;
+    return { model, view };
+  }
+
+  private async _begin(): Promise<Kernel.IKernelConnection> {
     await this._services.ready;
     const name = pythonKernel(this._services);
     const folder = PathExt.dirname(this._path);
@@ -48,24 +69,26 @@ export class BuilderKernel {
       kernel: { name }
     });
     const kernel = this._session.kernel!;
+    // Nothing else runs here that a message would have to get past; and a subshell is not there any more after a restart,
+    // while JupyterLab goes on sending to it.
+    (kernel as { commsOverSubshells?: unknown }).commsOverSubshells = 'disabled';
     kernel.statusChanged.connect(this._onStatus, this);
     kernel.disposed.connect(() => this._onStatus(kernel, 'dead')); // shut down from the list of running kernels
     await kernel.info;
-    const opened = new Promise<WidgetModel>(resolve => {
-      kernel.registerCommTarget(TARGET, (comm: Kernel.IComm, message: KernelMessage.ICommOpenMsg) => {
-        const state = stateOf(message);
-        if (typeof state._esm === 'string' && '_document' in state) {
-          resolve(new WidgetModel(comm, state));
-        }
-      });
-    });
-    const name_ = PathExt.basename(this._path).replace(/\.mlmodel\.json$/, '');
-    const answer = await this._call(`open(${literal(text)}, ${literal(name_)})`);
-    this._version = String(answer.version ?? '');
-    const model = (this._model = await opened);
-    const view = await loadView(model.get('_esm') as string);
-    this._ready = true;
-    return { model, view };
+    return kernel;
+  }
+
+  /** A kernel that is being restarted, once it answers. Until then it is left alone: whoever restarts it waits too. */
+  private async _awaited(kernel: Kernel.IKernelConnection | null): Promise<Kernel.IKernelConnection> {
+    const answer = kernel && !kernel.isDisposed ? kernel.requestKernelInfo() : null;
+    const late = new Promise<never>((_, reject) =>
+      window.setTimeout(() => reject(new BuilderProblem('The Python behind this document was restarted and does not answer.')), RESTART)
+    );
+    if (!kernel || !answer) {
+      throw new BuilderProblem('The Python behind this document is gone.');
+    }
+    await Promise.race([answer, late]);
+    return kernel;
   }
 
   /** The document as it would be saved. */
@@ -76,6 +99,11 @@ export class BuilderKernel {
   /** Take a document that was changed elsewhere, as a step that can be undone. */
   async replace(text: string): Promise<void> {
     await this._call(`replace(${literal(text)})`);
+  }
+
+  /** Write the weights of the model into a file beside the document. */
+  async keep(name: string): Promise<void> {
+    await this._call(`keep(${literal(name)})`);
   }
 
   async dispose(): Promise<void> {
@@ -131,15 +159,29 @@ export class BuilderKernel {
   }
 
   private _onStatus(_: Kernel.IKernelConnection, status: Kernel.Status): void {
-    if (this._ready && ['dead', 'autorestarting', 'restarting', 'terminating', 'starting'].includes(status) && !this._disposed) {
+    if (!this._ready || this._disposed) {
+      return;
+    }
+    if (['autorestarting', 'restarting'].includes(status)) {
+      this._lose('restarted');
+    } else if (['dead', 'terminating'].includes(status)) {
+      this._lose('gone');
+    } else if (status === 'starting') {
+      // Another page or program has restarted it, or this word is late: the document is there, or it is not.
+      void this.text().catch(() => this._lose('restarted'));
+    }
+  }
+
+  private _lose(how: 'restarted' | 'gone'): void {
+    if (this._ready && !this._disposed) {
       this._ready = false;
-      this._lost.emit(status);
+      this._lost.emit(how);
     }
   }
 
   private readonly _services: ServiceManager.IManager;
   private readonly _path: string;
-  private readonly _lost = new Signal<this, string>(this);
+  private readonly _lost = new Signal<this, 'restarted' | 'gone'>(this);
   private _session: Session.ISessionConnection | null = null;
   private _model: WidgetModel | null = null;
   private _version = '';

@@ -51,7 +51,7 @@ const builder: JupyterFrontEndPlugin<void> = {
     const factory = new BuilderFactory(
       { name: FACTORY, label: FACTORY, fileTypes: [TYPE], defaultFor: [TYPE], modelName: 'text' },
       serviceManager,
-      document => void commands.execute(CommandIDs.notebook, { path: document.context.path })
+      (document, weights) => commands.execute(CommandIDs.notebook, { path: document.context.path, weights })
     );
     factory.widgetCreated.connect((_, widget) => {
       widget.title.icon = networkIcon;
@@ -124,8 +124,13 @@ const builder: JupyterFrontEndPlugin<void> = {
           if (open?.context.model.dirty) {
             await open.context.save(); // the notebook loads the file
           }
-          const path = PathExt.join(folder, freeName(await names(folder), file.slice(0, -ENDING.length)));
-          await contents.save(path, { type: 'notebook', format: 'json', content: modelNotebook(file) });
+          const stem = file.slice(0, -ENDING.length);
+          const weights = args.weights && open ? freeName(await names(folder), `${stem}-weights`, '.safetensors') : '';
+          if (weights) {
+            await open!.content.keep(weights);
+          }
+          const path = PathExt.join(folder, freeName(await names(folder), stem));
+          await contents.save(path, { type: 'notebook', format: 'json', content: modelNotebook(file, weights) });
           return await commands.execute('docmanager:open', { path, factory: 'Notebook', kernel: { name: 'python3' } });
         } catch (error) {
           await failed('The notebook could not be made', folder, error);

@@ -27,3 +27,9 @@ test('the notebook of a model loads its file, whatever its name', () => {
   assert.ok(cells[1].source.includes('mlkit.ModelBuilder("my \\"net\\".mlmodel.json")'));
   assert.ok(cells[0].source.startsWith('# my "net"\n'));
 });
+
+test('the notebook of a trained model loads its weights too', () => {
+  const [, load] = modelNotebook('net.mlmodel.json', 'net-weights.safetensors').cells as { source: string }[];
+  assert.ok(load.source.includes('load_model(model, "net-weights.safetensors")'));
+  assert.ok(load.source.includes('mlkit.ModelBuilder("net.mlmodel.json")'));
+});

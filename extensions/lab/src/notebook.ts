@@ -33,14 +33,17 @@ export function exampleNotebook(): INotebook {
   };
 }
 
-/** A notebook beside a model document: it loads the document, shows its code and makes the model. */
-export function modelNotebook(file: string): INotebook {
+/** A notebook beside a model document: it loads the document (and trained weights), shows its code and makes the model. */
+export function modelNotebook(file: string, weights = ''): INotebook {
   const notebook = exampleNotebook();
   const [title, first, second] = notebook.cells as Record<string, unknown>[];
   const name = JSON.stringify(file);
+  const load = weights
+    ? `import mlkit\nfrom mlkit.io.safetensors import load_model\n\nbuilder = mlkit.ModelBuilder(${name})\nmodel = builder.model\nload_model(model, ${JSON.stringify(weights)})\nmodel`
+    : `import mlkit\n\nbuilder = mlkit.ModelBuilder(${name})\nmodel = builder.model\nmodel`;
   notebook.cells = [
     { ...title, source: `# ${file.replace(/\.mlmodel\.json$/, '').replace(/[\\`*_<>[\]#]/g, '\\$&')}\n\nThe model that was built from blocks in \`${file.replaceAll('`', "'")}\`.` },
-    { ...first, id: 'load', source: `import mlkit\n\nbuilder = mlkit.ModelBuilder(${name})\nmodel = builder.model\nmodel` },
+    { ...first, id: 'load', source: load },
     { ...second, id: 'code', source: 'print(builder.code)' }
   ];
   return notebook;

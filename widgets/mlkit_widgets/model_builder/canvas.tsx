@@ -16,6 +16,8 @@ import {
   ReactFlow,
   type ReactFlowInstance,
   SelectionMode,
+  useStore,
+  useStoreApi,
 } from "@xyflow/react";
 import {
   createContext,
@@ -63,6 +65,8 @@ type ShapeEdgeType = Edge<{ label: string; problem: Problem | null }, "shape">;
 export const WIDTH = 200;
 /** Seen from further away than this, letters cannot be read and are left out: a large model then moves smoothly. */
 const FAR = 0.3;
+/** And from further away than this not even the names of blocks can be told from dots. */
+const WORDLESS = 0.12;
 
 const FAMILIES: Record<string, string> = {
   Inputs: "io",
@@ -96,8 +100,80 @@ function Ports({ names, type, quiet }: { names: string[]; type: "source" | "targ
   ));
 }
 
-const BlockNode = memo(function BlockNode({ data }: NodeProps<BlockNodeType>) {
-  const { editor, graph, run, enter } = useContext(Here);
+const CARD = { wide: 196, high: 104, gap: 10, edge: 4 };
+const OVERVIEW = { wide: 136, high: 104 };
+
+/**
+ * Where the card with a repair is seen whole: beside its block, or under or over it, whatever part of the canvas is in
+ * view, and not behind the overview. "below 12" is 12 pixels further to the right than its block.
+ */
+export function cardPlace(
+  block: { x: number; y: number; high: number },
+  view: { x: number; y: number; zoom: number; wide: number; high: number },
+): string {
+  const { wide, high, gap, edge } = CARD;
+  const least = (edge - view.x) / view.zoom - block.x;
+  const most = (view.wide - edge - view.x) / view.zoom - wide - block.x;
+  const shift = Math.round(Math.max(least, Math.min(0, most)));
+  const [right, left] = [block.x + WIDTH + gap, block.x - gap - wide];
+  const [level, raised] = [block.y - 5, block.y + block.high - high + 5];
+  const places: [string, number, number][] = [
+    ["right", right, level],
+    ["left", left, level],
+    ["right raised", right, raised],
+    ["left raised", left, raised],
+    [`below ${shift}`, block.x + shift, block.y + block.high + gap],
+    [`above ${shift}`, block.x + shift, block.y - gap - high],
+  ];
+  /** 2: seen whole; 1: partly behind the overview; 0: cut off. */
+  const seen = (x: number, y: number): number => {
+    const [start, top] = [view.x + x * view.zoom, view.y + y * view.zoom];
+    const [end, bottom] = [start + wide * view.zoom, top + high * view.zoom];
+    if (start < edge - 1 || top < edge || end > view.wide - edge + 1 || bottom > view.high - edge) return 0;
+    return end > view.wide - OVERVIEW.wide && bottom > view.high - OVERVIEW.high ? 1 : 2;
+  };
+  const found = places.map(([, x, y]) => seen(x, y));
+  const best = Math.max(...found);
+  return places[best ? found.indexOf(best) : 4]![0];
+}
+
+function Card({ id, x, y, problem }: { id: string; x: number; y: number; problem: Problem }) {
+  const { editor, graph, run } = useContext(Here);
+  const place = useStore(({ transform, width, height, nodeLookup }) =>
+    cardPlace(
+      { x, y, high: nodeLookup.get(id)?.measured.height ?? 54 },
+      { x: transform[0], y: transform[1], zoom: transform[2], wide: width, high: height },
+    ),
+  );
+  const [side, shift] = place.split(" ") as [string, string | undefined];
+  return (
+    <div
+      className="problem"
+      data-side={side}
+      data-raised={shift === "raised" ? "" : undefined}
+      style={shift && shift !== "raised" ? { left: `${shift}px` } : undefined}
+    >
+      <span title={problem.message}>⚠ {problem.message}</span>
+      {problem.repairs[0] ? (
+        <button
+          type="button"
+          className="nodrag"
+          onClick={() => run(editor.step("repair", graph, { block: problem.block, number: 0 }))}
+        >
+          {problem.repairs[0]}
+        </button>
+      ) : null}
+    </div>
+  );
+}
+
+const BlockNode = memo(function BlockNode({
+  id,
+  data,
+  positionAbsoluteX,
+  positionAbsoluteY,
+}: NodeProps<BlockNodeType>) {
+  const { editor, graph, enter } = useContext(Here);
   const { block, problem, parameters, kind } = data;
   const key = `${graph}/${block.name}`;
   const health = useSyncExternalStore(editor.subscribe, () => editor.training.health?.[key]);
@@ -139,20 +215,7 @@ const BlockNode = memo(function BlockNode({ data }: NodeProps<BlockNodeType>) {
       )}
       {block.comment ? <div className="sub quiet">“{block.comment}”</div> : null}
       {problem?.open ? <div className="sub quiet">○ {problem.message}</div> : null}
-      {problem && !problem.open ? (
-        <div className="problem">
-          <span title={problem.message}>⚠ {problem.message}</span>
-          {problem.repairs[0] ? (
-            <button
-              type="button"
-              className="nodrag"
-              onClick={() => run(editor.step("repair", graph, { block: block.name, number: 0 }))}
-            >
-              {problem.repairs[0]}
-            </button>
-          ) : null}
-        </div>
-      ) : null}
+      {problem && !problem.open ? <Card id={id} x={positionAbsoluteX} y={positionAbsoluteY} problem={problem} /> : null}
       <Ports names={data.outputs} type="source" />
     </div>
   );
@@ -235,6 +298,93 @@ const ShapeEdge = memo(function ShapeEdge(props: EdgeProps<ShapeEdgeType>) {
     </g>
   );
 });
+
+/**
+ * From far away there is a picture of plain shapes under the blocks. While the canvas is moved it stands for them, drawn
+ * afresh in every frame: hundreds of blocks are too many to be put in layers sixty times a second.
+ */
+function Distant({ moving, nodes, edges }: { moving: boolean; nodes: AnyNode[]; edges: ShapeEdgeType[] }) {
+  const store = useStoreApi();
+  const sheet = useRef<HTMLCanvasElement>(null);
+  // biome-ignore lint/correctness/useExhaustiveDependencies: other blocks or links are another picture
+  useEffect(() => {
+    const canvas = sheet.current;
+    if (!canvas) return;
+    const { width, height, nodeLookup, domNode } = store.getState();
+    const density = window.devicePixelRatio || 1;
+    canvas.width = width * density;
+    canvas.height = height * density;
+    const ink = canvas.getContext("2d");
+    if (!ink || !domNode) return;
+    const links = new Map<string, Path2D>();
+    for (const path of domNode.querySelectorAll<SVGPathElement>(".react-flow__edge-path")) {
+      const { stroke } = getComputedStyle(path);
+      links.set(stroke, links.get(stroke) ?? new Path2D());
+      links.get(stroke)!.addPath(new Path2D(path.getAttribute("d") ?? ""));
+    }
+    const shapes = new Map<string, { fill: string; line: string; bar: string; boxes: Path2D; bars: Path2D }>();
+    const titles: [string, number, number][] = [];
+    for (const element of domNode.querySelectorAll<HTMLElement>(".react-flow__node")) {
+      const node = nodeLookup.get(element.dataset.id ?? "");
+      const block = element.firstElementChild as HTMLElement | null;
+      if (!node || !block) continue;
+      const key = [...Object.values({ ...block.dataset }), block.className, node.selected].join();
+      let shape = shapes.get(key);
+      if (!shape) {
+        const style = getComputedStyle(block);
+        const line = node.selected ? style.outlineColor : style.borderTopColor;
+        const bar = getComputedStyle(block, "::before").backgroundColor;
+        shape = { fill: style.backgroundColor, line, bar, boxes: new Path2D(), bars: new Path2D() };
+        shapes.set(key, shape);
+      }
+      const { x, y } = node.internals.positionAbsolute;
+      const [wide, high] = [node.measured.width ?? WIDTH, node.measured.height ?? 54];
+      shape.boxes.roundRect(x, y, wide, high, 8);
+      shape.bars.roundRect(x, y, 5, high, [8, 0, 0, 8]);
+      const title = block.querySelector(".head b")?.textContent;
+      if (title) titles.push([title, x + 15, y + high / 2]);
+    }
+    const style = getComputedStyle(domNode);
+    let frame = 0;
+    const draw = () => {
+      frame = 0;
+      const [x, y, zoom] = store.getState().transform;
+      ink.setTransform(1, 0, 0, 1, 0, 0);
+      ink.clearRect(0, 0, canvas.width, canvas.height);
+      ink.setTransform(density * zoom, 0, 0, density * zoom, density * x, density * y);
+      ink.lineWidth = 4;
+      for (const [colour, path] of links) {
+        ink.strokeStyle = colour;
+        ink.stroke(path);
+      }
+      ink.lineWidth = Math.max(1, 0.7 / zoom);
+      for (const { fill, line, bar, boxes, bars } of shapes.values()) {
+        ink.fillStyle = fill;
+        ink.strokeStyle = line;
+        ink.fill(boxes);
+        ink.stroke(boxes);
+        ink.fillStyle = bar;
+        ink.fill(bars);
+      }
+      if (zoom < WORDLESS) return;
+      ink.fillStyle = style.color;
+      ink.font = `600 ${1.6 * Number.parseFloat(style.fontSize)}px ${style.fontFamily}`;
+      ink.textBaseline = "middle";
+      for (const [title, left, middle] of titles) ink.fillText(title, left, middle);
+    };
+    draw();
+    if (moving) domNode.dataset.distant = "";
+    const stop = store.subscribe((now, before) => {
+      if (now.transform !== before.transform && !frame) frame = requestAnimationFrame(draw);
+    });
+    return () => {
+      stop();
+      cancelAnimationFrame(frame);
+      delete domNode.dataset.distant;
+    };
+  }, [moving, nodes, edges, store]);
+  return <canvas className="distant" ref={sheet} aria-hidden="true" />;
+}
 
 const NODES = { block: BlockNode, note: NoteNode };
 const EDGES = { shape: ShapeEdge };
@@ -529,7 +679,7 @@ export function Canvas({ theme, flow, ready, choose, wanted, offer, add }: Props
       proOptions={{ hideAttribution: true }}
       onlyRenderVisibleElements={nodes.length > 120 && !far}
     >
-      <Background gap={20} size={1} />
+      {far ? <Distant moving={panned} nodes={nodes} edges={edges} /> : <Background gap={20} size={1} />}
       {nodes.length > 3 ? <MiniMap pannable zoomable ariaLabel="Overview" position="bottom-right" /> : null}
     </ReactFlow>
   );

@@ -80,6 +80,7 @@ export function CodePane({ editor, say }: { editor: Editor; say(words: string): 
         <label>
           <span>Imports</span>
           <select value={code.library} onChange={(event) => editor.step("library", null, { name: event.target.value })}>
+            <option value="both">mlkit, else PyTorch</option>
             <option value="mlkit">mlkit</option>
             <option value="torch">PyTorch</option>
           </select>

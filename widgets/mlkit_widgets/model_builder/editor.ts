@@ -20,6 +20,8 @@ export interface BlockType {
   out: string[];
   optional?: string[];
   variadic?: boolean;
+  /** As a line of Python, for a cell it is dropped into. */
+  code?: string;
   properties: Property[];
 }
 
@@ -107,7 +109,7 @@ export const ALIVE = ["preparing", "running", "paused", "stopping"];
 /** How long a step may take before the page says that the kernel is busy: a first look at large data takes a while. */
 const PATIENCE = 8000;
 const NOTHING: ShapeData = { values: {}, problems: [], costs: {}, total: [0, 0, 0, 0], ports: {} };
-const TRAITS = ["_palette", "_document", "_shapes", "_history", "_code", "_training"];
+const TRAITS = ["_palette", "_document", "_shapes", "_history", "_code", "_training", "_home"];
 
 /** Blocks that were copied last, for pages that may not read the clipboard. */
 let clipping = "";
@@ -154,6 +156,11 @@ export class Editor {
 
   get history(): { undo: string; redo: string } {
     return this.model.get("_history") as { undo: string; redo: string };
+  }
+
+  /** Whether the builder stands in a notebook, or is a document of its own with no notebook around it. */
+  get home(): "notebook" | "document" {
+    return (this.model.get("_home") as { kind?: "document" } | undefined)?.kind ?? "notebook";
   }
 
   /** At most one redraw per frame, however much has come. */

@@ -25,10 +25,12 @@ export const search = (blocks: BlockType[], words: string): BlockType[] =>
 
 interface Props {
   types: Map<string, BlockType>;
+  /** Say how a class of the user's becomes a block. */
+  own?: boolean;
   add(type: string): void;
 }
 
-export const Palette = memo(function Palette({ types, add }: Props) {
+export const Palette = memo(function Palette({ types, own, add }: Props) {
   const [words, setWords] = useState("");
   const [closed, setClosed] = useState<ReadonlySet<string>>(new Set());
   const list = useRef<HTMLDivElement>(null);
@@ -95,7 +97,7 @@ export const Palette = memo(function Palette({ types, add }: Props) {
                     aria-label={block.name}
                     onDragStart={(event) => {
                       event.dataTransfer.setData(KIND, block.name);
-                      event.dataTransfer.setData("text/plain", block.name);
+                      event.dataTransfer.setData("text/plain", block.code || block.name);
                       event.dataTransfer.effectAllowed = "copy";
                     }}
                     onClick={() => add(block.name)}
@@ -107,6 +109,12 @@ export const Palette = memo(function Palette({ types, add }: Props) {
           </section>
         ))}
         {groups[0]?.[1].length === 0 ? <p className="quiet">No block answers to “{words}”.</p> : null}
+        {own && (!words.trim() || groups[0]?.[1].length === 0) ? (
+          <p className="quiet yours">
+            Your own layers are blocks too: run a cell with a <code>class MyLayer(nn.Module)</code>, and it stands here
+            under “Yours”.
+          </p>
+        ) : null}
       </div>
     </div>
   );

@@ -27,6 +27,7 @@ export function Train({ editor, run }: { editor: Editor; run(answer: Promise<Ans
   const { chosen, data, losses, optimizers, sample, objections } = editor.model.get("_training") as Settings;
   const training = editor.training;
   const alive = ALIVE.includes(training.state);
+  const alone = editor.home === "document";
   const set = (name: string, value: string | number) => run(editor.step("training", null, { name, value }));
   const choice = (name: string, label: string, choices: Record<string, string>) => (
     <label>
@@ -103,16 +104,30 @@ export function Train({ editor, run }: { editor: Editor; run(answer: Promise<Ans
           {entry("epochs", "Epochs")}
           {entry("batch_size", "Batch size")}
         </div>
-        <div className="row">
-          {entry("model_name", "Model variable", "model")}
-          {entry("run_name", "Run variable", "run")}
-        </div>
+        {alone ? null : (
+          <div className="row">
+            {entry("model_name", "Model variable", "model")}
+            {entry("run_name", "Run variable", "run")}
+          </div>
+        )}
       </fieldset>
-      <p className="quiet hint">
-        {Object.keys(training.names ?? {}).length
-          ? `In the notebook: ${Object.values(training.names!).join(", ")}.`
-          : "Results are builder.model and builder.run; name variables to have them in the notebook too."}
-      </p>
+      {alone ? (
+        <div className="kept">
+          <p className="quiet hint">
+            It trains in this document's own Python, and the weights live there until the document is closed. To keep
+            them, have them written beside it, with a notebook that loads them.
+          </p>
+          {button("Open the trained model in a notebook", Boolean(training.curves) && !alive, () =>
+            run(editor.step("notebook", null)),
+          )}
+        </div>
+      ) : (
+        <p className="quiet hint">
+          {Object.keys(training.names ?? {}).length
+            ? `In the notebook: ${Object.values(training.names!).join(", ")}.`
+            : "Results are builder.model and builder.run; name variables to have them in the notebook too."}
+        </p>
+      )}
     </div>
   );
 }

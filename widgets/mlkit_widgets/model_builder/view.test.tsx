@@ -2,6 +2,7 @@ import { act, cleanup, fireEvent, render, screen, within } from "@testing-librar
 import { afterEach, beforeEach, expect, test, vi } from "vitest";
 import { FakeModel } from "../../shared/fake-model";
 import { Channel } from "../../shared/model";
+import { cardPlace } from "./canvas";
 import { highlight, lineOf } from "./code";
 import { Editor, isModelText, read, settings, shapeText, write } from "./editor";
 import { search } from "./palette";
@@ -302,4 +303,53 @@ test("code is marked without a letter lost", () => {
   );
   expect(texts.join("")).toBe(code);
   expect(lineOf("line 12: no")).toBe(12);
+});
+
+test("a repair is offered where it can be seen whole", () => {
+  const view = { x: 0, y: 0, zoom: 1, wide: 700, high: 500 };
+  const at = (x: number, y: number, more = {}) => cardPlace({ x, y, high: 54 }, { ...view, ...more });
+  expect(at(100, 100)).toBe("right");
+  expect(at(480, 100)).toBe("left");
+  expect(at(100, 430)).toBe("right raised");
+  expect(at(480, 430)).toBe("left raised");
+  expect(at(60, 100, { wide: 330 })).toBe("below 0");
+  expect(at(180, 100, { wide: 330 })).toBe("below -50");
+  expect(at(-40, 100, { wide: 330 })).toBe("below 44");
+  expect(at(60, 405, { wide: 330 })).toBe("above 0");
+  expect(at(170, 380, { wide: 600 })).toBe("above 0"); // not behind the overview in the corner
+  expect(at(480, 100, { x: -300 })).toBe("right"); // the canvas was moved
+  expect(at(480, 100, { zoom: 0.5 })).toBe("right");
+});
+
+test("an entry that is dragged out of the builder is code", async () => {
+  const palette = structuredClone(PALETTE) as { groups: { name: string; blocks: Record<string, unknown>[] }[] };
+  palette.groups[1]!.blocks[0]!.code = "nn.Linear(in_features=..., out_features=...)";
+  model.traits._palette = palette;
+  await show();
+  const entry = (name: string) => within(screen.getByRole("region", { name: "Palette" })).getByRole("button", { name });
+  const data: Record<string, string> = {};
+  const dataTransfer = { setData: (kind: string, text: string) => (data[kind] = text) };
+  fireEvent.dragStart(entry("Linear"), { dataTransfer });
+  expect(data["text/plain"]).toBe("nn.Linear(in_features=..., out_features=...)");
+  expect(data["application/x-mlkit-block"]).toBe("Linear");
+  fireEvent.dragStart(entry("Dropout"), { dataTransfer });
+  expect(data["text/plain"]).toBe("Dropout");
+});
+
+test("a document of its own says where its weights stay, and offers a notebook", async () => {
+  model.traits._home = { kind: "document" };
+  await show();
+  fireEvent.click(screen.getByRole("tab", { name: "Train" }));
+  expect(screen.queryByLabelText("Model variable")).toBeNull();
+  expect(screen.getByText(/the weights live there until the document is closed/)).toBeTruthy();
+  expect(screen.queryByText(/Your own layers are blocks too/)).toBeNull();
+  const button = screen.getByRole("button", { name: "Open the trained model in a notebook" });
+  fireEvent.click(button);
+  expect(steps()).toEqual([]); // nothing has been trained yet
+  await act(async () => {
+    model.receive({ kind: "training", state: "finished", error: "", curves: { "train/loss": [[1], [2]] }, last: {} });
+    await vi.advanceTimersByTimeAsync(100);
+  });
+  fireEvent.click(button);
+  expect(steps()).toMatchObject([{ do: "notebook" }]);
 });

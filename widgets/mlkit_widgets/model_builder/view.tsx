@@ -296,7 +296,11 @@ export function ModelBuilder({ editor }: { editor: Editor }) {
           {tool("Save", () => run(editor.step("save", null)), data.blocks.length > 0, "Write name.mlmodel.json")}
         </div>
         <div className="body" data-tab={tab}>
-          <Palette types={editor.types} add={addByKey} />
+          <Palette
+            types={editor.types}
+            own={editor.home === "notebook" && !editor.groups.some(({ name }) => name === "Yours")}
+            add={addByKey}
+          />
           <div className="middle">
             <nav className="crumbs" aria-label="Where you are">
               {[document_.name, ...open].map((name, i) => (

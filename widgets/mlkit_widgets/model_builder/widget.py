@@ -31,9 +31,8 @@ POINTS = 160
 """Of a curve on the canvas; longer ones are thinned by their means."""
 
 ORDER = (
-    "Yours", "Inputs", "Linear", "Convolution", "Activations", "Pooling", "Normalization", "Dropout", "Shapes", "Joins",
+    "Yours", "Inputs", "Data", "Linear", "Convolution", "Activations", "Pooling", "Normalization", "Dropout", "Shapes", "Joins",
     "Attention", "Transformer", "Recurrent", "Embedding", "Functions", "Losses", "Padding", "Resampling", "Distances",
-    "Data",
 )  # fmt: skip
 CURVES = ("train/loss", "valid/loss", "train/accuracy", "valid/accuracy")
 
@@ -53,6 +52,7 @@ class ModelCanvas(Widget):
     _history = traitlets.Dict().tag(sync=True)
     _code = traitlets.Dict().tag(sync=True)
     _training = traitlets.Dict().tag(sync=True)
+    _home = traitlets.Dict({"kind": "notebook"}).tag(sync=True)
     height = traitlets.Int(600).tag(sync=True)
 
     def __init__(self, builder: Any, **kwargs: Any) -> None:
@@ -86,7 +86,7 @@ class ModelCanvas(Widget):
         with self._guard, self.hold_sync():
             builder = self._builder
             if palette:
-                self._palette = _palette(builder.types)
+                self._palette = _palette(builder)
             document = builder.document
             self._document = document.to_dict()
             self._shapes = {name: _shapes(found, document, name, builder.types)
@@ -224,11 +224,12 @@ class ModelCanvas(Widget):
         return repr(self._builder)
 
 
-def _palette(types: Any) -> dict[str, Any]:
+def _palette(builder: Any) -> dict[str, Any]:
     """The palette in the order in which people look for things; only what differs from the usual is said."""
+    from mlkit.builder.code import snippet
     from mlkit.builder.suggest import FAVOURITES
 
-    groups = types.groups()
+    groups = builder.types.groups()
     place = {name: i for i, name in enumerate(FAVOURITES)}
     names = [g for g in ORDER if g in groups] + [g for g in groups if g not in ORDER]
     out = []
@@ -241,11 +242,16 @@ def _palette(types: Any) -> dict[str, Any]:
                 row["optional"] = list(block.optional)
             if block.variadic:
                 row["variadic"] = True
+            row["code"] = snippet(block)
             row["properties"] = [
                 {k: v for k, v in p.to_dict().items() if v is not None and v is not False or k in ("name", "type")}
                 for p in block.properties
             ]
             blocks.append(row)
+        if name == "Data":
+            own = [n for n in builder.data if n not in builder.types]
+            blocks[:0] = [{"name": n, "kind": "data", "doc": "Data of yours", "in": [], "out": ["inputs", "targets"],
+                           "code": n if n.isidentifier() else "", "properties": []} for n in own]  # fmt: skip
         out.append({"name": name, "blocks": blocks})
     return {"groups": out}
 
