@@ -407,7 +407,8 @@ def is_conj(input) -> _builtins.bool:
     return False
 
 
-is_neg = is_inference = is_distributed = is_conj
+is_neg = is_distributed = is_conj
+is_inference = Tensor.is_inference
 get_device = Tensor.get_device
 
 # The older constructors.
@@ -473,7 +474,7 @@ _LAZY = {
             "convolution cosine_embedding_loss ctc_loss dropout dropout_ embedding embedding_renorm_ feature_alpha_dropout_ "
             "feature_dropout feature_dropout_ frobenius_norm grid_sampler grid_sampler_2d grid_sampler_3d gru gru_cell "
             "hinge_embedding_loss instance_norm kl_div lstm lstm_cell margin_ranking_loss norm_except_dim "
-            "nuclear_norm poisson_nll_loss rnn_relu rnn_relu_cell rnn_tanh rnn_tanh_cell rrelu_ segment_reduce selu_ "
+            "native_batch_norm native_group_norm native_layer_norm nuclear_norm poisson_nll_loss rnn_relu rnn_relu_cell rnn_tanh rnn_tanh_cell rrelu_ segment_reduce selu_ "
             "threshold_ triplet_margin_loss"
         ).split()
     },

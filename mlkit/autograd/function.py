@@ -11,7 +11,7 @@ from mlkit.autograd import engine
 from mlkit.core import backend as backends
 from mlkit.core import dtype as dtypes
 from mlkit.core import inplace
-from mlkit.core.dispatch import Output, keep_output, ops, state
+from mlkit.core.dispatch import Output, keep_output, ops, refuse_inference, state
 from mlkit.core.errors import ArgumentError, GradientError, MissingFeature
 from mlkit.core.value import Leaf, LevelArray, MetaArray, Node, Value, node_type, remember_line, tick, wrap
 
@@ -164,6 +164,7 @@ class FunctionCtx(Node):
                 result[i]._node = node
         kept: list[tuple] = []
         pack = state.saving[-1] if state.saving else lambda k: k
+        refuse_inference(self.to_save)
         for t in self.to_save:
             if t is None:
                 kept.append(("none", None))
@@ -206,6 +207,12 @@ class FunctionCtx(Node):
         for i, (parent, x) in enumerate(zip(self.inputs, given, strict=True)):
             if x is not None and not isinstance(x, Value):
                 raise GradientError(f"function {self.name()}: expected Variable or None (got {type(x).__name__}).")
+            if x is not None and self.taken[i] is None:
+                raise GradientError(
+                    f"function {self.name()} returned a gradient different than None at position {i + 1}, but the "
+                    "corresponding forward input was not a Variable.",
+                    hint="Return None for arguments of forward that are no tensors.",
+                )
             if parent is None or x is None:
                 out.append(None)
                 continue

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import functools
 import inspect
+import threading
 from collections.abc import Callable
 
 from mlkit.core.dispatch import state
+from mlkit.core.value import inferring
 
 
 class _GradMode:
@@ -79,7 +81,17 @@ class enable_grad(_GradMode):  # noqa: N801 - PyTorch's name
 
 
 class inference_mode(_GradMode):  # noqa: N801 - PyTorch's name
-    """no_grad, under PyTorch's other name; ``inference_mode(False)`` leaves the mode as it is."""
+    """no_grad for tensors that never come near a gradient; ``inference_mode(False)`` ends the mode for a while.
+
+    What is made inside may be read and computed with outside, but not changed in place, kept for backward or made to
+    want a gradient: make a ``clone()`` for that. (As in PyTorch; ``no_grad`` has no such rules.)
+
+    >>> import mlkit
+    >>> with mlkit.inference_mode():
+    ...     y = mlkit.ones(2) * 2
+    >>> y.is_inference(), (y + 1).is_inference()
+    (True, False)
+    """
 
     wanted = False
 
@@ -94,11 +106,19 @@ class inference_mode(_GradMode):  # noqa: N801 - PyTorch's name
         self._before.append((state.grad, state.inference))
         if self._mode:
             state.grad = False
-        state.inference = self._mode
+        elif state.inference:
+            state.grad = True
+        self._set(self._mode)
         return self
 
     def __exit__(self, *exc):
-        state.grad, state.inference = self._before.pop()
+        state.grad, mode = self._before.pop()
+        self._set(mode)
+
+    @staticmethod
+    def _set(mode: bool) -> None:
+        state.inference = mode
+        (inferring.add if mode else inferring.discard)(threading.get_ident())
 
 
 class set_grad_enabled(_GradMode):  # noqa: N801 - PyTorch's name
@@ -129,7 +149,7 @@ def is_grad_enabled() -> bool:
 
 
 def is_inference_mode_enabled() -> bool:
-    """Whether an inference_mode block is running. (Tensors made in one may be used outside: there is nothing to forbid.)"""
+    """Whether an inference_mode block is running in this thread."""
     return state.inference
 
 

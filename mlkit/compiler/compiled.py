@@ -106,6 +106,7 @@ class Entry:
         self.old_grads: list[Value] = []
         self.grad_rules: list[tuple[Value, bool]] = []
         self.final_grads: list[tuple[Value, int | None]] = []
+        self.cleared: list[Value] = []  # those whose gradient the function sets without looking at what was there
         self.changed: list[tuple] = []
         self.differentiates = False  # backward() or grad() is called in the function
         self.made_by = ""  # the line inside the function that made the first result backward starts from
@@ -182,6 +183,8 @@ class Entry:
                 arrays += [p._grad._array for p in self.old_grads]
             replay = self.forward.replay
             if replay is None:
+                for p in self.cleared:  # their memory is free from here on, as it is after zero_grad
+                    p._grad = None
                 found = self.forward.run(*arrays)
             else:
                 found = self.run_captured(arrays)
@@ -460,7 +463,7 @@ def record_call(fn, name: str, unique: list[Value], tensors: list[Value], args, 
         stop.result = result  # type: ignore[attr-defined]
         raise stop
     made = build(entry, recorder, tensors, settings)
-    return entry, made if entry.forward.replay is None else result  # on a GPU not every array is still there
+    return entry, result if made is None else made
 
 
 def reachable_state(t: Value, began: int) -> str:
@@ -552,6 +555,7 @@ def finish(recorder: Recorder, watch: Watch, result, tensors: list[Value]) -> En
                 key = recorder.value_of(ops.clone(g))
                 state.grad = with_grad
             entry.final_grads.append((p, place(key)))
+    entry.cleared = [p for p in recorder.cleared.values() if id(p) in recorder.known_tensors]
     entry.grad_rules = list(recorder.started_with.values())
     entry.grad_rules = [(p, had) for p, had in entry.grad_rules if id(p) in recorder.known_tensors]
     entry.results = results
@@ -615,7 +619,11 @@ def line_of(source: dict) -> str:
 
 
 def build(entry: Entry, recorder: Recorder, tensors: list[Value], settings: Settings):
-    """Turn the recording into programs; gives what the recorded call itself returns."""
+    """Turn the recording into programs, which run from the next call on.
+
+    Gives what the recorded call itself returns where that is differentiated later, so that it is as in further calls;
+    None where that is what the function returned, or where an array that backward reads is gone already.
+    """
     graph = recorder.graph
     entry.graph = graph
     split, results = entry.split, entry.results
@@ -645,6 +653,15 @@ def build(entry: Entry, recorder: Recorder, tensors: list[Value], settings: Sett
     marks = {n.id for n in forward}
     entry.eager_peak = memory.peak(memory.lifetimes(graph.nodes, facts), facts, len(graph.nodes))
     nodes, entry.passes = passes.run_all([*forward, *backward], facts)
+    if on_cpu and settings.fusion:
+        from mlkit.compiler import pairs
+
+        before, nodes = len(nodes), pairs.products(nodes, facts)
+        entry.passes.append(("sums of products", before, len(nodes)))
+        if settings.numba:
+            before, nodes = len(nodes), joined(nodes, facts)
+            entry.passes.append(("norms with what follows", before, len(nodes)))
+        before, nodes = len(nodes), passes.dead_code(nodes, facts)
     forward, backward = [n for n in nodes if n.id in marks], [n for n in nodes if n.id not in marks]
     constants = {**constants, **facts.constants}
     made = {k for n in forward for k in n.outputs}
@@ -698,23 +715,26 @@ def build(entry: Entry, recorder: Recorder, tensors: list[Value], settings: Sett
         elif root in captured and not _stepped(graph, root):
             entry.changed.append(("captured", captured[root]))
     entry.stale = False
-    if not on_cpu:
-        return None
-    # what the recorded call itself gives: the arrays it computed
-    arrays = recorder.arrays
-    found = tuple(arrays.get(k) for k in all_results)
-    for p, place in entry.final_grads:
-        if place is not None:
-            p._grad = wrap(found[place])
-    return entry.result(tensors, found)
+    found = tuple(recorder.arrays.real(k) for k in all_results) if entry.smooth and on_cpu else (None,)
+    return entry.result(tensors, found) if all(x is not None for x in found) else None
+
+
+def joined(nodes: list, facts: passes.Facts) -> list:
+    """The nodes with each pair that has a kernel of its own as one node."""
+    from mlkit.compiler import fusion, pairs
+
+    return pairs.join(nodes, facts) if fusion.usable() else nodes
 
 
 def fused(nodes: list, facts: passes.Facts, kept: set[str], settings: Settings, entry: Entry) -> list:
     """The nodes with chains of elementwise ops as one node each, unless that is switched off."""
     if not settings.fusion:
         return nodes
-    from mlkit.compiler import fusion
+    from mlkit.compiler import fusion, reductions
 
+    before = len(nodes)
+    nodes = reductions.fuse(nodes, facts, kept, settings.numba)
+    entry.passes.append(("sums with what they add up", before, len(nodes)))
     before = len(nodes)
     nodes = fusion.fuse(nodes, facts, kept, settings.numba)
     entry.passes.append(("fusion", before, len(nodes)))

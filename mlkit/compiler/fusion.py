@@ -7,7 +7,9 @@ on disk works); the same text always has the same file, so layers of one kind sh
 
 from __future__ import annotations
 
+import functools
 import hashlib
+import importlib
 import importlib.util
 import math
 import os
@@ -29,6 +31,8 @@ from mlkit.ops.registry import Elementwise
 SMALLEST = 1024
 #: the longest chain in one kernel, and the most arrays it may read and write
 LONGEST, WIDEST = 40, 16
+#: elements that are worth a thread of their own
+GRAIN = 1 << 15
 
 
 class NotPrintable(Exception):
@@ -416,14 +420,21 @@ def fused_node(group: list[GraphNode], inputs: list[str], leaving: list[str], fa
     order = memory_order(arrays, operands)
     source = loop(group, inputs, leaving, facts, order)
     compiled = function_of(source)
-    run = compiled
     back = tuple(int(d) for d in np.argsort(order))
     block = [shape[d] for d in order]
+    total = arrays[0].size if runs_flat(arrays[0], operands, order) else block[0]
+    grain = max(1, GRAIN * total // arrays[0].size)
+    straight = functools.partial(split, compiled, total, grain)
+    if total < 2 * grain:
+        straight = functools.partial(whole, compiled, total)
+    run: Callable = straight
     if order != tuple(range(len(shape))):  # the loop follows memory, such as channels last
         turn = tuple(a.size > 1 for a in operands) + (True,) * len(arrays)
 
-        def run(*given):
-            compiled(*[a.transpose(order) if t else a for a, t in zip(given, turn, strict=True)])
+        def turned(*given):
+            straight(*[a.transpose(order) if t else a for a, t in zip(given, turn, strict=True)])
+
+        run = turned
 
     def fresh(*given):
         made = [np.empty(block, d).transpose(back) for d in kinds]
@@ -447,6 +458,25 @@ def fused_node(group: list[GraphNode], inputs: list[str], leaving: list[str], fa
     return node
 
 
+def whole(compiled: Callable, total: int, *given) -> None:
+    """All turns of the loop at once."""
+    compiled(*given, 0, total)
+
+
+def split(compiled: Callable, total: int, grain: int, *given) -> None:
+    """The turns of the loop on the threads of the one pool."""
+    pool = importlib.import_module("mlkit.backends.numba.pool")
+    pool.split(lambda start, stop: compiled(*given, start, stop), total, grain)
+
+
+def runs_flat(output: np.ndarray, operands: list[np.ndarray], order: tuple[int, ...]) -> bool:
+    """Whether one loop over memory does: every array lies as the output, or is a single number."""
+    rank = len(order)
+    turned = [a.transpose(order) if a.size > 1 and a.ndim == rank else a for a in operands]
+    shape = tuple(output.shape[d] for d in order)
+    return all(a.size == 1 or (a.shape == shape and a.flags.c_contiguous) for a in turned)
+
+
 def memory_order(outputs: list[np.ndarray], operands: list[np.ndarray]) -> tuple[int, ...]:
     """The order of dims that most of the arrays have in memory, where all can follow it."""
     rank = outputs[0].ndim
@@ -461,20 +491,19 @@ def memory_order(outputs: list[np.ndarray], operands: list[np.ndarray]) -> tuple
 
 
 def loop(group: list[GraphNode], inputs: list[str], leaving: list[str], facts: Facts, order: tuple[int, ...]) -> str:
-    """The source of the loop: arguments a0.. are read, o0.. written."""
+    """The source of the loop: arguments a0.. are read, o0.. written, for the turns start .. stop of the outermost loop."""
     printer = Printer()
     rank = len(order)
-    shape = tuple(facts.arrays[leaving[0]].shape[d] for d in order)
     arrays = [facts.arrays[k] for k in inputs]
+    flat = runs_flat(facts.arrays[leaving[0]], arrays, order)
     arrays = [a.transpose(order) if a.size > 1 and a.ndim == rank else a for a in arrays]
-    flat = all(a.size == 1 or (a.shape == shape and a.flags.c_contiguous) for a in arrays)
     head, body, symbols = [], [], {}
     for i, (k, a) in enumerate(zip(inputs, arrays, strict=True)):
         if a.size == 1:
             zero = "()" if a.ndim == 0 else ", ".join("0" * a.ndim)
             head.append(f"x{i} = a{i}[{zero}]")
         elif flat:
-            head.append(f"f{i} = ascontiguousarray(a{i}).reshape(a{i}.size)")
+            head.append(f"f{i} = ascontiguousarray(a{i}).reshape(a{i}.size)[start:stop]")
             body.append(f"x{i} = f{i}[i]")
         else:
             lead = rank - a.ndim
@@ -485,20 +514,21 @@ def loop(group: list[GraphNode], inputs: list[str], leaving: list[str], facts: F
         xs = [symbols[a] if isinstance(a, Ref) else a for a in n.arguments]
         symbols[n.outputs[0]] = printer.op(REGISTRY[n.op], xs, n.attributes)
     body += printer.lines
-    names = [f"a{i}" for i in range(len(inputs))] + [f"o{i}" for i in range(len(leaving))]
+    names = [f"a{i}" for i in range(len(inputs))] + [f"o{i}" for i in range(len(leaving))] + ["start", "stop"]
     for i, k in enumerate(leaving):
         if flat:
-            head.append(f"r{i} = o{i}.reshape(o{i}.size)")
+            head.append(f"r{i} = o{i}.reshape(o{i}.size)[start:stop]")
             body.append(f"r{i}[i] = {symbols[k].name}")
         else:
             body.append(f"o{i}[{', '.join(f'i{d}' for d in range(rank))}] = {symbols[k].name}")
     lines = [f"def run({', '.join(names)}):"]
     lines += [f"    {line}" for line in head]
     if flat:
-        lines.append("    for i in range(o0.size):")
+        lines.append("    for i in range(r0.size):")
         indent = 2
     else:
-        for d in range(rank):
+        lines.append("    for i0 in range(start, stop):")
+        for d in range(1, rank):
             lines.append("    " * (d + 1) + f"for i{d} in range(o0.shape[{d}]):")
         indent = rank + 1
     lines += ["    " * indent + line for line in body]
@@ -509,13 +539,26 @@ _HEAD = """# A fused loop, printed by mlkit.compile from the rules of its ops.
 from math import inf, nan, sqrt
 
 from numba import njit
-from numpy import ascontiguousarray, float32, float64
+from numpy import ascontiguousarray, empty, float32, float64, zeros
+"""
+
+
+_STRETCH = """
+
+@njit(nogil=True, fastmath={"reassoc"})
+def stretch(x):
+    total = float32(0.0)
+    for i in range(x.size):
+        total += x[i]
+    return total
 """
 
 
 def file_text(source: str) -> str:
     used = sorted({w for w in ("exp", "log", "tanh", "sigmoid", "erf") if f"elementary_{w}(" in source})
     extra = "".join(f"from mlkit.backends.numba.elementary import {w} as elementary_{w}\n" for w in used)
+    if "stretch(" in source:
+        extra += _STRETCH
     return f'{_HEAD}{extra}\n\n@njit(nogil=True, cache={{cache}}, error_model="numpy")\n{source}'
 
 

@@ -150,6 +150,7 @@ def plan(nodes: list[GraphNode], facts: Facts, kept: set[str]) -> Plan:
     """
     lives = lifetimes(nodes, facts)
     outside = {facts.root(k) for k in kept}
+    outside |= {facts.root(k) for n in nodes if n.op == "as_strided" for k in n.inputs}  # it counts from memory's start
     into: dict[str, Callable] = {}
     for n in nodes:
         if len(n.outputs) == 1 and not n.effect:

@@ -6,6 +6,7 @@ locals; each local is dropped after its last use, so that memory goes back as ea
 
 from __future__ import annotations
 
+import functools
 import itertools
 import linecache
 from collections.abc import Callable
@@ -132,13 +133,7 @@ class Program:
         op = REGISTRY[n.op]
         found = self.library.kernel(op)
         attributes = {k: a for k, a in n.attributes.items() if not isinstance(a, Ref)}
-        if not attributes:
-            return found
-
-        def run(*operands, **live):
-            return found(*operands, **attributes, **live)
-
-        return run
+        return functools.partial(found, **attributes) if attributes else found
 
     def _call(self, n: GraphNode, last: dict[str, int]) -> str:
         scope = self.scope

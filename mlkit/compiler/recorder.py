@@ -161,18 +161,30 @@ class Ghost:
         self.shape, self.dtype, self.strides, self.size = array.shape, array.dtype, array.strides, array.size
 
 
+def shadow(array):
+    """What is known of an array that may go: of NumPy's one of the same form, with no memory to speak of, never read."""
+    if not isinstance(array, np.ndarray):
+        return Ghost(array)
+    return np.lib.stride_tricks.as_strided(np.empty(1, array.dtype), array.shape, array.strides, writeable=False)
+
+
 class Arrays(dict):
-    """id -> array, where those that nobody else holds go: recording on a GPU takes no more memory than running."""
+    """id -> array, where those that nobody else holds go: recording takes no more memory than running."""
 
     def __init__(self, forget: Callable):
         super().__init__()
         self.forget = forget
-        self.ghosts: dict[str, Ghost] = {}
+        self.ghosts: dict[str, Any] = {}
 
     def weak(self, key: str, array) -> None:
         number = id(array)
-        self.ghosts[key] = Ghost(array)
+        self.ghosts[key] = shadow(array)
         super().__setitem__(key, weakref.ref(array, lambda _: self.forget(number, key)))
+
+    def real(self, key: str):
+        """The array itself, where it is still there; else None."""
+        found = super().get(key)
+        return found() if found.__class__ is weakref.ref else found
 
     def __getitem__(self, key: str):
         found = super().__getitem__(key)
@@ -232,6 +244,7 @@ class Recorder(Level):
         self.captured: dict[str, Value] = {}
         self.constants: dict[str, np.ndarray] = {}
         self.fresh: dict[str, np.ndarray] = {}
+        self.fixed: set[str] = set()  # what follows from constants alone: its numbers may become one
         self.foreign: set[str] = set()  # constants in memory that somebody outside holds too
         self.written: set[str] = set()  # memory (root ids) that is changed
         self.old_grads: dict[str, Value] = {}
@@ -333,7 +346,7 @@ class Recorder(Level):
         d = dtypes.from_numpy_dtype(array.dtype).name
         self.graph.values[key] = GraphValue(key, kind, name, tuple(array.shape), d)
         self.by_array[id(array)] = key
-        if kind == "activation" and not isinstance(array, np.ndarray):
+        if kind == "activation":
             self.arrays.weak(key, array)
         else:
             self.arrays[key] = array
@@ -464,6 +477,9 @@ class Recorder(Level):
             self.stop(f"{op.name} mixes two devices")
             return out
         outputs = self.results(arrays, sources, [k for k in keys if k is not None])
+        if sources and not op.random and all(k is None or k in self.constants or k in self.fixed for k in keys):
+            self.fixed.update(outputs)
+            self.arrays.update(zip(outputs, arrays, strict=True))
         arguments = [Ref(k) if k is not None else t for t, k in zip(operands, keys)]
         self.node(op.name, arguments, outputs, named, random=op.random)
         seen = [
@@ -580,35 +596,13 @@ class Recorder(Level):
 
     def _whole_gradient(self, op, g, node):
         many = g.__class__ is list
+        if op.rules.joint is None and not many:
+            return self._gradients_apart(op, g, node)
         given = g if many else [g]
         arguments: list = []
-        plan: list = []  # for each slot: how it is made from the arguments
-
-        def ref(t):
-            arguments.append(Ref(self.value_of(t)))
-            return len(arguments) - 1
-
-        gs = [None if t is None else ref(t) for t in given]
-        for (kind, _), kept in zip(op.rules.slots, node.saved, strict=True):
-            if kept is None:
-                plan.append(("plain", None))
-            elif kind == "input" and isinstance(kept, Value) and self.number(kept) is not kept:
-                plan.append(("plain", self.number(kept)))
-            elif kind == "input" and isinstance(kept, Value):
-                engine.kept_array(kept, node)
-                plan.append(("input", ref(kept)))
-            elif kind == "input" and kept.__class__ is list:
-                plan.append(("inputs", [None if k is None else ref(k) for k in kept]))
-            elif kind == "out":
-                found = engine.kept_output_array(kept, node)
-                parts = found if isinstance(found, tuple) else (found,)
-                places = [None if a is None else ref(wrap(a)) for a in parts]
-                plan.append(("outs", places) if isinstance(found, tuple) else ("out", places[0]))
-            elif kind == "attribute" and isinstance(kept, tuple) and kept in self.keys:
-                arguments.append(Ref(self.keys[kept]))
-                plan.append(("key", len(arguments) - 1))
-            else:
-                plan.append(("plain", kept))
+        gs = [None if t is None else self._ref(arguments, t) for t in given]
+        slots = zip(op.rules.slots, node.saved, strict=True)
+        plan = [self._slot(arguments, kind, kept, node) for (kind, _), kept in slots]
         needs = tuple(n is not None for n in node.inputs)
         assert self.library is not None
         run = whole_gradient(op, gs, many, plan, needs, dict(node.attributes), self.library)
@@ -624,6 +618,67 @@ class Recorder(Level):
             f"{op.name}_backward", arguments, [n for n in names if n], kernel=run, picks=[n is not None for n in names]
         )
         return tuple(None if n is None else wrap(RecordedArray(self, self.arrays[n], n)) for n in names)
+
+    def _ref(self, arguments: list, t: Value) -> int:
+        """The place among a node's arguments that a tensor takes."""
+        arguments.append(Ref(self.value_of(t)))
+        return len(arguments) - 1
+
+    def _slot(self, arguments: list, kind: str, kept, node) -> tuple[str, Any]:
+        """How a gradient rule gets something that was kept: from which arguments, or as it is."""
+        if kept is None:
+            return "plain", None
+        if kind == "input" and isinstance(kept, Value) and self.number(kept) is not kept:
+            return "plain", self.number(kept)
+        if kind == "input" and isinstance(kept, Value):
+            engine.kept_array(kept, node)
+            return "input", self._ref(arguments, kept)
+        if kind == "input" and kept.__class__ is list:
+            return "inputs", [None if k is None else self._ref(arguments, k) for k in kept]
+        if kind == "out":
+            found = engine.kept_output_array(kept, node)
+            if not isinstance(found, tuple):
+                return "out", self._ref(arguments, wrap(found))
+            return "outs", [None if a is None else self._ref(arguments, wrap(a)) for a in found]
+        if kind == "attribute" and isinstance(kept, tuple) and kept in self.keys:
+            arguments.append(Ref(self.keys[kept]))
+            return "key", len(arguments) - 1
+        return "plain", kept
+
+    def _gradients_apart(self, op, g, node) -> tuple:
+        """The gradient of each input as a node of its own: what nobody reads goes, the rest can be planned."""
+        assert self.library is not None
+        results: list = []
+        for i, each in enumerate(op.rules.each):
+            if each is None or i >= len(node.inputs) or node.inputs[i] is None:
+                results.append(None)
+                continue
+            rule, wanted = each
+            arguments: list = []
+            self._ref(arguments, g)
+            plan = []
+            for slot in wanted:
+                if slot[0] == "needs":
+                    plan.append(("plain", [n is not None for n in node.inputs]))
+                else:
+                    kept = (
+                        node.attributes[slot[1]] if slot[0] == "attribute" else node.saved[op.rules.slots.index(slot)]
+                    )
+                    plan.append(self._slot(arguments, slot[0], kept, node))
+            if self.done:
+                return engine.runner_of(op, True)(ops, g, node)
+            name = op.inputs[i] if len(op.rules.each) > 1 else None
+            run = one_gradient(op.name, engine.overridable(op.name, name, rule), plan, self.library.m)
+            found = run(*[self.arrays[a] for a in arguments])
+            if found is None:
+                results.append(None)
+                continue
+            found = found if self.ours(found) else np.asarray(found)
+            shown = [(self.arrays[a], str(a)) for a in arguments if not isinstance(self.arrays[a], tuple)]
+            (key,) = self.results((found,), [a for a, _ in shown], [k for _, k in shown])
+            self.node(f"{op.name}_backward" + (f"_{name}" if name else ""), arguments, [key], kernel=run)
+            results.append(wrap(RecordedArray(self, self.arrays[key], key)))
+        return tuple(results)
 
     # --- calls of Python code that a replay makes anew ----------------------------------------------------------------------
 
@@ -707,6 +762,26 @@ class _Shell:
 
 
 _UNCHANGED = Storage()
+
+
+def one_gradient(name: str, rule: Callable, plan: list, m) -> Callable:
+    """A function (g, arrays...) that calls a gradient rule with them and with what stays the same in each call."""
+    given, scope, count = [], {"rule": rule, "m": m}, 0
+    for i, (how, what) in enumerate(plan):
+        if how in ("input", "out", "key"):
+            given.append(f"a{what}")
+            count = max(count, what)
+        elif how in ("inputs", "outs"):
+            listed = "".join("None, " if k is None else f"a{k}, " for k in what)
+            given.append(f"[{listed}]" if how == "inputs" else f"({listed})")
+            count = max([count, *[k for k in what if k is not None]])
+        else:
+            given.append(f"k{i}")
+            scope[f"k{i}"] = what
+    names = ", ".join(f"a{i}" for i in range(count + 1))
+    source = f"def {name}_backward({names}):\n    return rule(m, a0, {', '.join(given)})\n"
+    exec(compile(source, f"<mlkit gradient of {name}>", "exec"), scope)  # noqa: S102 - our own text, from the op's rules
+    return scope[f"{name}_backward"]
 
 
 def whole_gradient(op, gs: list, many: bool, plan: list, needs: tuple, attributes: dict, library) -> Callable:

@@ -43,7 +43,7 @@ _ABSENT = (
         "Entry points of PyTorch's kernels (nn.functional has the functions themselves) and the LOBPCG solver (use "
         "linalg.eigh)",
         r"embedding_bag|lobpcg|get_device_module|resize(_as)?|index|OutOfMemoryError|grouped_mm|scaled_mm|"
-        r"scaled_grouped_mm|linear_cross_entropy|ScalingType|SwizzleType",
+        r"scaled_grouped_mm|LinearCrossEntropyOptions|ScalingType|SwizzleType",
     ),
     ("Nested tensors", r"nested|nested_tensor|jagged|to_padded_tensor"),
     (

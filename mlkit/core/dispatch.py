@@ -16,6 +16,7 @@ import linecache
 import sys
 import threading
 from collections.abc import Callable, Iterator
+from types import CodeType, FunctionType
 from typing import Any
 
 import numpy as np
@@ -24,7 +25,7 @@ from mlkit.core import backend as backends
 from mlkit.core import dtype as dtypes
 from mlkit.core import events, value
 from mlkit.core.device import device
-from mlkit.core.errors import ArgumentError, MlkitError
+from mlkit.core.errors import ArgumentError, GradientError, MlkitError
 from mlkit.core.frames import user_files, users_line
 from mlkit.core.refusals import (
     all_on_meta,
@@ -40,7 +41,10 @@ from mlkit.core.value import (
     Node,
     Storage,
     Value,
+    inference_made,
+    inferring,
     link_view,
+    mark_inference,
     node_type,
     tensor_types,
     tick,
@@ -236,14 +240,14 @@ def settled(operands: list) -> list:
 
 def operand(op: Op, position: int, x):
     """An argument that is no tensor, made usable: Python and NumPy numbers stay numbers, arrays become tensors."""
+    if isinstance(x, np.generic):  # a number like Python's: np.sqrt(2), a float64, makes no float32 tensor wider
+        x = x.item()
     if isinstance(x, (bool, int, float, complex)):
         if op.variadic or not isinstance(op, Elementwise) and op.name not in ("matmul",):
             return wrap(np.asarray(x, dtypes.scalar_dtype(dtypes.scalar_category(x)).numpy))
         return x
     if isinstance(x, Value):
         return x
-    if isinstance(x, np.generic):
-        return x.item()
     if isinstance(x, np.ndarray):
         return wrap(x)
     if hasattr(x, "__mlkit_tensor__"):
@@ -379,6 +383,8 @@ def record(op: Op, operands: list, arrays: list, attributes: dict, results):
         out = _new(value.tensor_class)
         out._array = results
         out._node = None
+        if inferring:
+            mark_inference(out)
         return out
     if state.grad and op.differentiable and op.rules is not None:
         inputs = tuple([t._node if isinstance(t, Value) else None for t in operands])
@@ -499,11 +505,29 @@ def save(node: Node, op: Op, operands: list, arrays: list, attributes: dict, out
             kept.append(dtypes.from_numpy_dtype(arrays[key].dtype))
         else:
             kept.append(attributes[key])
+    if inference_made:
+        refuse_inference(kept)
     if state.saving:
         for i, (kind, _) in enumerate(op.rules.slots):
             if kind in ("input", "out"):
                 kept[i] = state.saving[-1](kept[i])
     node.saved = tuple(kept)
+
+
+def refuse_inference(kept) -> None:
+    """Backward keeps no tensor that was made inside inference_mode: its changes are not counted."""
+    if state.inference:
+        return
+    for k in kept:
+        if k.__class__ is list:
+            refuse_inference(k)
+        elif isinstance(k, Value) and k._inference and k._node is None:
+            raise GradientError(
+                "Inference tensors cannot be saved for backward. Please do not use Tensors created in inference mode in "
+                "computation tracked by autograd.",
+                f"made inside inference_mode: a tensor of shape {tuple(k._array.shape)}",
+                "Make a normal tensor of it with .clone(), or make it inside no_grad() instead of inference_mode().",
+            )
 
 
 def keep_output(out: Value) -> tuple:
@@ -557,6 +581,8 @@ def _unary(op: Op, kernel: Callable) -> Callable | None:
         parent = input._node
         if parent is None or not state.grad or not differentiable:
             out._node = None
+            if inferring:
+                mark_inference(out)
             return out
         node = _new(kind)
         node.op = op
@@ -642,6 +668,8 @@ def _binary(op: Op, kernel: Callable, apply: Callable) -> Callable | None:
         out._array = z if z.__class__ is _ndarray else np.asarray(z)
         if (a is None and b is None) or not differentiable or not state.grad:
             out._node = None
+            if inferring:
+                mark_inference(out)
             return out
         node = _new(kind)
         node.op = op
@@ -662,6 +690,8 @@ def _binary(op: Op, kernel: Callable, apply: Callable) -> Callable | None:
         if dimensioned and x.shape != y.shape:
             node.shapes = (x.shape, y.shape)
         node.saved = () if none else (other if a is not None else None, input if b is not None else None)
+        if inference_made:
+            refuse_inference(node.saved)
         out._node = node
         return out
 
@@ -690,6 +720,8 @@ def _product(op: Op, kernel: Callable, apply: Callable) -> Callable | None:
         a, b = input._node, other._node
         if (a is None and b is None) or not state.grad:
             out._node = None
+            if inferring:
+                mark_inference(out)
             return out
         node = _new(kind)
         node.op = op
@@ -708,6 +740,8 @@ def _product(op: Op, kernel: Callable, apply: Callable) -> Callable | None:
             node.code, node.instruction = code, frame.f_lasti
         node.shapes = (rows, columns)
         node.saved = (other if a is not None else None, rows, input if b is not None else None, columns)
+        if inference_made:
+            refuse_inference(node.saved)
         out._node = node
         return out
 
@@ -740,6 +774,8 @@ def _affine(op: Op, kernel: Callable) -> Callable:
         out = _new(value.tensor_class)
         out._array = y
         out._node = None
+        if inferring:
+            mark_inference(out)
         return out
 
     return entry
@@ -748,23 +784,50 @@ def _affine(op: Op, kernel: Callable) -> Callable:
 # --- one callable per op ------------------------------------------------------------------------------------------------------
 
 
+def _entry_source(name: str, inputs: tuple, optional: int, attributes: tuple) -> str:
+    given = ", ".join(n + ("=None" if i >= len(inputs) - optional else "") for i, n in enumerate(inputs))
+    settings = ", ".join(f"{k}=None" for k in attributes)
+    signature = ", ".join(part for part in (given, settings) if part)
+    pairs = ", ".join(f"{k!r}: {k}" for k in attributes)
+    tensors = ", ".join(inputs) + ("," if len(inputs) == 1 else "")
+    return f"def {name}({signature}):\n    return apply(op, ({tensors}), {{{pairs}}})\n"
+
+
+@functools.cache
+def _entry_form(inputs: int, optional: int, attributes: int) -> CodeType:
+    """The code of an entry with so many inputs and attributes: compiled once, whatever their names."""
+    names = tuple(f"input{i}" for i in range(inputs)), tuple(f"attribute{i}" for i in range(attributes))
+    whole = compile(_entry_source("entry", names[0], optional, names[1]), "<mlkit op>", "exec")
+    return next(c for c in whole.co_consts if isinstance(c, CodeType))
+
+
 def _full_entry(op: Op, apply: Callable) -> Callable:
-    """A function with the op's own signature that calls ``apply``."""
-    inputs = ", ".join(
-        name + ("=None" if op.optional and i >= len(op.inputs) - op.optional else "")
-        for i, name in enumerate(op.inputs)
-    )
-    attributes = ", ".join(f"{k}=defaults[{k!r}]" for k in op.attributes)
-    pairs = ", ".join(f"{k!r}: {k}" for k in op.attributes)
-    trailing = "," if len(op.inputs) == 1 else ""
-    given = "(" + ", ".join(op.inputs) + trailing + ")"
-    signature = ", ".join(part for part in (inputs, attributes) if part)
-    source = f"def {op.name}({signature}):\n    return apply(op, {given}, {{{pairs}}})\n"
+    """A function with the op's own signature that calls ``apply``.
+
+    Compiling three hundred of them would take a tenth of ``import mlkit``: those with as many arguments share their
+    instructions and differ in names alone.
+    """
+    inputs, attributes = tuple(op.inputs), tuple(op.attributes)
+    form = _entry_form(len(inputs), op.optional, len(attributes))
+    names = dict(zip(form.co_varnames, (*inputs, *attributes), strict=True))
+
+    def named(constant):
+        if constant.__class__ is tuple:
+            return tuple(map(named, constant))
+        return names.get(constant, constant) if constant.__class__ is str else constant
+
     filename = f"<mlkit op {op.name}>"
+    source = _entry_source(op.name, inputs, op.optional, attributes)
     linecache.cache[filename] = (len(source), None, source.splitlines(True), filename)
-    scope: dict = {"apply": apply, "op": op, "defaults": op.attributes}
-    exec(compile(source, filename, "exec"), scope)  # noqa: S102 - our own text, from the op's signature
-    return scope[op.name]
+    code = form.replace(
+        co_name=op.name,
+        co_qualname=op.name,
+        co_filename=filename,
+        co_varnames=tuple(names.values()),
+        co_consts=tuple(map(named, form.co_consts)),
+    )
+    defaults = (*[None] * op.optional, *op.attributes.values())
+    return FunctionType(code, {"apply": apply, "op": op}, op.name, defaults)
 
 
 def apply_operator(op: Op, tensors: tuple, attributes: dict):

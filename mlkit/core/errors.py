@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 
 from mlkit.core.frames import Place, place_of, users_frame
@@ -49,6 +50,16 @@ class MlkitError(Exception):
         self.details = "\n".join([*lines, f"{fact}: {value}"])
         self.args = (self._text(),)
 
+    def renamed(self, words: dict[str, str]) -> MlkitError:
+        """The same error in the words of the function that was called: {"matmul": "mm", "other": "mat2"}."""
+        for part in ("sentence", "details", "hint"):
+            text = getattr(self, part)
+            if text:
+                text = re.sub(r"\b[a-z_]+\b", lambda word: words.get(word[0], word[0]), text)
+                setattr(self, part, text)
+        self.args = (self._text(),)
+        return self
+
     def __reduce__(self):
         # data-loader workers send errors between processes
         line = self.your_line
@@ -83,6 +94,18 @@ class NotATensor(ArgumentError, AttributeError):
     """Something else in a tensor's place: PyTorch's own functions raise TypeError, its Python layers AttributeError."""
 
 
+class NotANumber(ArgumentError, RuntimeError):
+    """A tensor or a complex number in a number's place: PyTorch's own functions raise TypeError, its Python ones fail later."""
+
+
+class WrongWord(ArgumentError, ValueError):
+    """No text where one of some words is expected: PyTorch refuses some with TypeError, some with ValueError."""
+
+
+class WrongMode(WrongWord, NotImplementedError):
+    """The same where PyTorch finds no implementation for it."""
+
+
 class RefusedError(MlkitError, RuntimeError):
     """An argument that the operation refuses, where PyTorch raises RuntimeError."""
 
@@ -97,6 +120,10 @@ class ValueRangeError(MlkitError, ValueError):
 
 class RankError(ShapeError, IndexError):
     """A tensor without dims where some are needed: PyTorch refuses some with RuntimeError, some with IndexError."""
+
+
+class UnpoolError(ShapeError, ValueError, IndexError):
+    """Input, indices and sizes of unpooling that do not belong together: PyTorch refuses them with one of the three."""
 
 
 class BatchError(ShapeError, ValueError):

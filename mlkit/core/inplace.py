@@ -10,7 +10,7 @@ from mlkit.core import backend as backends
 from mlkit.core import dtype as dtypes
 from mlkit.core import events, value
 from mlkit.core.dispatch import make_node, ops, state
-from mlkit.core.errors import DtypeError, GradientError, NoData, ShapeError
+from mlkit.core.errors import DtypeError, GradientError, NoData, RefusedError, ShapeError
 from mlkit.core.size import broadcast_shapes
 from mlkit.core.value import Leaf, LevelArray, MetaArray, Storage, Value, mark_mutated, tick, wrap
 from mlkit.ops import REGISTRY
@@ -22,6 +22,12 @@ COPIED: tuple[type, ...] = (np.ndarray,)
 
 def check_leaf(target: Value) -> None:
     """In-place changes of what backward accumulates into are refused, as in PyTorch."""
+    if target._inference and not state.inference:
+        raise GradientError(
+            "Inplace update to inference tensor outside InferenceMode is not allowed.",
+            f"made inside inference_mode: a tensor of shape {tuple(target._array.shape)}",
+            "Make a normal tensor of it with .clone() before the change, or change it inside inference_mode().",
+        )
     if not state.grad:
         return
     base = target._view_of[0] if target._view_of else target
@@ -45,6 +51,32 @@ def check_leaf(target: Value) -> None:
         raise GradientError(
             "A view was created in no_grad mode and is being modified inplace with grad mode enabled.",
             hint="Make the view outside no_grad(), if the change shall have a gradient; else change it inside no_grad().",
+        )
+
+
+def refuse_overlap(name: str, target: Value, others) -> None:
+    """Refuse to write into memory that is still read from elsewhere: x.add_(x.t()), x[1:] = x[:-1]; the same tensor is fine.
+
+    As PyTorch, only where both lie densely in memory: for others it does not look, and neither does this.
+    """
+    into = target._array
+    if into.__class__ is not np.ndarray:
+        return
+    for t in others:
+        if t.__class__ not in value.tensor_types or t._array is into:
+            continue
+        x = t._array
+        if x.__class__ is not np.ndarray or (x.base is None and into.base is None):
+            continue
+        if not (into.flags.forc and x.flags.forc and np.may_share_memory(into, x)):
+            continue
+        if x.ctypes.data == into.ctypes.data and (x.shape, x.strides) == (into.shape, into.strides):
+            continue
+        raise RefusedError(
+            f"{name}: unsupported operation: some elements of the input tensor and the written-to tensor refer to a single "
+            "memory location.",
+            f"written to: {tuple(into.shape)}\nread from:  {tuple(x.shape)}, a view of the same memory",
+            "Please clone() the tensor before performing the operation.",
         )
 
 

@@ -5,7 +5,10 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 
-from mlkit.core.errors import ValueRangeError
+import numpy as np
+
+from mlkit.core.errors import ArgumentError, ValueRangeError
+from mlkit.core.value import wrap
 
 #: set while a function is being recorded for compiling: told of every key taken, and (without one) of every jump
 on_take: Callable | None = None
@@ -51,6 +54,36 @@ class Generator:
     def initial_seed(self) -> int:
         return self._seed
 
+    def get_state(self):
+        """Where the stream is, as a uint8 tensor that ``set_state`` takes.
+
+        >>> import mlkit
+        >>> g = mlkit.Generator().manual_seed(3)
+        >>> state = g.get_state(); a = mlkit.rand(2, generator=g)
+        >>> _ = g.set_state(state); bool((a == mlkit.rand(2, generator=g)).all())
+        True
+        """
+        return wrap(np.array(self.get_pair(), np.uint64).view(np.uint8).copy())
+
+    def set_state(self, new_state) -> Generator:
+        """Put the stream where ``get_state`` saw it."""
+        array = getattr(new_state, "_array", None)
+        if not isinstance(array, np.ndarray):
+            raise ArgumentError(f"set_state(): expected a uint8 tensor on the CPU, got {type(new_state).__name__}.")
+        if array.dtype != np.uint8 or array.shape != (16,):
+            raise ArgumentError(f"set_state(): expected a uint8 tensor of 16 bytes, got {array.dtype} {array.shape}.")
+        self.set_pair(*array.copy().view(np.uint64).tolist())
+        return self
+
+    def clone_state(self) -> Generator:
+        """Another stream that goes on where this one is."""
+        other = Generator(self.device)
+        other.set_pair(*self.get_pair())
+        return other
+
+    def __reduce__(self):
+        return _stream, (self.device, *self.get_pair())
+
     def take(self, numel: int) -> tuple[int, int]:
         """A key for an op that draws up to one 64-bit word per element; the stream moves on behind them."""
         with self._lock:
@@ -69,6 +102,12 @@ class Generator:
             self._seed, self._offset = int(seed), int(offset)
         if on_take is not None:
             on_take(self, None, None)
+
+
+def _stream(device, seed: int, offset: int) -> Generator:
+    out = Generator(device)
+    out.set_pair(seed, offset)
+    return out
 
 
 default_generator = Generator()

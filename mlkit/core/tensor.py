@@ -100,11 +100,20 @@ def _power(input, exponent):
     return arithmetic.pow(input, exponent)
 
 
+def _shape_of(name: str, other) -> tuple[int, ...]:
+    """The shape of the tensor that another one shall be like."""
+    if not isinstance(other, Value):
+        raise ArgumentError(f"{name}(): argument 'other' (position 1) must be Tensor, not {type(other).__name__}.")
+    return tuple(other._array.shape)
+
+
 def _in_place(name: str, fn: Callable) -> Callable:
     """The in-place form of an op: computed, then written into the tensor's memory."""
 
     def method(self, *args, **kwargs):
         inplace.check_leaf(self)
+        if (args or kwargs) and name not in ("masked_fill_", "index_fill_"):  # which take their value as a number
+            inplace.refuse_overlap(name, self, (*args, *kwargs.values()) if kwargs else args)
         if fn is ops.abs and self._array.dtype.kind == "c":
             raise DtypeError("In-place abs is not supported for complex tensors.", hint="Use x.abs().")
         return inplace.update(self, fn(self, *args, **kwargs), name)
@@ -221,7 +230,11 @@ class Tensor(Value):
         return False
 
     def is_inference(self) -> bool:
-        return False
+        """Whether it was made inside inference_mode."""
+        return self._inference
+
+    def _is_view(self) -> bool:
+        return self._view_of is not None
 
     def is_pinned(self, device=None) -> bool:
         return False
@@ -287,7 +300,10 @@ class Tensor(Value):
         return self.is_meta or bool(self._array.flags.c_contiguous)
 
     def storage_offset(self) -> int:
-        array = base = self._array
+        array = self._array
+        if isinstance(array, value.LevelArray) and array.plain:  # it only watches an array
+            array = array.inner._array
+        base = array
         if not isinstance(array, np.ndarray):
             return (array.data.ptr - array.data.mem.ptr) // array.itemsize
         while isinstance(getattr(base, "base", None), np.ndarray):
@@ -357,6 +373,11 @@ class Tensor(Value):
         """Say whether backward() shall compute this tensor's gradient."""
         if requires_grad:
             if self._node is None:
+                if self._inference and not state.inference:
+                    raise GradientError(
+                        "Setting requires_grad=True on inference tensor outside InferenceMode is not allowed.",
+                        hint="Make a normal tensor of it: x.clone().requires_grad_().",
+                    )
                 creation.wants_grad(self, True)
         elif self._node is not None:
             if not self.is_leaf:
@@ -434,7 +455,7 @@ class Tensor(Value):
 
     def detach(self):
         """The same memory, cut off from the graph."""
-        out = wrap(self._array)
+        out = value.wrap_like(self._array, self)
         out._storage = value.storage_of(self)
         return out
 
@@ -446,8 +467,7 @@ class Tensor(Value):
     @property
     def data(self):
         """The same memory without history; changes through it are not tracked."""
-        out = wrap(self._array)
-        return out
+        return value.wrap_like(self._array, self)
 
     @data.setter
     def data(self, new) -> None:
@@ -490,6 +510,10 @@ class Tensor(Value):
 
     @property
     def _version(self) -> int:
+        if self._inference:
+            raise GradientError(
+                "Inference tensors do not track version counter.", hint="Count the changes of a clone() of it."
+            )
         return 0 if self._storage is None else self._storage.version
 
     @property
@@ -765,8 +789,9 @@ class Tensor(Value):
         new._array = array if array.__class__ is MetaArray else array.copy(order="K")
         new._node = Leaf(new) if self._node is not None else None
         memo[id(self)] = new
+        value.mark_inference(new)
         for key, entry in self.__dict__.items():
-            if key not in ("_storage", "_view_of", "_grad", "_post_accumulate_hooks"):
+            if key not in ("_storage", "_view_of", "_grad", "_post_accumulate_hooks", "_inference"):
                 new.__dict__[key] = copy.deepcopy(entry, memo)
         if self._grad is not None:
             new._grad = self._grad.clone()
@@ -808,7 +833,14 @@ class Tensor(Value):
     __and__ = __rand__ = operator("bitwise_and")
     __or__ = __ror__ = operator("bitwise_or")
     __xor__ = __rxor__ = operator("bitwise_xor")
-    __invert__ = ops.bitwise_not
+
+    def __invert__(self):
+        if self._array.dtype.kind not in "iub":
+            raise ArgumentError(
+                "~ (operator.invert) is only implemented on integer and Boolean-type tensors.", f"tensor: {self.dtype}"
+            )
+        return ops.bitwise_not(self)
+
     __lshift__ = operator("bitwise_left_shift")
     __rshift__ = operator("bitwise_right_shift")
 
@@ -898,16 +930,13 @@ class Tensor(Value):
     as_strided_scatter = indexing.as_strided_scatter
 
     def view_as(self, other):
-        return shaping.view(self, tuple(other._array.shape))
+        return shaping.view(self, _shape_of("view_as", other))
 
     def reshape_as(self, other):
-        return ops.reshape(self, shape=tuple(other._array.shape))
+        return ops.reshape(self, shape=_shape_of("reshape_as", other))
 
     def expand_as(self, other):
-        if not isinstance(other, Value):
-            raise ArgumentError(
-                f"expand_as(): argument 'other' (position 1) must be Tensor, not {type(other).__name__}."
-            )
+        _shape_of("expand_as", other)
         return ops.expand(self, shape=tuple(other._array.shape))
 
     def ravel(self):
@@ -1163,6 +1192,7 @@ class Tensor(Value):
 
     def copy_(self, src, non_blocking=False):
         """Write ``src`` (broadcast, converted) into this tensor's memory."""
+        inplace.refuse_overlap("copy_", self, (src,))
         return inplace.assign(self, src, "copy_")
 
     def zero_(self):
@@ -1281,7 +1311,7 @@ class Tensor(Value):
 
     def resize_as_(self, other, memory_format=None):
         """``resize_`` to another tensor's shape."""
-        return self.resize_(tuple(other.shape))
+        return self.resize_(_shape_of("resize_as_", other))
 
     def set_(self, source=None, storage_offset=0, size=None, stride=None):
         """Look at another tensor's memory from now on (with its shape, or the given one)."""

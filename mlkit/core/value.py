@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import math
 import sys
+import threading
 import weakref
 from collections.abc import Callable
 from typing import Any
@@ -79,6 +80,11 @@ class LevelArray:
     def parts(self) -> tuple[Value, ...]:
         """The tensors of the level below that it is made of."""
         return (self.inner,)
+
+    def memory(self):
+        """The array below, as the function sees it: what says how it lies in memory."""
+        array = self.inner._array
+        return array.memory() if isinstance(array, LevelArray) else array
 
     def settle(self) -> Value:
         """The tensor of the level below that may stand for this one where numbers are needed; raises if there is none."""
@@ -309,6 +315,7 @@ class Value:
     _seen_without_grad = False  # a view made in no_grad mode
     _one_of_several = False  # a view that split, chunk or unbind made together with others
     _names: tuple[str | None, ...] | None = None
+    _inference = False  # made inside inference_mode: outside it may be read, but not be changed or kept for backward
     _retains_grad = False
     _retain_hook: Hook | None = None
 
@@ -338,11 +345,35 @@ def register_tensor_class(cls: type) -> None:
     tensor_types.add(cls)
 
 
+#: the threads that are inside inference_mode (empty as a rule: asking costs ops next to nothing), and one entry as soon as
+#: a tensor was ever made in one
+inferring: set[int] = set()
+inference_made: list[bool] = []
+
+
+def mark_inference(tensor: Value) -> None:
+    """Say that a tensor was made inside inference_mode, if this thread is in one."""
+    if threading.get_ident() in inferring:
+        tensor._inference = True
+        if not inference_made:
+            inference_made.append(True)
+
+
 def wrap(array, node=None) -> Value:
     """A tensor around ``array``; 0-d results that NumPy returned as scalars become arrays again."""
     out = _new(tensor_class)
     out._array = array if not isinstance(array, (np.generic, int, float, complex)) else np.asarray(array)
     out._node = node
+    if inferring:
+        mark_inference(out)
+    return out
+
+
+def wrap_like(array, source: Value) -> Value:
+    """A tensor without history around memory of ``source``: one of inference_mode only if ``source`` is."""
+    out = wrap(array)
+    if inference_made:
+        out._inference = source._inference
     return out
 
 
@@ -389,6 +420,8 @@ def link_view(base: Value, view: Value, op, attributes: dict) -> None:
     if storage.base is None:
         storage.base = weakref.ref(root)
     view._storage = storage
+    if inference_made:
+        view._inference = base._inference
     if base._seen_without_grad:
         view._seen_without_grad = True
     if base._one_of_several:

@@ -19,7 +19,7 @@ from mlkit.func.derivatives import (
     value_and_grad,
     vjp,
 )
-from mlkit.func.modules import functional_call, functionalize, stack_module_state
+from mlkit.func.modules import functional_call, functionalize, replace_all_batch_norm_modules_, stack_module_state
 from mlkit.func.vectorize import VmapError, vmap
 
 __all__ = [
@@ -33,6 +33,7 @@ __all__ = [
     "jacrev",
     "jvp",
     "linearize",
+    "replace_all_batch_norm_modules_",
     "stack_module_state",
     "value_and_grad",
     "vjp",

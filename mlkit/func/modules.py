@@ -183,3 +183,20 @@ def functionalize(func: Callable, *, remove: str = "mutations") -> Callable:
         return func(*pytree.map_leaves(copied, args), **pytree.map_leaves(copied, kwargs))
 
     return wrapper
+
+
+def replace_all_batch_norm_modules_(root: Any) -> Any:
+    """Let every batch norm of ``root`` use each batch's own statistics and keep no running ones; changes ``root``, returns it.
+
+    vmap needs it: running statistics are changed in place, and the examples of a vmap may not change what they share.
+
+    >>> import mlkit
+    >>> model = mlkit.func.replace_all_batch_norm_modules_(mlkit.nn.Sequential(mlkit.nn.BatchNorm1d(3)))
+    >>> model[0].running_mean is None, model[0].track_running_stats
+    (True, False)
+    """
+    for module in root.modules():
+        if any(kind.__name__ == "_BatchNorm" for kind in type(module).__mro__):
+            module.running_mean = module.running_var = module.num_batches_tracked = None
+            module.track_running_stats = False
+    return root

@@ -11,7 +11,7 @@ from mlkit.autograd.levels import Level
 from mlkit.core import inplace
 from mlkit.core.dispatch import apply, ops, record, state
 from mlkit.core.errors import DimensionError, GradientError, MlkitError, ValueRangeError
-from mlkit.core.value import LevelArray, Value, wrap
+from mlkit.core.value import LevelArray, MetaArray, Value, wrap
 from mlkit.func import batching, pytree
 from mlkit.func.running import transform
 from mlkit.ops.registry import Op
@@ -42,7 +42,15 @@ class BatchedArray(LevelArray):
             raise AttributeError(name)
         if name == "device":
             return self.inner._array.device
+        if name in ("flags", "strides"):
+            return getattr(self.memory(), name)
         raise self.refusal()
+
+    def memory(self):
+        array = super().memory()
+        if not self.batched or array.__class__ is MetaArray:
+            return array
+        return array[0] if array.shape[0] else array.reshape(self.shape) if 0 in self.shape else array
 
     def refusal(self) -> VmapError:
         return VmapError(

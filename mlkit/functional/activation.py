@@ -284,19 +284,25 @@ hardtanh_, leaky_relu_, rrelu_, threshold_ = (
 # --- as torch.* and Tensor.* have them -----------------------------------------------------------------------------------
 
 
-def plain_softmax(input, dim: int, dtype=None):
-    """``nn.functional.softmax``; ``dim`` must be given.
+def plain_softmax(input, dim: int, dtype=None, *, out=None):
+    """``nn.functional.softmax``; ``dim`` must be given, the result may be written into ``out``.
 
     >>> import mlkit
     >>> mlkit.softmax(mlkit.tensor([0.0, 0.0]), 0)
     tensor([0.5000, 0.5000])
     """
-    return softmax(input, dim, dtype=dtype)
+    return _given(out, softmax(input, dim, dtype=dtype))
 
 
-def plain_log_softmax(input, dim: int, dtype=None):
-    """``nn.functional.log_softmax``; ``dim`` must be given."""
-    return log_softmax(input, dim, dtype=dtype)
+def plain_log_softmax(input, dim: int, dtype=None, *, out=None):
+    """``nn.functional.log_softmax``; ``dim`` must be given, the result may be written into ``out``."""
+    return _given(out, log_softmax(input, dim, dtype=dtype))
+
+
+def _given(out, fresh):
+    from mlkit.functional.public import write_out
+
+    return fresh if out is None else write_out("softmax", out, fresh)
 
 
 plain_softmax.__name__, plain_log_softmax.__name__ = "softmax", "log_softmax"

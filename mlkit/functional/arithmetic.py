@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import builtins
 
+import numpy as np
+
 from mlkit.core import dtype as dtypes
 from mlkit.core.dispatch import ops
 from mlkit.core.errors import ArgumentError, DtypeError, RefusedError, UnsupportedDtype
-from mlkit.core.value import Value
+from mlkit.core.value import Value, wrap
 from mlkit.functional.results import named_result
 
 frexp_result = named_result("frexp", ("mantissa", "exponent"))
@@ -51,6 +53,10 @@ def pow(input, exponent):  # noqa: A001
     >>> mlkit.pow(mlkit.tensor([1.0, 2.0, 3.0]), 2)
     tensor([1., 4., 9.])
     """
+    input, exponent = (
+        x.item() if isinstance(x, np.generic) else wrap(x) if isinstance(x, np.ndarray) else x
+        for x in (input, exponent)
+    )
     if isinstance(exponent, Value):
         if not isinstance(input, Value):
             d = dtypes.scalar_dtype(dtypes.scalar_category(input))

@@ -21,11 +21,14 @@ from mlkit.core.errors import (
     ArgumentError,
     DtypeError,
     MlkitError,
+    NotANumber,
     NotATensor,
     RankError,
     RefusedError,
     ShapeError,
     UnsupportedDtype,
+    WrongMode,
+    WrongWord,
 )
 from mlkit.core.value import Value, tensor_types
 
@@ -55,7 +58,10 @@ NUMBERS_TOO = frozenset(
     "test_elements other end value input condition x y elements self exponent n min max values start".split()
 )
 #: functions whose weights and statistics may be None though they have no default
-MAY_LACK = frozenset("batch_norm instance_norm convolution multi_head_attention_forward".split())
+MAY_LACK = frozenset(
+    "batch_norm instance_norm convolution multi_head_attention_forward native_batch_norm native_group_norm "
+    "native_layer_norm".split()
+)
 #: functions with parameters of another kind than their names or annotations say; "" for anything
 OTHERWISE = {
     "moveaxis": {"source": "sizes", "destination": "sizes"},
@@ -87,6 +93,7 @@ OTHERWISE = {
     "threshold_": {"value": "number"},
     "masked_fill": {"value": "tensor or number"},
     "index_fill": {"value": "tensor or number"},
+    "normalize": {"p": "", "dim": ""},
     "embedding": {"padding_idx": ""},
     "embedding_bag": {"input": "tensor"},
     "unflatten": {"dim": "int"},
@@ -218,6 +225,12 @@ class Arguments:
         yield from zip(self.names, args, strict=False)
         yield from ((k, v) for k, v in kwargs.items() if k in self.kinds)
 
+    def without_numpy(self, args: tuple, kwargs: dict) -> tuple[tuple, dict]:
+        """The arguments with NumPy's scalars as Python's numbers: a bound of np.float64 makes no float32 tensor wider."""
+        kinds = [*map(self.kinds.get, self.names), *[""] * len(args)]
+        plain = tuple(x.item() if k and isinstance(x, np.generic) else x for x, k in zip(args, kinds, strict=False))
+        return plain, {k: x.item() if self.kinds.get(k) and isinstance(x, np.generic) else x for k, x in kwargs.items()}
+
     def learn(self, args: tuple, kwargs: dict) -> None:
         """A class of tensors that was not there when the signature was read: usual from now on."""
         for name, x in self.given(args, kwargs):
@@ -257,7 +270,12 @@ def _wrong(name: str, parameter: str, kind: str, x) -> ArgumentError:
         "sizes": "int or tuple of ints",
         "tensors": "tuple of Tensors",
     }.get(kind, kind)
-    return (NotATensor if kind == "tensor" else ArgumentError)(
+    error: type[ArgumentError] = NotATensor if kind == "tensor" else ArgumentError
+    if kind in ("float", "bool", "int", "number") and isinstance(x, (Value, complex)):
+        error = NotANumber
+    elif kind == "str":
+        error = WrongMode if name in ("interpolate", "upsample") else WrongWord
+    return error(
         f"{name}(): argument '{parameter}' must be {word}, not {type(x).__name__}.",
         hint=(instead_of_tensor(x) or "Make one with mlkit.tensor(...).") if kind == "tensor" else None,
     )
@@ -455,11 +473,12 @@ def checked(fn: Callable, module: str | None = None, name: str | None = None) ->
 
     refused = REFUSED_TYPES.get(name.rstrip("_"), "") or REFUSED_TYPES.get(name, "")
 
-    def look(args: tuple, kwargs: dict) -> None:
+    def look(args: tuple, kwargs: dict) -> tuple[tuple, dict]:
         wrong = find_misfit(name, arguments, args, kwargs)
         if wrong is not None:
             raise wrong
         arguments.learn(args, kwargs)
+        return arguments.without_numpy(args, kwargs)
 
     @functools.wraps(fn)
     def call(*args, **kwargs):
@@ -469,11 +488,11 @@ def checked(fn: Callable, module: str | None = None, name: str | None = None) ->
             places, usual, arguments = found.places, found.usual, found
         for x, classes in zip(args, places):  # noqa: B905 - the shorter one ends it
             if x.__class__ not in classes:
-                look(args, kwargs)
+                args, kwargs = look(args, kwargs)
                 break
         for parameter in kwargs:
             if parameter in usual and kwargs[parameter].__class__ not in usual[parameter]:
-                look(args, kwargs)
+                args, kwargs = look(args, kwargs)
                 break
         if refused:
             refuse_types(name, refused, args)

@@ -86,7 +86,12 @@ def _shape(size, named=None) -> tuple[int, ...]:
 
 
 def _infer_dtype(array: np.ndarray, data) -> np.dtype:
-    """Python numbers follow the default dtype, NumPy data keeps its own."""
+    """Python numbers follow the default dtype; arrays, tensors and NumPy's scalars keep their own, in lists too."""
+    if isinstance(data, (list, tuple)):
+        found: set = set()
+        _leaf_types(data, found)
+        if not found <= _PYTHON_NUMBERS:
+            return _promoted(found).numpy
     if isinstance(data, (np.ndarray, np.generic)):
         return dtypes.from_numpy_dtype(array.dtype).numpy
     if array.dtype.kind == "f":
@@ -94,6 +99,38 @@ def _infer_dtype(array: np.ndarray, data) -> np.dtype:
     if array.dtype.kind == "c":
         return dtypes.get_default_dtype().to_complex().numpy
     return array.dtype
+
+
+_PYTHON_NUMBERS = {bool, int, float, complex}
+
+
+def _leaf_types(data, found: set) -> None:
+    """Put into ``found`` what nested lists hold: Python's types, and the dtypes of arrays, tensors and NumPy's scalars."""
+    kinds = set(map(type, data))
+    if kinds <= _PYTHON_NUMBERS:
+        found |= kinds
+        return
+    for x in data:
+        if isinstance(x, (list, tuple)):
+            _leaf_types(x, found)
+        elif isinstance(x, Value):
+            found.add(x._array.dtype)
+        elif isinstance(x, (np.ndarray, np.generic)):
+            found.add(x.dtype)
+        else:
+            found.add(type(x) if type(x) in _PYTHON_NUMBERS else float)
+
+
+def _promoted(found: set) -> dtypes.dtype:
+    """The one dtype for numbers of these types."""
+    default = dtypes.get_default_dtype()
+    own = {bool: dtypes.bool_, int: dtypes.int64, float: default, complex: default.to_complex()}
+    out = None
+    for kind in found:
+        d = own[kind] if kind in own else dtypes.from_numpy_dtype(kind)
+        out = d if out is None else dtypes.promote_types(out, d)
+    assert out is not None
+    return out
 
 
 def _from_nested(data):
@@ -496,6 +533,8 @@ def arange(  # noqa: A002
         floating = any(isinstance(v, float) for v in values)
         dtype = dtypes.get_default_dtype() if floating else dtypes.int64
     d = dtypes.as_dtype(dtype)
+    if d.category in (0, 3):
+        raise UnsupportedDtype(f"arange: not implemented for {d}.")
     if d.category < 2:  # an integer range counts with integers, as PyTorch does
         first, last, by = int(first), int(last), int(by) or 1
     count = max(math.ceil((last - first) / by), 0)
@@ -532,6 +571,8 @@ def _spaced(name, start, end, steps, base, out, dtype, place, requires_grad):
     if dtype is None and (isinstance(first, complex) or isinstance(last, complex)):
         dtype = dtypes.get_default_dtype().to_complex()
     d = _dtype(dtype)
+    if d.category == 0:
+        raise UnsupportedDtype(f"{name}: not implemented for {d}.")
     if (isinstance(first, complex) or isinstance(last, complex)) and not d.is_complex:
         raise DtypeError(f"{name}: inferred dtype is complex and can't be safely cast to {d}.")
     if d.category < 2:
@@ -590,7 +631,7 @@ def initial_seed() -> int:
 
 def get_rng_state():
     """The default stream's seed and offset as a uint8 tensor of 16 bytes."""
-    return wrap(np.array(default_generator.get_pair(), np.uint64).view(np.uint8).copy())
+    return default_generator.get_state()
 
 
 def set_rng_state(new_state) -> None:

@@ -31,7 +31,8 @@ def normalize(input, p: float = 2.0, dim: int = 1, eps: float = 1e-12, out=None)
     """input divided by its p-norm along ``dim`` (by eps where the norm is smaller)."""
     if input._array.dtype.kind not in "fVc":
         raise DtypeError(f"normalize: expected a floating point or complex tensor as input, got {input.dtype}.")
-    result = ops.div(input, ops.clamp(length(input, p, dim, keepdim=True), min=eps))
+    dim = tuple(range(input._array.ndim)) if dim is None else dim
+    result = ops.div(input, ops.clamp(length(input, 2.0 if p is None else p, dim, keepdim=True), min=eps))
     return result if out is None else out.copy_(result)
 
 

@@ -6,7 +6,7 @@ import math
 import string
 
 from mlkit.core.dispatch import ops
-from mlkit.core.errors import RefusedError, ShapeError
+from mlkit.core.errors import ArgumentError, RefusedError, ShapeError
 from mlkit.core.value import Value
 
 LETTERS = string.ascii_uppercase + string.ascii_lowercase
@@ -129,6 +129,8 @@ def einsum(equation, *operands):
         equation, tensors = _from_sublists((equation, *operands))
     else:
         tensors = list(operands[0]) if len(operands) == 1 and isinstance(operands[0], (list, tuple)) else list(operands)
+    if not isinstance(equation, str):
+        raise ArgumentError(f"einsum(): argument 'equation' (position 1) must be str, not {type(equation).__name__}.")
     if not tensors:
         raise RefusedError("einsum(): must provide at least one operand.")
     left, arrow, right = equation.replace(" ", "").partition("->")

@@ -6,7 +6,7 @@ import numpy as np
 
 from mlkit.core import backend as backends
 from mlkit.core import dtype as dtypes
-from mlkit.core import inplace
+from mlkit.core import events, inplace
 from mlkit.core.dispatch import ops
 from mlkit.core.errors import ArgumentError, DimensionError, DtypeError, RefusedError, ShapeError, ValueRangeError
 from mlkit.core.value import LevelArray, MetaArray, Value, wrap
@@ -53,8 +53,16 @@ def parse(x: Value, index) -> tuple[tuple, list]:
         elif isinstance(item, Value) and item._array.ndim == 0 and item._array.dtype.kind in "iu":
             if item._array.__class__ is MetaArray:
                 pattern.append(0)
+            elif isinstance(item._array, LevelArray):  # another number for every example
+                pattern.append(TENSOR)
+                tensors.append(item)
             else:
                 pattern.append(int(item._array))
+        elif isinstance(item, str):
+            raise ArgumentError(
+                f"indices of a tensor are numbers, slices, None and tensors, not text: {item!r}.",
+                hint="An axis is chosen by its name in the methods: x.select('name', i), x.sum('name').",
+            )
         elif isinstance(item, (Value, np.ndarray, list, tuple, range)):
             pattern.append(TENSOR)
             tensors.append(_index_tensor(x, item))
@@ -149,6 +157,7 @@ def setitem(x: Value, index, value) -> None:
             value = wrap(target.asarray(source.to_numpy(value._array), None))
     if not tensors:
         seen = ops.slice(x, index=pattern)
+        inplace.refuse_overlap("setitem", seen, (value,))
         inplace.assign(seen, _without_leading_ones(value, seen), "setitem")
         return
     inplace.check_leaf(x)
@@ -156,6 +165,7 @@ def setitem(x: Value, index, value) -> None:
     if value._array.dtype != x._array.dtype:
         value = ops.cast(value, dtype=dtypes.from_numpy_dtype(x._array.dtype))
     strange = any(isinstance(t._array, (MetaArray, LevelArray)) for t in (x, value, *tensors))
+    strange = strange or "write" in events.listeners  # somebody follows what becomes of memory
     if x._node is None and value._node is None and not strange:
         m = backends.for_array(x._array).m
         place = m.checked_pattern(seen._array.shape, pattern, [t._array for t in tensors])

@@ -12,6 +12,7 @@ from mlkit.core import config, frames
 from mlkit.core import dtype as dtypes
 from mlkit.core.dispatch import check_numbers, composite, ops, state
 from mlkit.core.errors import ArgumentError, BatchError, DtypeError, ShapeError, ValueRangeError
+from mlkit.core.size import broadcast_shapes
 from mlkit.core.value import LevelArray, MetaArray, Value, is_plain, wrap
 from mlkit.functional.arguments import check_floating, check_same_dtype
 from mlkit.functional.distance import normalize, pairwise_distance
@@ -70,16 +71,86 @@ def check_same_shape(name: str, input, target) -> None:
     hint = (
         f"Give both the same shape, for example target.reshape(input.shape) or {name}(input.expand_as(target), target)."
     )
-    if len(a) == len(b) + 1 and a[-1] == 1 and a[:-1] == b:
-        hint = "Remove the extra axis of the prediction: input.squeeze(-1)."
-    elif len(b) == len(a) + 1 and b[-1] == 1 and b[:-1] == a:
-        hint = "Remove the extra axis of the target: target.squeeze(-1)."
+    hint = _one_axis_less(a, b) or hint
+    facts = f"input:  {a}\ntarget: {b}"
+    try:
+        broadcast_shapes(a, b)
+    except ValueError:
+        raise ShapeError(f"{name}: input and target must have the same shape.", facts, hint) from None
     raise ShapeError(
         f"{name}: input and target must have the same shape; broadcasting {a} with {b} would compare every prediction "
         "with every target.",
-        f"input:  {a}\ntarget: {b}",
+        facts,
         hint + "\nIf broadcasting is what you want: mlkit.config.strict_broadcast = False.",
     )
+
+
+@composite
+def linear_cross_entropy(
+    input,
+    linear_weight,
+    target,
+    *,
+    linear_bias=None,
+    weight=None,
+    reduction: str = "mean",
+    ignore_index: int | None = None,
+    label_smoothing: float = 0.0,
+    options=None,
+):
+    """``cross_entropy(linear(input, linear_weight, linear_bias), target)``: the last layer of a classifier and its loss.
+
+    Args:
+        input: (batch, in) or (in,).
+        linear_weight: (class, in), or (class, d1, ..., dK, in) for one loss at each of d1 x ... x dK places.
+        target: labels (batch, d1, ..., dK), or probabilities in the shape of the logits.
+        linear_bias: (class, d1, ..., dK).
+        weight, reduction, label_smoothing: as in ``cross_entropy``.
+        ignore_index: the label that counts for nothing, -100 when not given.
+        options: accepted for PyTorch's sake, where it has the logits computed in pieces to save memory. Here they are
+            computed at once: the numbers are the same.
+
+    >>> import mlkit
+    >>> x, w = mlkit.ones(1, 2), mlkit.tensor([[0.0, 0.0], [1.0, 1.0]])
+    >>> mlkit.nn.functional.linear_cross_entropy(x, w, mlkit.tensor([1]))
+    tensor(0.1269)
+    """
+    shape, table = tuple(input._array.shape), tuple(linear_weight._array.shape)
+    if len(shape) not in (1, 2):
+        raise ShapeError(f"linear_cross_entropy: expected input (batch, in) or (in,), got {shape}.")
+    if len(table) < 2:
+        raise ShapeError(
+            f"linear_cross_entropy: expected linear_weight with dimensionality at least 2, got {len(table)}."
+        )
+    if shape[-1] != table[-1]:
+        raise ShapeError(
+            f"linear_cross_entropy: the last axes of input and linear_weight must agree: {shape[-1]} != {table[-1]}.",
+            f"input: {shape}\nlinear_weight: {table}",
+        )
+    if linear_bias is not None and tuple(linear_bias._array.shape) != table[:-1]:
+        raise ShapeError(
+            f"linear_cross_entropy: expected linear_bias of shape {table[:-1]}, got {tuple(linear_bias._array.shape)}."
+        )
+    if len(table) > 2 and len(shape) == 1:
+        raise ShapeError(f"linear_cross_entropy: linear_weight {table} requires a batched input (batch, {shape[-1]}).")
+    flat = ops.reshape(linear_weight, shape=(-1, table[-1]))
+    bias = None if linear_bias is None else ops.reshape(linear_bias, shape=(-1,))
+    logits = ops.reshape(ops.linear(input, flat, bias), shape=(*shape[:-1], *table[:-1]))
+    if ignore_index is not None and tuple(target._array.shape) == tuple(logits._array.shape):
+        raise ShapeError("linear_cross_entropy: ignore_index cannot be specified when target contains probabilities.")
+    ignored = -100 if ignore_index is None else ignore_index
+    return cross_entropy(
+        logits, target, weight, ignore_index=ignored, reduction=reduction, label_smoothing=label_smoothing
+    )
+
+
+def _one_axis_less(a: tuple, b: tuple) -> str | None:
+    """How to bring predictions (N, 1) and targets (N) together; None when it is something else."""
+    if len(a) == len(b) + 1 and a[-1] == 1 and a[:-1] == b:
+        return "Remove the extra axis of the prediction: input.squeeze(-1)."
+    if len(b) == len(a) + 1 and b[-1] == 1 and b[:-1] == a:
+        return "Remove the extra axis of the target: target.squeeze(-1)."
+    return None
 
 
 def _numbers(input, target) -> tuple:
@@ -328,7 +399,8 @@ def binary_cross_entropy(input, target, weight=None, size_average=None, reduce=N
     if tuple(input._array.shape) != tuple(target._array.shape):
         raise ValueRangeError(
             f"Using a target size ({list(target._array.shape)}) that is different to the input size "
-            f"({list(input._array.shape)}) is deprecated. Please ensure they have the same size."
+            f"({list(input._array.shape)}) is deprecated. Please ensure they have the same size.",
+            hint=_one_axis_less(tuple(input._array.shape), tuple(target._array.shape)),
         )
     check_same_dtype("binary_cross_entropy", input, target=target)
     check_numbers(input, _check_probabilities)

@@ -140,7 +140,7 @@ def instance_norm(
         for running, fresh, scale in ((running_mean, mean, 1.0), (running_var, var, count / (count - 1))):
             average = ops.mean(ops.reshape(fresh.detach(), shape=(n, channels)), dim=0)
             _move(running, average, momentum, scale)
-    return _scaled(ops.reshape(out, shape=shape), weight, bias)
+    return ops.cast_like(_scaled(ops.reshape(out, shape=shape), weight, bias), input)
 
 
 def _scaled(out, weight, bias):
@@ -227,7 +227,10 @@ def rms_norm(input, normalized_shape, weight=None, eps: float | None = None):
     over = tuple(range(-len(shape), 0))
     squares = ops.mean(ops.square(input), dim=over, keepdim=True)
     out = ops.mul(input, ops.rsqrt(ops.add(squares, eps)))
-    return out if weight is None else ops.mul(out, weight)
+    if weight is None:
+        return out
+    out = ops.mul(out, weight)
+    return ops.cast_like(out, input) if out._array.dtype.kind != "c" else out
 
 
 @composite

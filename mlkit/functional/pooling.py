@@ -12,6 +12,7 @@ from mlkit.core.errors import (
     RefusedError,
     ShapeError,
     StrideError,
+    UnpoolError,
     UnsupportedDtype,
     ValueRangeError,
 )
@@ -285,26 +286,26 @@ def _unpool(n, input, indices, kernel_size, stride, padding, output_size):
         raise StrideError(error.sentence, error.details, error.hint) from None
     shape = tuple(input._array.shape)
     if len(shape) not in (n + 1, n + 2):
-        raise ShapeError(f"{name}: expected input (batch, channel, ...) with {n} spatial dims, got {shape}.")
+        raise UnpoolError(f"{name}: expected input (batch, channel, ...) with {n} spatial dims, got {shape}.")
     check_floating(name, input)
     if tuple(indices._array.shape) != shape:
-        raise ShapeError(f"{name}: expected shape of indices to be that of input.", f"{indices.shape} and {shape}")
+        raise UnpoolError(f"{name}: expected shape of indices to be that of input.", f"{indices.shape} and {shape}")
     if indices._array.dtype.name != "int64":
-        raise ShapeError(f"{name}: elements in indices should be type int64, got {indices._array.dtype}.")
+        raise UnpoolError(f"{name}: elements in indices should be type int64, got {indices._array.dtype}.")
     usual = [(m - 1) * s + k - 2 * p for m, k, s, p in zip(shape[-n:], kernel, stride, padding, strict=True)]
     sizes = usual
     if output_size is not None:
         sizes = list(output_size)[-n:]
         for size, s, d in zip(sizes, stride, usual, strict=True):
             if not d - s < size < d + s:
-                raise ValueRangeError(
+                raise UnpoolError(
                     f"invalid output_size {list(output_size)}: each must be within one stride {stride} of {usual}."
                 )
     total = math.prod(sizes)
 
     def check(array) -> None:
         if array.size and (int(array.min()) < 0 or int(array.max()) >= total):
-            raise ShapeError(f"Found an invalid max index: {int(array.max())} (output volumes are of size {sizes}).")
+            raise UnpoolError(f"Found an invalid max index: {int(array.max())} (output volumes are of size {sizes}).")
 
     check_numbers(indices, check)
     lead = shape[:-n]

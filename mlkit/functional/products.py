@@ -26,6 +26,15 @@ def _rank(name: str, rank: int, **tensors) -> None:
             raise ShapeError(f"{name}: expected {rank}-D tensors, {label} has {x._array.ndim} dims.", shown)
 
 
+def _product(name: str, **pair):
+    """The matrix product of two tensors; what is wrong with them is said in the words of the function ``name``."""
+    (first, a), (second, b) = pair.items()
+    try:
+        return ops.matmul(a, b)
+    except (ShapeError, DtypeError) as error:
+        raise error.renamed({"matmul": name, "input": first, "other": second}) from None
+
+
 def mm(input, mat2):
     """The product of two matrices (n, m) and (m, p).
 
@@ -35,34 +44,37 @@ def mm(input, mat2):
             [3.]])
     """
     _rank("mm", 2, input=input, mat2=mat2)
-    return ops.matmul(input, mat2)
+    return _product("mm", input=input, mat2=mat2)
 
 
 def bmm(input, mat2):
     """The products of two batches of matrices (b, n, m) and (b, m, p)."""
     _rank("bmm", 3, input=input, mat2=mat2)
     if _shape(input)[0] != _shape(mat2)[0]:
-        raise ShapeError("bmm: the batch sizes differ.", f"input: {_shape(input)}\nmat2: {_shape(mat2)}")
-    return ops.matmul(input, mat2)
+        raise ShapeError(
+            f"bmm: the batch sizes differ: {_shape(input)[0]} != {_shape(mat2)[0]}.",
+            f"input: {_shape(input)}\nmat2: {_shape(mat2)}",
+        )
+    return _product("bmm", input=input, mat2=mat2)
 
 
 def mv(input, vec):
     """A matrix (n, m) times a vector (m)."""
     _rank("mv", 2, input=input)
     _rank("mv", 1, vec=vec)
-    return ops.matmul(input, vec)
+    return _product("mv", input=input, vec=vec)
 
 
 def dot(input, tensor):
     """The sum of products of two vectors of one length."""
     _rank("dot", 1, input=input, tensor=tensor)
-    return ops.matmul(input, tensor)
+    return _product("dot", input=input, tensor=tensor)
 
 
 def vdot(input, other):
     """``dot`` with the first vector conjugated."""
     _rank("vdot", 1, input=input, other=other)
-    return ops.matmul(ops.conj(input), other)
+    return _product("vdot", input=ops.conj(input), other=other)
 
 
 def _scaled(name: str, x, factor):
@@ -85,7 +97,7 @@ def _sum(name: str, input, product, beta, alpha):
             f"input: {_shape(input)}\nproduct: {_shape(product)}",
         )
     if input._array.dtype != product._array.dtype:
-        raise different_dtypes(REGISTRY["matmul"], [input, product])
+        raise different_dtypes(REGISTRY["matmul"], [input, product]).renamed({"matmul": name, "other": "product"})
     product = _scaled(name, product, alpha)
     if beta == 0:
         return product
@@ -95,7 +107,7 @@ def _sum(name: str, input, product, beta, alpha):
 def addmm(input, mat1, mat2, *, beta=1, alpha=1):
     """beta * input + alpha * (mat1 @ mat2), matrices; input broadcasts."""
     _rank("addmm", 2, mat1=mat1, mat2=mat2)
-    return _sum("addmm", input, ops.matmul(mat1, mat2), beta, alpha)
+    return _sum("addmm", input, _product("addmm", mat1=mat1, mat2=mat2), beta, alpha)
 
 
 def addmv(input, mat, vec, *, beta=1, alpha=1):

@@ -16,6 +16,7 @@ from mlkit.core import inplace
 from mlkit.core.errors import ArgumentError, DtypeError, GradientError, NotATensor, RefusedError
 from mlkit.core.value import Value, own_ways, tensor_types
 from mlkit.functional.creation import resize
+from mlkit.ops.registry import REGISTRY, Elementwise
 
 #: NumPy's name -> PyTorch's name
 NUMPY_NAMES = {"axis": "dim", "keepdims": "keepdim", "x": "input", "a": "input", "x1": "input", "x2": "other"}
@@ -50,7 +51,7 @@ def numpy_names(fn: Callable) -> Callable:
 
 
 #: functions that write where they still read: an ``out`` that shares memory with an input is refused
-READS_LATE = frozenset("gather take masked_select index_select cat kthvalue".split())
+READS_LATE = frozenset("stack gather take masked_select index_select cat kthvalue cumsum cumprod".split())
 #: functions that convert nothing on the way into ``out``
 SAME_DTYPE = frozenset(
     "gather take masked_select index_select aminmax complex polar multinomial abs addmm mm bmm baddbmm sort floor ceil round "
@@ -121,12 +122,52 @@ def write_out(name: str, out, fresh):
     return inplace.assign(out, fresh, name)
 
 
+def named_parameters(fn: Callable) -> tuple[tuple[str, ...], bool]:
+    """The names of a function's parameters, and whether it takes any others by name."""
+    code = inspect.unwrap(fn).__code__
+    named = code.co_varnames[: code.co_argcount + code.co_kwonlyargcount]
+    return named, bool(code.co_flags & inspect.CO_VARKEYWORDS)
+
+
+class LaterSignature(inspect.Signature):
+    """The signature of a function with ``out=`` added, worked out when someone asks: two hundred of them would take a
+    tenth of ``import mlkit``, and help() asks for one."""
+
+    __slots__ = ("_fn",)
+
+    def __init__(self, fn: Callable):
+        self._fn = fn
+
+    def __getattr__(self, name: str):
+        if name not in ("_parameters", "_return_annotation"):
+            raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
+        own = inspect.signature(self._fn)
+        extra = inspect.Parameter("out", inspect.Parameter.KEYWORD_ONLY, default=None)
+        super().__init__([*own.parameters.values(), extra], return_annotation=own.return_annotation)
+        return getattr(self, name)
+
+    def now(self) -> inspect.Signature:
+        return inspect.Signature(list(self.parameters.values()), return_annotation=self.return_annotation)
+
+    def replace(self, **changes) -> inspect.Signature:  # type: ignore[override]
+        return self.now().replace(**changes)
+
+    __replace__ = replace  # type: ignore[assignment]
+
+    def __reduce__(self):
+        return self.now().__reduce__()
+
+    def __repr__(self) -> str:
+        return repr(self.now())
+
+
 def public(fn: Callable, out: bool = True) -> Callable:
     """``fn`` as PyTorch's namespace has it: with ``out=`` and NumPy's argument names."""
     name = fn.__name__
-    parameters = inspect.signature(fn).parameters
+    parameters, open_ended = named_parameters(fn)
     known = {n: p for n, p in NUMPY_NAMES.items() if p in parameters and n not in parameters}
 
+    by_element = isinstance(REGISTRY.get(name), Elementwise) or name in ("where", "lerp", "clamp")
     tensors = 0 if name in LISTS or name in NUMBER_FIRST else 2 if name in TWO_TENSORS else 1
 
     @functools.wraps(fn)
@@ -155,13 +196,10 @@ def public(fn: Callable, out: bool = True) -> Callable:
         if target is None:
             return fresh
         check_out(name, target, fresh, (*args, *kwargs.values()))
+        if by_element and isinstance(target, Value) and tuple(target._array.shape) == tuple(fresh._array.shape):
+            inplace.refuse_overlap(name, target, (*args, *kwargs.values()))
         return write_out(name, target, fresh)
 
-    if out and parameters and "out" not in parameters:
-        extra = inspect.Parameter("out", inspect.Parameter.KEYWORD_ONLY, default=None)
-        signature = inspect.signature(fn)
-        listed = list(parameters.values())
-        if listed and listed[-1].kind is inspect.Parameter.VAR_KEYWORD:
-            return call
-        call.__signature__ = signature.replace(parameters=[*listed, extra])
+    if out and parameters and not open_ended and "out" not in parameters:
+        call.__signature__ = LaterSignature(fn)  # type: ignore[attr-defined]
     return call

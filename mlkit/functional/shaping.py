@@ -23,8 +23,8 @@ def sizes(args) -> tuple:
         args = tuple(args[0])
     args = tuple([a.item() if isinstance(a, Value) else a for a in args])
     for a in args:
-        if a.__class__ is float:
-            raise ArgumentError(f"expected sizes of whole numbers, got {a} in {args}.")
+        if a.__class__ is float or a.__class__ is str or a is None:
+            raise ArgumentError(f"expected sizes of whole numbers, got {a!r} in {args}.")
     return args
 
 
@@ -37,6 +37,8 @@ def reshape(input, *args, shape=None):
     """
     if shape is None:
         shape = args
+        if not args:
+            raise ArgumentError('reshape() missing 1 required positional arguments: "shape".')
     else:
         shape = (shape,)
     return ops.reshape(input, shape=sizes(shape))
@@ -50,12 +52,18 @@ def view(input, *shape, size=None, dtype=None):
         shape = (dtype,)
     if size is not None:
         shape = (size,)
+    if not shape:
+        raise ArgumentError("view() expects sizes or a dtype: x.view(2, -1), x.view(mlkit.int32).")
     if len(shape) == 1 and isinstance(shape[0], dtype_class):
         return _reinterpreted(input, shape[0])
     array = input._array
+    if isinstance(array, LevelArray) and not array.plain:
+        array = array.memory()
     if array.__class__ is not MetaArray:
         full = resolve_shape("view", sizes(shape), array.size, array.shape)
         possible = not array.size or array.flags.c_contiguous or view_possible(array, full)
+        if not possible and array is not input._array:  # in vmap: a convolution's result lies otherwise
+            possible = array.ndim > 2 and np.moveaxis(array, 1, -1).flags.c_contiguous
         if not possible and not (usual_layout(input) and view_possible(input._array, full)):
             raise ShapeError(
                 "view: view size is not compatible with input tensor's size and stride (at least one dimension spans "
@@ -288,8 +296,14 @@ def vstack(tensors):
     return ops.cat(_listed("vstack", [atleast_2d(x) for x in tensors]), dim=0)
 
 
+def _has_dims(name: str, tensor) -> None:
+    if not tensor._array.ndim:
+        raise RankError(f"{name} expects at least a 1-dimensional tensor.")
+
+
 def split(tensor, split_size_or_sections, dim: int = 0):
     """Views along ``dim``: of that size each (the last may be smaller), or of the listed sizes."""
+    _has_dims("split", tensor)
     dim = canonical_dim("split", dim, tensor._array.ndim)
     total = tensor._array.shape[dim]
     if isinstance(split_size_or_sections, int):
@@ -324,6 +338,7 @@ def chunk(input, chunks: int, dim: int = 0):
     """At most ``chunks`` views of equal size along ``dim`` (the last may be smaller)."""
     if chunks <= 0:
         raise RefusedError(f"chunk expects `chunks` to be greater than 0, got: {chunks}.")
+    _has_dims("chunk", input)
     dim = canonical_dim("chunk", dim, input._array.ndim)
     total = input._array.shape[dim]
     size = -(-total // chunks)

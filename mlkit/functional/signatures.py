@@ -37,6 +37,40 @@ def instance_norm(input, weight, bias, running_mean, running_var, use_input_stat
     return normalization.instance_norm(input, running_mean, running_var, weight, bias, use_input_stats, momentum, eps)
 
 
+def _spread(x, dims: tuple, eps: float, keepdim: bool = True):
+    """The mean over ``dims`` and 1 / the standard deviation, as the norms use them."""
+    middle = ops.mean(x, dim=dims, keepdim=True)
+    rstd = ops.rsqrt(ops.add(ops.mean(ops.square(ops.sub(x, middle)), dim=dims, keepdim=True), eps))
+    if keepdim:
+        return middle, rstd
+    shape = tuple(n for d, n in enumerate(x._array.shape) if d not in dims)
+    return ops.reshape(middle, shape=shape), ops.reshape(rstd, shape=shape)
+
+
+def native_layer_norm(input, normalized_shape, weight, bias, eps: float):
+    """``nn.functional.layer_norm`` with the statistics it used: (output, mean, 1 / standard deviation)."""
+    out = normalization.layer_norm(input, normalized_shape, weight, bias, eps)
+    rank = input._array.ndim
+    return out, *_spread(input.detach(), tuple(range(rank - len(normalized_shape), rank)), eps)
+
+
+def native_group_norm(input, weight, bias, N: int, C: int, HxW: int, group: int, eps: float):  # noqa: N803 - PyTorch's names
+    """``nn.functional.group_norm`` with the statistics it used: (output, mean (N, group), 1 / standard deviation)."""
+    out = normalization.group_norm(input, group, weight, bias, eps)
+    rows = ops.reshape(input, shape=(N, group, C // group * HxW if group else 0))
+    return out, *_spread(rows, (2,), eps, keepdim=False)
+
+
+def native_batch_norm(input, weight, bias, running_mean, running_var, training: bool, momentum: float, eps: float):
+    """``batch_norm`` with the statistics of the batch: (output, mean, 1 / standard deviation), empty when not training."""
+    out = normalization.batch_norm(input, running_mean, running_var, weight, bias, training, momentum, eps)
+    plain = input.detach()
+    if not training:
+        return out, ops.zeros((0,), like=plain), ops.zeros((0,), like=plain)
+    dims = tuple(d for d in range(plain._array.ndim) if d != 1)
+    return out, *_spread(plain, dims, eps, keepdim=False)
+
+
 def convolution(input, weight, bias, stride, padding, dilation, transposed, output_padding, groups):
     """A convolution over as many dims as the weight has beyond two, or its transpose."""
     n = weight._array.ndim - 2

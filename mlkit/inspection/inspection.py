@@ -81,8 +81,16 @@ def inspect(program: Any, *inputs: Any, loss: Callable | None = None, model: Any
 
 
 def _time_again(inspection: Inspection) -> None:
-    """The first call of a kernel may include its compilation: what took long is timed a second time."""
+    """The first call of a kernel may include its compilation: the first of its kind is timed again where it took long."""
+    known: set[tuple] = set()
     for node in inspection.graph.nodes:
+        kind = (
+            node.op,
+            *((value.shape, value.dtype) for value in map(inspection.graph.values.get, node.inputs) if value),
+        )
+        if kind in known:
+            continue
+        known.add(kind)
         if node.outputs and (node.seconds or 0.0) > SLOW:
             with no_grad():
                 started = time.perf_counter()

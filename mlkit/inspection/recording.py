@@ -15,10 +15,9 @@ from mlkit.compiler.graph import Graph, GraphModule, GraphNode, Ref
 from mlkit.compiler.trace import Tracer, _tensors_in
 from mlkit.compiler.trace import source_of as source_in_file
 from mlkit.core import events
-from mlkit.core.dispatch import apply, complete, execute, state
+from mlkit.core.dispatch import apply, complete, state
 from mlkit.core.frames import user_frame
 from mlkit.core.value import MetaArray, Value, wrap
-from mlkit.ops.registry import REGISTRY
 
 
 def source_of(frame: Any) -> dict | None:
@@ -36,12 +35,11 @@ def source_of(frame: Any) -> dict | None:
 
 
 class Recorder(Tracer):
-    """The tracer, which also keeps the operands in their places and follows memory that changes in place."""
+    """The tracer, which also keeps the operands in their places and what the user's own memory held."""
 
     def __init__(self, graph: Graph, root: Any = None):
         super().__init__(graph, root, keep=True)
         self.failed: GraphNode | None = None
-        self.stale: dict[int, Value] = {}  # views of memory that has changed since their value was recorded
         self.seen_modules: set[str] = set()
 
     # --- values ---------------------------------------------------------------------------------------------------
@@ -53,10 +51,8 @@ class Recorder(Tracer):
             self.graph._tensors[key] = wrap(array if array.__class__ is MetaArray else array.copy())
         return key
 
-    def value_id(self, tensor: Any) -> str:
-        if isinstance(tensor, Value) and id(tensor) in self.stale:
-            self._look_again(tensor)
-        return super().value_id(tensor)
+    def place(self) -> dict | None:
+        return source_of(user_frame())
 
     # --- operations -----------------------------------------------------------------------------------------------
 
@@ -76,7 +72,7 @@ class Recorder(Tracer):
             attributes=dict(attributes),
             module=self.stack[-1] if self.stack else "",
             composites=tuple(state.scopes),
-            source=source_of(user_frame()),
+            source=self.place(),
             random=op.random,
             arguments=arguments,
         )
@@ -92,64 +88,9 @@ class Recorder(Tracer):
         node.seconds = time.perf_counter() - started
         self.failed = None  # the program caught the error and went on
         made = outputs if isinstance(outputs, tuple) else (outputs,)
+        self.follow(op, operands, attributes, made)
         node.outputs = [self.add(t, "activation", "") for t in made]
         return outputs
-
-    def write(self, target: Value, source: Value) -> None:  # type: ignore[override]
-        """Memory is about to change in place: keep what it was, and record the change as a new value of its base."""
-        base, path = target._view_of if target._view_of else (target, ())
-        before = self.value_id(base)
-        new = self.value_id(source)
-        memory = base._array
-        if memory.__class__ is not MetaArray:
-            for key, kept in self.graph._tensors.items():
-                if isinstance(kept._array, np.ndarray) and np.may_share_memory(kept._array, memory):
-                    self.graph._tensors[key] = wrap(kept._array.copy())
-        self._views_changed(base)
-        if not path and source._array.shape == memory.shape and source._array.dtype == memory.dtype:
-            self.known[id(base)] = new  # the whole tensor is replaced by the source
-            return
-        made = execute(REGISTRY["view_write"], (base, source), {"path": path})
-        node = GraphNode(
-            id=f"n{len(self.graph.nodes)}",
-            op="view_write",
-            inputs=[before, new],
-            outputs=[],
-            attributes={"path": path},
-            module=self.stack[-1] if self.stack else "",
-            composites=tuple(state.scopes),
-            source=source_of(user_frame()),
-            seconds=0.0,
-            arguments=[Ref(before), Ref(new)],
-        )
-        self.graph.nodes.append(node)
-        node.outputs = [self.add(made, "activation", "")]
-        self.known[id(base)] = node.outputs[0]
-
-    def _views_changed(self, base: Value) -> None:
-        for reference in base._storage.views if base._storage is not None else ():
-            view = reference()
-            if view is not None and id(view) in self.known:
-                self.alive.append(view)
-                self.stale[id(view)] = view
-
-    def _look_again(self, view: Value) -> None:
-        """The view as it is after its base has changed."""
-        del self.stale[id(view)]
-        base, path = view._view_of  # type: ignore[misc]
-        current = self.graph._tensors[self.known[id(base)]]
-        key = self.known[id(base)]
-        for op, attributes in path:
-            current = execute(op, (current,), attributes)
-            node = GraphNode(
-                id=f"n{len(self.graph.nodes)}", op=op.name, inputs=[key], outputs=[], attributes=dict(attributes),
-                module=self.stack[-1] if self.stack else "", source=source_of(user_frame()), seconds=0.0,
-                arguments=[Ref(key)],
-            )  # fmt: skip
-            self.graph.nodes.append(node)
-            key = self.add(current, "activation", "")
-            node.outputs = [key]
-        self.known[id(view)] = key
 
     # --- modules --------------------------------------------------------------------------------------------------
 
@@ -179,7 +120,7 @@ def record(program: Any, inputs: tuple, named: dict[str, Any], name: str, finish
     stops = [
         events.subscribe("module_enter", recorder.enter),
         events.subscribe("module_exit", recorder.leave),
-        events.subscribe("write", lambda target, source: recorder.write(target, source)),
+        events.subscribe("write", recorder.changes),
     ]
     # Which module a failure happened in is read before the modules are left.
     inner: list[str] = []

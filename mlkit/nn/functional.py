@@ -96,6 +96,7 @@ from mlkit.functional.loss import (
     info_nce_loss,
     kl_div,
     l1_loss,
+    linear_cross_entropy,
     margin_ranking_loss,
     mse_loss,
     multi_margin_loss,

@@ -24,7 +24,7 @@ def explain_matmul(a, b) -> None:
     elif hint is None and len(a) > 1 and a[-2] == inner_b:
         hint = "input looks transposed: try input.mT @ other."
     elif hint is None and len(a) > 1 and len(b) > 1 and b[-1] == a[-2]:
-        hint = "The other order fits: other @ input."
+        hint = "The reverse order fits: other @ input."
     raise ShapeError(
         f"matmul: the last axis of input and the {axis} axis of other must agree: {a[-1]} != {inner_b}.",
         f"input: {tuple(a)}\nother: {tuple(b)}",

@@ -258,6 +258,10 @@ def explain_broadcast(name: str, shown: list[tuple[str, tuple]]) -> ShapeError:
         hint = f"To use one value per row, give it a second axis: {shown[0][0]}.unsqueeze(1), shape ({a[0]}, 1)."
     elif len(a) in (3, 4) and len(b) == 1 and b[0] == a[-3]:
         hint = f"To use one value per channel, give it the axes behind: {shown[1][0]}.view(-1, 1, 1)."
+    elif len(a) > len(b) > 0 and tuple(a[: len(b)]) == tuple(b):
+        hint = f"Axes are matched from the last one. To match the first ones: {_behind(shown[1], rank)}."
+    elif len(b) > len(a) > 0 and tuple(b[: len(a)]) == tuple(a):
+        hint = f"Axes are matched from the last one. To match the first ones: {_behind(shown[0], rank)}."
     elif tuple(a) == tuple(b)[::-1] and rank == 2:
         hint = f"The shapes are each other's transpose: try {shown[1][0]}.T."
     return ShapeError(
@@ -266,6 +270,12 @@ def explain_broadcast(name: str, shown: list[tuple[str, tuple]]) -> ShapeError:
         "\n".join(rows),
         hint,
     )
+
+
+def _behind(labelled: tuple[str, tuple], rank: int) -> str:
+    """A tensor with axes of size 1 behind its own, as a program writes it."""
+    label, shape = labelled
+    return f"{label}.reshape({', '.join(map(str, (*shape, *[1] * (rank - len(shape)))))})"
 
 
 def unbroadcast(m, g, shape):

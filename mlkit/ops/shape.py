@@ -837,6 +837,8 @@ class index_put(Moves):
 
 def geometry(array) -> tuple[tuple[int, ...], int]:
     """How an array lies in its memory, in elements: (strides, the place of its first element)."""
+    if isinstance(array, LevelArray) and array.plain:  # it only watches an array
+        array = array.inner._array
     if isinstance(array, np.ndarray):
         base = array
         while isinstance(base.base, np.ndarray):

@@ -110,13 +110,6 @@ DIFFERENCES = (
         "Save vars(args): a dictionary of numbers and texts.",
     ),
     Difference(
-        "Tensors made under torch.inference_mode() are ordinary ones without a graph.",
-        "with torch.inference_mode():\n    print(torch.ones(1).is_inference())",
-        "True",
-        "False",
-        "They may be used in training later, which PyTorch refuses.",
-    ),
-    Difference(
         "torch.jit.script and trace give the function or module itself, which Python runs.",
         "print(torch.jit.script(torch.nn.ReLU()).__class__.__name__)",
         "RecursiveScriptModule",

@@ -59,6 +59,12 @@ torch.nn.functional: mlkit.nn.functional
 torch.nn.grad: mlkit.nn.grad
 torch.nn.init: mlkit.nn.init
 torch.nn.modules: mlkit.torch.parts.nn mlkit.nn.modules
+torch.nn.modules.batchnorm: mlkit.nn.normalization mlkit.torch.parts.nn mlkit.nn.modules
+torch.nn.modules.conv: mlkit.nn.convolution mlkit.torch.parts.nn mlkit.nn.modules
+torch.nn.modules.dropout: mlkit.nn.dropout mlkit.torch.parts.nn mlkit.nn.modules
+torch.nn.modules.instancenorm: mlkit.nn.normalization mlkit.torch.parts.nn mlkit.nn.modules
+torch.nn.modules.loss: mlkit.nn.loss mlkit.torch.parts.nn mlkit.nn.modules
+torch.nn.modules.module: mlkit.nn.module mlkit.torch.parts.nn mlkit.nn.modules
 torch.nn.modules.utils: mlkit.nn.modules.utils
 torch.nn.parallel: mlkit.torch.parts.parallel
 torch.nn.parallel.data_parallel: mlkit.torch.parts.parallel

@@ -192,3 +192,17 @@ def test_a_function_that_leaves_for_numpy_with_a_vmap_of_its_own():
 def test_instances_are_refused():
     with pytest.raises(RuntimeError, match="apply"):
         Square()
+
+
+def test_a_gradient_for_what_is_no_tensor_is_refused():
+    class Scale(mlkit.autograd.Function):
+        @staticmethod
+        def forward(ctx, x, factor):
+            return x * factor
+
+        @staticmethod
+        def backward(ctx, g):
+            return g, g
+
+    with pytest.raises(RuntimeError, match="different than None at position 2"):
+        Scale.apply(mlkit.ones(2, requires_grad=True), 3.0).sum().backward()

@@ -7,6 +7,8 @@ processes take turns, a few steps each, so that a busy machine slows all of them
 
     python -m tests.bench --quick                       # a minute: few steps, one thread, no torch.compile
     python -m tests.bench --only mlp-64,gpt-32 --clock cpu
+    python -m tests.bench --threads 1 --name one && python -m tests.bench --threads 2 --name two --no-watching
+    python -m tests.bench --merge one,two --name both   # the whole table in two halves
 
 ``--clock cpu`` reports the process's CPU time instead of the wall clock: meaningful at one thread, and the one to use on a
 machine with other work. Results go to ``tests/bench/results/``.
@@ -22,6 +24,7 @@ import platform
 import statistics
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 from tests.bench import report
@@ -150,6 +153,33 @@ def versions() -> dict[str, str]:
     return found
 
 
+def watching(options: argparse.Namespace) -> list[dict]:
+    """What live widgets cost a step, measured in a process of its own."""
+    names = "OPENBLAS_NUM_THREADS OMP_NUM_THREADS NUMBA_NUM_THREADS".split()
+    paths = os.pathsep.join([str(ROOT), str(ROOT / "widgets")])
+    env = {**os.environ, **dict.fromkeys(names, "1"), "PYTHONPATH": paths}
+    command = [sys.executable, "-m", "tests.bench.watching", "--json"]
+    done = subprocess.run(command, env=env, cwd=ROOT, capture_output=True, text=True)
+    found = [json.loads(line) for line in done.stdout.splitlines() if line.startswith("{")]
+    if done.returncode:
+        found.append({"error": (done.stderr.strip().splitlines() or ["it ended without a word"])[-1]})
+    return found
+
+
+def merge(names: list[str], folder: Path) -> dict:
+    """One document out of several: the halves of a table measured one after the other."""
+    documents = [json.loads((folder / f"{name}.json").read_text()) for name in names]
+    whole = documents[0]
+    for other in documents[1:]:
+        for key in ("cpu", "cores", "versions", "clock"):
+            if other[key] != whole[key]:
+                raise SystemExit(f"{names[0]} and {other['date']} differ in {key}: {whole[key]} and {other[key]}")
+        whole["results"] += other["results"]
+        whole["watching"] = whole.get("watching", []) + other.get("watching", [])
+        whole["minutes"] = round(whole.get("minutes", 0) + other.get("minutes", 0), 1)
+    return whole
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(
         prog="python -m tests.bench", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
@@ -163,9 +193,21 @@ def main() -> None:
     parser.add_argument("--sides", help=f"what is compared, with commas; by default {','.join(SIDES)}")
     parser.add_argument("--note", help="a line about the circumstances, kept in the JSON file")
     parser.add_argument("--quick", action="store_true", help="few steps, one thread, no compilers")
+    parser.add_argument("--no-watching", dest="watching", action="store_false", help="without what live widgets cost")
+    parser.add_argument("--merge", help="measure nothing: put these results (names with commas) into one table")
     parser.add_argument("--name", help="of the result files; today's date and time unless given")
     parser.add_argument("--torch-python", dest="torch", default=os.environ.get("MLKIT_BENCH_PYTORCH"))
     options = parser.parse_args()
+    folder = Path(__file__).parent / "results"
+    stem = options.name or datetime.datetime.now(datetime.UTC).strftime("%Y%m%d-%H%M%S")
+    if options.merge:
+        document = merge(options.merge.split(","), folder)
+        report.print_head(document)
+        for result in document["results"]:
+            report.print_row(result, document["clock"])
+        report.print_watching(document)
+        print("\nwritten:", *report.write(document, folder / stem), sep="\n  ")
+        return
     if options.quick:
         options.threads, options.rounds, options.seconds, options.compiled = (
             "1",
@@ -181,7 +223,8 @@ def main() -> None:
             parser.error(f"no workload named {options.only}; there are {', '.join(WORKLOADS)}")
     if not options.torch:
         print("MLKIT_BENCH_PYTORCH names no Python with PyTorch: mlkit alone is measured.\n")
-    document: dict = {
+    began = time.monotonic()
+    document = {
         "format": "mlkit.bench",
         "version": 1,
         "date": datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%d %H:%M UTC"),
@@ -202,10 +245,13 @@ def main() -> None:
                 result = measure(name, threads, options)
                 document["results"].append(result)
                 report.print_row(result, options.clock)
+        if options.watching and not options.quick and not options.only:
+            document["watching"] = watching(options)
+            report.print_watching(document)
     except KeyboardInterrupt:  # what was measured is kept
         document["interrupted"] = True
-    stem = options.name or datetime.datetime.now(datetime.UTC).strftime("%Y%m%d-%H%M%S")
-    print("\nwritten:", *report.write(document, Path(__file__).parent / "results" / stem), sep="\n  ")
+    document["minutes"] = round((time.monotonic() - began) / 60, 1)
+    print("\nwritten:", *report.write(document, folder / stem), sep="\n  ")
 
 
 if __name__ == "__main__":

@@ -55,7 +55,7 @@ def make_step(lib, work, side: str):
         model.eval()
         run = model
         if side.startswith("torch-compiled"):
-            run = lib.compile(model)
+            run = lib.compile(model, dynamic=False)  # else the batch of two made the next one dynamic, which is slower
         elif side == "mlkit-compiled":
             run = lib.compile(model)
 
@@ -65,9 +65,16 @@ def make_step(lib, work, side: str):
 
         return infer
 
+    return make_training(lib, work, side, x, y)[0]
+
+
+def make_training(lib, work, side: str = "mlkit", x=None, y=None):
+    """(the training step as a function without arguments, its optimizer)."""
+    model = work.model
+    x, y = work.x if x is None else x, work.y if y is None else y
     model.train()
     trained = [p for p in model.parameters() if p.requires_grad]
-    fused = {"fused": True} if torch else {}
+    fused = {"fused": True} if lib.__name__ == "torch" else {}
     if work.optimizer == "adamw":
         optimizer = lib.optim.AdamW(trained, lr=1e-3, **fused)
     elif work.optimizer == "sgd":
@@ -79,7 +86,7 @@ def make_step(lib, work, side: str):
         return work.loss(model(x), y)
 
     if side.startswith("torch-compiled"):
-        forward = lib.compile(forward)
+        forward = lib.compile(forward, dynamic=False)
 
     def step(x, y):
         if optimizer is None:
@@ -95,7 +102,7 @@ def make_step(lib, work, side: str):
 
     if side == "mlkit-compiled":
         step = lib.compile(step)
-    return lambda: step(x, y)
+    return lambda: step(x, y), optimizer
 
 
 def build(lib, name: str, batch: int | None = None):

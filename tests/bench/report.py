@@ -9,7 +9,7 @@ from tests.bench.workloads import WORKLOADS
 
 COLUMNS = (
     f"{'workload':22} {'thr':>3} {'PyTorch':>9} {'compiled':>9} {'mlkit':>9} {'compiled':>9}"
-    f"   {'eager':>5} {'goal':>4} {'comp':>5} {'goal':>4}   {'MB':>5} {'gross':>5} {'net':>5}  losses"
+    f"   {'eager':>5} {'goal':>4} {'comp':>5} {'goal':>4}   {'MB':>5} {'gross':>5} {'net':>5}   {'MB':>5} {'gross':>5} {'net':>5}  losses"
 )
 
 
@@ -63,6 +63,7 @@ def print_head(document: dict) -> None:
     print(", ".join(f"{k} {v}" for k, v in document["versions"].items()))
     if document["load"]:
         print(f"load before: {document['load'][0]:.1f}")
+    print("times in ms; ratios to PyTorch eager; memory: peak RSS in MB and its ratios, eager and then compiled")
     print(COLUMNS)
 
 
@@ -75,12 +76,30 @@ def print_row(result: dict, clock: str) -> None:
         f"{result['workload']:22} {result['threads']:>3} {' '.join(times)}   "
         f"{number(row.get('mlkit-time'), '.2f', 5)} {goals[0]:4} "
         f"{number(row.get('mlkit-compiled-time'), '.2f', 5)} {goals[1]:4}   {number(row.get('mlkit-mb'), '.0f', 5)} "
-        f"{number(row.get('mlkit-gross'), '.2f', 5)} {number(row.get('mlkit-net'), '.2f', 5)}  {said}",
+        f"{number(row.get('mlkit-gross'), '.2f', 5)} {number(row.get('mlkit-net'), '.2f', 5)}   "
+        f"{number(row.get('mlkit-compiled-mb'), '.0f', 5)} {number(row.get('mlkit-compiled-gross'), '.2f', 5)} "
+        f"{number(row.get('mlkit-compiled-net'), '.2f', 5)}  {said}",
         flush=True,
     )
     for side, found in result["sides"].items():
         if "error" in found or ("missing" in found and side != "mlkit-compiled"):
             print(f"    {side}: {found.get('error') or found.get('missing')}", flush=True)
+
+
+def print_watching(document: dict) -> None:
+    """What live widgets add to a step; the goal is under 2 percent."""
+    rows = document.get("watching") or []
+    if rows:
+        print("\nlive widgets, one thread, CPU time of the whole process (goal: under 2 % of a step)")
+    for found in rows:
+        if "error" in found:
+            print(f"    {found['error']}")
+            continue
+        print(
+            f"{found['workload']:22} step {found['nothing']['median']:8.3f} ms   recorded by mlkit.live "
+            f"{found['recorded']['share']:+.2%}, TrainingCurves on it {found['curves']['share_of_widget']:+.2%}, "
+            f"GradientFlow {found['gradients']['share']:+.2%}"
+        )
 
 
 def write(document: dict, stem: Path) -> list[str]:

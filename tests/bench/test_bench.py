@@ -5,6 +5,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 import mlkit
 from tests.bench import child, report
 from tests.bench.workloads import TRAINING, WORKLOADS
@@ -50,3 +52,25 @@ def test_the_benchmark_runs_without_pytorch(tmp_path):
     document = json.loads((tmp_path / "found.json").read_text())
     (result,) = document["results"]
     assert result["sides"]["mlkit"]["wall"]["median"] > 0 and "node" not in json.dumps(document["versions"])
+
+
+def test_halves_of_a_table_are_put_together(tmp_path):
+    from tests.bench.__main__ import merge
+
+    half = {"cpu": "x", "cores": 2, "versions": {}, "clock": "cpu", "date": "1", "minutes": 2.0}
+    (tmp_path / "one.json").write_text(json.dumps({**half, "results": [1], "watching": [3]}))
+    (tmp_path / "two.json").write_text(json.dumps({**half, "results": [2]}))
+    whole = merge(["one", "two"], tmp_path)
+    assert whole["results"] == [1, 2] and whole["watching"] == [3] and whole["minutes"] == 4
+    (tmp_path / "two.json").write_text(json.dumps({**half, "cpu": "y", "results": [2]}))
+    with pytest.raises(SystemExit, match="differ in cpu"):
+        merge(["one", "two"], tmp_path)
+
+
+def test_what_widgets_cost_is_measured_with_messages_that_leave():
+    pytest.importorskip("anywidget")
+    from tests.bench import watching
+
+    found = watching.measure("mlp-64", 0.05, 1)
+    assert found["messages"] > 0 and set(watching.WAYS) <= set(found)
+    assert "curves" in watching.words(found) and found["nothing"]["median"] > 0

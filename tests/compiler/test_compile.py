@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import threading
 import warnings
+import weakref
 
 import numpy as np
 import pytest
@@ -508,3 +509,56 @@ def test_the_same_with_a_slice_of_it_alive():
         warnings.simplefilter("ignore")
         for _ in range(2):
             assert mlkit.allclose(g(x), f(x), atol=1e-3)
+
+
+def test_raw_memory_is_a_values_own():
+    """as_strided counts from where memory begins: what it looks at cannot lie among others in a planned block."""
+
+    def f(x):
+        y = (x * 2 + 1).relu() * 3
+        return y.as_strided((2, 2), (3, 1), 1) + y.exp().as_strided((2, 2), (1, 2), 2)
+
+    g = mlkit.compile(f, backend="numpy")
+    for _ in range(3):
+        x = mlkit.randn(3, 4)
+        assert mlkit.equal(g(x), f(x))
+
+
+def test_old_gradients_are_free_while_the_step_runs():
+    w = mlkit.randn(8, 8, requires_grad=True)
+    optimizer = optim.SGD([w], lr=0.1)
+    seen = []
+
+    def look(*_):
+        seen.append(old() is not None)
+
+    @mlkit.compile
+    def step(x):
+        optimizer.zero_grad()
+        ((x @ w) ** 2).sum().backward()
+        optimizer.step()
+
+    for _ in range(3):
+        step(mlkit.ones(2, 8))
+        old = weakref.ref(w.grad._array)
+        optimizer.register_step_pre_hook(look) if not seen else None
+    assert seen == [False, False] and w.grad is not None
+
+
+def test_recording_holds_no_more_than_running():
+    """What an operation makes goes when nobody needs it, in the call that is recorded too."""
+    gone = []
+
+    def f(x):
+        y = x * 2
+        first = weakref.ref(y._array.inner._array if mlkit.compiler.is_compiling() else y._array)
+        y = y + 1
+        z = y.exp()
+        gone.append(first() is None)
+        return z
+
+    g = mlkit.compile(lambda x: f(x))
+    with warnings.catch_warnings(), mlkit.no_grad():
+        warnings.simplefilter("ignore")
+        g(mlkit.randn(100))
+    assert gone == [True]

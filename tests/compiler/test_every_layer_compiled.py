@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import copy
+import re
 import warnings
 
 import numpy as np
 import pytest
 
 import mlkit
+from mlkit import nn
 from mlkit.compiler.compiled import compile as compiled_of
 from tests.oracle import programs_layers
 from tests.oracle.programs_layers import LAYERS, parts
@@ -48,11 +50,36 @@ def use(layer, args, count, seed):
     return found + [b.numpy().copy() for b in layer.buffers()]
 
 
-@pytest.mark.parametrize("name", LAYERS)
+#: layers that PyTorch does not have: as in LAYERS
+OURS: dict[str, tuple] = {
+    "ContrastiveLoss": (
+        "nn.ContrastiveLoss()",
+        "numbers(5, 4), numbers(5, 4), T.tensor([1.0, 0, 1, 0, 1]).double()",
+        2,
+    ),
+    "DiceLoss": ("nn.DiceLoss()", "numbers(2, 3, 4, 4), numbers(2, 4, 4).gt(0).long()"),
+    "FocalLoss": ("nn.FocalLoss()", "numbers(5, 4), T.tensor([1, 0, 3, 2, 1])"),
+    "InfoNCELoss": ("nn.InfoNCELoss()", "numbers(5, 4), numbers(5, 4)", 2),
+    "RotaryPositions": ("nn.RotaryPositions(4)", "numbers(2, 5, 4)"),
+    "SinusoidalPositions": ("nn.SinusoidalPositions(4, 9)", "numbers(2, 5, 4)"),
+}
+#: what is no layer by itself: bases and containers
+NO_LAYERS = {"Module", "RNNBase", "RNNCellBase", "ModuleDict", "ModuleList", "ParameterDict", "ParameterList"}
+
+
+def test_no_layer_is_forgotten():
+    text = " ".join(f"{name} {parts(name)}" for name in LAYERS) + " ".join(make for make, *_ in OURS.values())
+    there = set(re.findall(r"\w+", text)) | NO_LAYERS
+    known = {n: getattr(nn, n) for n in dir(nn)}
+    assert not {n for n, c in known.items() if isinstance(c, type) and issubclass(c, nn.Module)} - there
+
+
+@pytest.mark.parametrize("name", [*LAYERS, *OURS])
 def test_layer(name):
     scope = programs_layers.tools(name, mlkit)
-    make, inputs = parts(name)
-    count = LAYERS[name][2] if len(LAYERS[name]) > 2 else 1
+    make, inputs = OURS[name][:2] if name in OURS else parts(name)
+    row = OURS[name] if name in OURS else LAYERS[name]
+    count = row[2] if len(row) > 2 else 1
     exec(f"layer = {make}.double()\nargs = arguments({inputs})", scope)
     layer, args = scope["layer"], scope["args"]
     if "Lazy" in type(layer).__name__:

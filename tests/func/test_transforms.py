@@ -291,3 +291,26 @@ def test_solve_with_fewer_dims_in_the_matrices():
 
     x, info = vmap(lambda p, q: ops.solve(p, q))(a, b)
     assert x.shape == (3, 4, 2, 1) and info.shape == (3,)
+
+
+def test_vmap_views_and_asks_how_an_example_lies():
+    """view, contiguous, stride inside: of one example, as if it were alone."""
+    x = mlkit.arange(24.0).reshape(3, 2, 4)
+    assert vmap(lambda a: a.view(8))(x).tolist() == x.reshape(3, 8).tolist()
+    assert vmap(lambda a: a.t().contiguous().view(-1))(x).tolist() == x.mT.reshape(3, 8).tolist()
+    seen = []
+    vmap(lambda a: seen.append((a.stride(), a.is_contiguous(), a.t().is_contiguous())) or a)(x)
+    assert seen == [((4, 1), True, False)]
+    with pytest.raises(RuntimeError, match="view size is not compatible"):
+        vmap(lambda a: a.t().view(8))(x)
+    weight = mlkit.randn(5, 1, 3, 3)
+    images = mlkit.randn(3, 2, 1, 6, 6)
+    got = vmap(lambda i: mlkit.nn.functional.conv2d(i, weight).view(2, -1))(images)
+    assert got.shape == (3, 2, 80)
+
+
+def test_vmap_indexes_with_a_number_of_each_example():
+    x = mlkit.arange(12.0).reshape(3, 4)
+    i = mlkit.tensor([0, 2, 1])
+    assert vmap(lambda a, i: a[i])(x, i).tolist() == [0, 6, 9]
+    assert vmap(lambda a, i: a.view(2, 2)[i // 2, 1])(x, i).tolist() == [1, 7, 9]

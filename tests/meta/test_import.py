@@ -49,6 +49,14 @@ def test_a_step_of_training_loads_no_notebook():
     assert not top(modules) & (HEAVY - {"numba"})
 
 
+def test_reading_runs_loads_no_layers_and_no_optimizers():
+    modules = imported_by("import mlkit.observe")
+    assert "mlkit.observe.runs" in modules
+    assert not {m for m in modules if m.startswith(("mlkit.nn", "mlkit.optim", "mlkit.observe.flow"))}
+    modules = imported_by("from mlkit.observe import GradientFlow, open_flow; GradientFlow.__name__")
+    assert "mlkit.observe.flow.attach" in modules
+
+
 @pytest.mark.parametrize("words", ["--help", "--version", "demo --help"])
 def test_the_command_answers_without_loading_arrays_of_anything(words):
     modules = imported_by(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import warnings
 
 import pytest
@@ -165,3 +166,15 @@ def test_the_average_is_a_module_and_leaves_the_model_alone():
     other = swa_utils.AveragedModel(mlkit.nn.Linear(2, 1))
     other.load_state_dict(average.state_dict())
     assert other.n_averaged.item() == 1
+
+
+def test_a_copied_schedule_goes_on_by_itself():
+    w = mlkit.nn.Parameter(mlkit.ones(2))
+    optimizer = mlkit.optim.SGD([w], 0.1)
+    schedule = mlkit.optim.lr_scheduler.StepLR(optimizer, 1)
+    w.grad = mlkit.ones(2)
+    optimizer.step()
+    other = copy.deepcopy(schedule)
+    other.step()
+    assert schedule.get_last_lr() == [0.1] and other.get_last_lr()[0] == pytest.approx(0.01)
+    assert other.optimizer is not optimizer

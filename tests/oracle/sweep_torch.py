@@ -37,10 +37,10 @@ REORDERED = {
     "zero_": lambda x: mlkit.zero_(x.clone()),
     "resize_": lambda x, shape: x.clone().resize_(shape),
     "resize_as_": lambda x, other: mlkit.resize_as_(x.clone(), other),
-    "in_place": lambda x, *args, **how: x.normal_(*args, **how),
+    "in_place": lambda x, *args, **how: mlkit.Tensor.normal_(x, *args, **how),
     "grad_oriented": lambda a, b, driver: mlkit.linalg.lstsq(a, b, driver=driver)[:2],
     "singular": lambda a, b: mlkit.linalg.pinv(a @ b.mT),
-    **{n: (lambda x, *a, n=n, **how: getattr(x, n + "_")(*a, **how)) for n in IN_PLACE},
+    **{n: (lambda x, *a, n=n, **how: getattr(mlkit.Tensor, n + "_")(x, *a, **how)) for n in IN_PLACE},
 }
 
 
@@ -151,8 +151,8 @@ def resolve(op):
     method = getattr(mlkit.Tensor, op.name, None)
     if method is None:
         return None
-    if callable(method):
-        return lambda x, *args, **kwargs: getattr(x, op.name)(*args, **kwargs)
+    if callable(method):  # called as PyTorch's entry is: the class's function
+        return method
     return lambda x: getattr(x, op.name)
 
 

@@ -223,6 +223,25 @@ def test_a_page_gets_everything_once_and_then_what_moves(playground: Any) -> Non
     assert playground.take("state") == [], "nothing has changed"
 
 
+def test_a_step_that_comes_while_a_state_is_sent_is_sent_too(playground: Any, monkeypatch: Any) -> None:
+    playground.say(kind="sync")
+    view, late = playground.widget, [True]
+    sent = view._send_state
+
+    def send() -> None:
+        sent()
+        if late:
+            late.pop()
+            view.engine.step()
+
+    monkeypatch.setattr(view, "_send_state", send)
+    view.engine.step()
+    for _ in range(2):
+        view._next_tick = 0
+        view._tick()
+    assert playground.take("state")[-1]["steps"] == 2
+
+
 def test_settings_from_either_side_reach_the_network(playground: Any) -> None:
     view = playground.widget
     view.set_state({"layers": [5], "features": ["sin_x", "x"], "lr": 0.3, "dataset": "blobs"})  # as the page does

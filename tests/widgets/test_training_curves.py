@@ -471,6 +471,22 @@ def test_the_picture_is_drawn_whatever_was_recorded(connect: Any, values: list[f
     assert "nan" not in svg.lower().replace('nan"', "") or not values
 
 
+def test_at_rest_the_last_state_is_sent_once_more(connect: Any) -> None:
+    source = FakeSource()
+    view = connect(lambda: TrainingCurves(source))
+    sync(view)
+    source.now["state"] = "paused"
+    source.add("train/loss", 1, 1.0)
+    view.widget._tick()
+    assert view.take("update")[-1]["runs"][0]["status"]["state"] == "paused"
+    view.widget._may_change = lambda one: False
+    for _ in range(3):
+        view.widget._status_sent -= 10
+        view.widget._tick()
+    (again,) = view.take("update")
+    assert again["runs"][0]["status"]["state"] == "paused" and again["runs"][0]["series"] == []
+
+
 def test_the_picture_is_renewed_when_the_run_comes_to_rest(connect: Any) -> None:
     source = FakeSource()
     view = connect(lambda: TrainingCurves(source))

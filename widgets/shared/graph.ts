@@ -231,7 +231,9 @@ export class Graph {
     const [kind, key] = [id.slice(0, id.indexOf(":")), id.slice(id.indexOf(":") + 1)];
     const shape = (values: string[]) => {
       const shapes = values.map((value) => shapeText(this.values.get(value)?.shape ?? []));
-      return shapes.length ? `, output ${shapes.join(" and ")}` : "";
+      if (!shapes.length) return "";
+      const rest = shapes.length > 4 ? ` and ${shapes.length - 3} more` : "";
+      return `, output ${(rest ? shapes.slice(0, 3) : shapes).join(" and ")}${rest}`;
     };
     if (kind === "m") {
       const module = this.modules.get(key)!;

@@ -198,22 +198,26 @@ def _fit_channels(input: np.ndarray, *vectors) -> bool:
     return True
 
 
+def moments(kernels, x: np.ndarray, pixels: bool, count: int) -> tuple[np.ndarray, np.ndarray]:
+    """Mean and biased variance of each channel, in float64; ``count`` values have gone into each."""
+    channels = x.shape[1]
+    if not pixels:
+        found = np.empty((2, channels))
+        _each_channel(lambda a, b: kernels.planes_moments(x, found, a, b), x)
+        return found[0], found[1]
+    shift = x[:: max(1, x.shape[0] // 64)].mean(axis=0)  # near the mean: then no digits cancel
+    found = _summed_rows(lambda into, a, b: kernels.pixels_moments(x, shift, into, a, b), x, channels)
+    off = found[0] / count
+    return shift + off, np.maximum(found[1] / count - off * off, 0.0)
+
+
 @override("batch_norm_train", minimum=MINIMUM)
 def batch_norm_train(kernels, input, weight=None, bias=None, *, eps):
     channels = input.shape[1] if input.ndim > 1 else 0
     if not _fit_channels(input, weight, bias) or input.size == channels:
         return NotImplemented
     x, pixels = _layout(input)
-    count = input.size // channels
-    if pixels:
-        shift = x[:: max(1, x.shape[0] // 64)].mean(axis=0)  # near the mean: then no digits cancel
-        found = _summed_rows(lambda into, a, b: kernels.pixels_moments(x, shift, into, a, b), x, channels)
-        off = found[0] / count
-        mean, var = shift + off, np.maximum(found[1] / count - off * off, 0.0)
-    else:
-        moments = np.empty((2, channels))
-        _each_channel(lambda a, b: kernels.planes_moments(x, moments, a, b), x)
-        mean, var = moments
+    mean, var = moments(kernels, x, pixels, input.size // channels)
     inverse = 1 / np.sqrt(var + eps)
     near = mean.astype(np.float32)
     factor = (inverse if weight is None else inverse * weight).astype(np.float32)

@@ -215,7 +215,7 @@ def warn_of_order(optimizer: Optimizer) -> None:
             UserWarning,
             stacklevel=3,
         )
-    elif not optimizer._opt_called:
+    elif not getattr(optimizer, "_opt_called", True):  # a copy does not know
         warnings.warn(
             "Detected call of `lr_scheduler.step()` before `optimizer.step()`. Call them in the opposite order: "
             "`optimizer.step()` before `lr_scheduler.step()`. Otherwise the first value of the learning rate schedule "

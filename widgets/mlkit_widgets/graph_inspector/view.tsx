@@ -407,9 +407,9 @@ export function GraphInspector({ model, channel }: { model: Model; channel: Chan
         </div>
       ) : null}
       {back && backward.values === undefined && !backward.error ? (
-        <p className="note">Working out the gradients</p>
+        <p className="announcement">Working out the gradients</p>
       ) : null}
-      {said ? <p className="note">{said}</p> : null}
+      {said ? <p className="announcement">{said}</p> : null}
       <div className="body" style={{ height: height ?? ownHeight }}>
         <Stage
           graph={graph}

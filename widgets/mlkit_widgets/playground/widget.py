@@ -296,11 +296,12 @@ class Playground(Widget):
         resting = not self.playing
         if now < self._next_tick or (engine.version == self._seen_version and resting == self._rested):
             return
+        version = engine.version  # a step that comes while this is sent is for the next turn
         engine.record()
         if self._asked:
             self._send_state()
             self._next_tick = time.monotonic() + (time.monotonic() - now) * (1 - SHARE) / SHARE
-        self._seen_version = engine.version
+        self._seen_version = version
         if resting != self._rested or resting:
             self._rested = resting
             if resting:

@@ -41,6 +41,9 @@ STATUS_SECONDS = 0.5
 DEAF_SECONDS = 3.0
 """How often everything is sent while a training holds the kernel, which then hears no page."""
 
+AGAIN_SECONDS = 1.0
+"""After so long without news the last state is sent once more: a kernel that is busy with many messages can lose one."""
+
 PICTURE_SECONDS = 15.0
 """How often the picture for a saved notebook is renewed while training goes on."""
 MOST_RUNS = 24
@@ -118,7 +121,7 @@ class TrainingCurves(Widget):
         self._announce_at = 0.0
         self._states: dict[str, Any] = {}
         self._pictured = 0.0
-        self._redraw = False
+        self._redraw = self._unsure = False
         for one in run if isinstance(run, (list, tuple)) else [run]:
             self._follow(open_source(one))
         super().__init__(
@@ -205,12 +208,16 @@ class TrainingCurves(Widget):
         """Send what is new. Called by the pump, at most UPDATES_PER_SECOND times a second."""
         now = time.monotonic()
         due = now - self._status_sent >= STATUS_SECONDS
-        if self._redraw and self._answered and not self._followed:
+        redraw, self._redraw = self._redraw, False  # what is asked while this is sent is for the next turn
+        if redraw and self._answered and not self._followed:
             self._tell({"kind": "update", "order": [], "runs": []})
-        fresh = [one for one in self._followed if self._redraw or one.changed() or due and self._may_change(one)]
+        fresh = [one for one in self._followed if redraw or one.changed() or due and self._may_change(one)]
         if not fresh:
             if any(one.state != self._states.get(one.key) for one in self._followed):
                 self._keep_picture(now)  # the page was told already, in an answer to what it asked
+            if self._unsure and self._answered and now - self._status_sent >= AGAIN_SECONDS:
+                self._unsure = False
+                self._send_runs(self._followed)
             return
         if self._answered and now >= self._announce_at and any(one.holds_the_kernel() for one in fresh):
             # A page that is reloaded now cannot be heard asking: everything, every few seconds.
@@ -228,9 +235,9 @@ class TrainingCurves(Widget):
             self._send_runs(self._followed)
             self._announce_at = now + 0.25 * max(1, len(self._followed))
         else:
+            self._redraw = redraw
             return
-        self._status_sent = now
-        self._redraw = False
+        self._status_sent, self._unsure = now, True
         self._keep_picture(now)
 
     def _may_change(self, one: Following) -> bool:
