@@ -399,7 +399,7 @@ detach = Tensor.detach
 
 def fill(input, value):
     """A tensor like ``input`` with ``value`` everywhere."""
-    return full_like(input, value) + 0 * value if isinstance(value, Tensor) else full_like(input, value)
+    return input.clone().fill_(value)
 
 
 def is_conj(input) -> _builtins.bool:

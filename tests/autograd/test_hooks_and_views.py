@@ -186,3 +186,15 @@ def test_a_product_of_truth_values_is_refused():
     for product in (lambda: truth @ truth, lambda: mlkit.mm(truth, truth), lambda: mlkit.dot(truth[0], truth[0])):
         with pytest.raises(NotImplementedError):
             product()
+
+
+def test_fill_as_a_function_and_without_dims():
+    x, v = mlkit.ones(2, requires_grad=True), mlkit.tensor(3.0, requires_grad=True)
+    y = mlkit.fill(x, v)
+    (y * mlkit.tensor([1.0, 2.0])).sum().backward()
+    assert y.tolist() == [3, 3] and v.grad.item() == 3
+    z = mlkit.tensor(2.0, requires_grad=True)
+    w = z * 1
+    w.zero_()
+    (w * 5).backward()
+    assert z.grad.item() == 0

@@ -1,6 +1,6 @@
 """PyTorch's documented names are here: ``public_names.txt``, counted from PyTorch by `make_names`, lists them by path.
 
-Those that are not are in ``absent_names.txt``, reviewed by hand: a name that goes missing fails, and so does one that came
+Those that are not are listed in ``absent_names.txt``: a name that goes missing fails, and so does one that came
 and is still listed as absent. ``python -m tests.torch.test_names_of_public_code`` prints what that file should hold.
 """
 
