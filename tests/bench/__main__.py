@@ -83,7 +83,9 @@ def sides_of(name: str, torch: str | None, compiled: bool) -> list[str]:
         found = [s for s in found if "compiled" not in s]
     if not name.startswith(IMAGES):
         return [s for s in found if not s.endswith("channels-last")]
-    return [s for s in found if s != "torch-compiled"]  # it compiles for minutes, and channels last is its quicker layout
+    return [
+        s for s in found if s != "torch-compiled"
+    ]  # it compiles for minutes, and channels last is its quicker layout
 
 
 def measure(name: str, threads: int, options: argparse.Namespace) -> dict:
