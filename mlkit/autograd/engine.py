@@ -188,10 +188,12 @@ def _runner(op, tensors: bool) -> Callable:
         number = rules.slots.index(slot)
         if kind == "input" and tensors:
             return f"kept_tensor(saved[{number}], node)"
-        if kind == "input":  # the usual case written out: a plain tensor whose memory has no record of changes
+        if kind == "input":  # the usual case written out: a plain tensor whose memory was not changed meanwhile
             k = f"k{number}"
-            plain = f"({k} := saved[{number}]).__class__ is plain and {k}._storage is None"
-            return f"({k}._array if {plain} else kept_array({k}, node))"
+            same = "(s := " + k + "._storage) is None or s.mutated <= node.seq"
+            return (
+                f"({k}._array if ({k} := saved[{number}]).__class__ in plain and ({same}) else kept_array({k}, node))"
+            )
         if kind == "out":
             return f"{of_output}(saved[{number}], node)"
         if kind == "attribute":
@@ -204,7 +206,7 @@ def _runner(op, tensors: bool) -> Callable:
         "kept_tensor": kept_tensor,
         "kept_output_array": kept_output_array,
         "kept_output_tensor": kept_output_tensor,
-        "plain": value.tensor_class,
+        "plain": value.tensor_types,
     }
     if rules.joint is not None:
         fn, plan = rules.joint
@@ -404,7 +406,7 @@ def run(
                 g = run_prehooks(node, g, tensors)
             op = node.op
             if owned and op.name in _PIECES and in_place and add_piece(op, node, g, pending, owned):
-                if node.saved and not retain_graph:
+                if node.saved and op.holds and not retain_graph:
                     node.saved, node.freed_by = None, here
                 continue
             m: Any

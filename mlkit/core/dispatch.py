@@ -134,13 +134,29 @@ def apply(op: Op, tensors: tuple, attributes: dict):
                 return top.process(op, tensors, attributes)
             finally:
                 stack.append(top)
+    elif op.takes_any and not op.variadic:  # the usual way, without asking twice
+        arrays = []
+        for t in tensors:
+            if t is None:
+                arrays.append(None)
+                continue
+            if t.__class__ not in tensor_types:
+                break
+            x = t._array
+            if x.__class__ is not _ndarray:
+                break
+            arrays.append(x)
+        else:
+            if tensors and tensors[0] is not None:
+                return execute_plain(op, list(tensors), arrays, attributes)
     return execute(op, tensors, attributes)
 
 
 def execute(op: Op, tensors: tuple, attributes: dict):
     """Promote, compute, record. ``tensors`` is the op's positional arguments (one list for a variadic op)."""
-    operands = list(tensors[0]) if op.variadic else list(tensors)
+    operands = tensors[0] if op.variadic else tensors
     arrays = plain(op, operands)
+    operands = list(operands)
     if arrays is not None:
         return execute_plain(op, operands, arrays, attributes)
     for i, t in enumerate(operands):
@@ -177,14 +193,14 @@ def execute(op: Op, tensors: tuple, attributes: dict):
     return outputs
 
 
-def plain(op: Op, operands: list) -> list | None:
+def plain(op: Op, operands) -> list | None:
     """The arrays of tensors that are all NumPy's and need no promotion: floating ones of one dtype, any where the op takes
     them as they are. None when the full way has to look."""
-    if "f" in op.refuses or "f" in op.refuses_any:
+    if not op.takes_floats:
         return None
     arrays: list = []
     first = None
-    as_is = op.promotion is None and not op.refuses and not op.refuses_any
+    as_is = op.takes_any
     for t in operands:
         if t is None:
             arrays.append(None)
@@ -207,16 +223,15 @@ def plain(op: Op, operands: list) -> list | None:
 
 def execute_plain(op: Op, operands: list, arrays: list, attributes: dict):
     """``execute`` for the usual arrays: nothing to promote or to refuse, and NumPy's is the library."""
-    full = op.attributes
-    if full:
-        full = {**full, **attributes}
+    full = attributes
+    if full.keys() != op.attributes.keys():
+        full = {**op.attributes, **attributes}
         if len(full) > len(op.attributes):
             complete(op, arrays, attributes)  # raises
+    if op.requires:
         for given in full.values():
             if given is REQUIRED:
                 complete(op, arrays, attributes)
-    elif attributes:
-        complete(op, arrays, attributes)
     if op.prepare is not None:
         full = op.prepare(arrays, **full) if op.variadic else op.prepare(*arrays, **full)
     kernel = backends.load("numpy").kernel(op)
@@ -403,7 +418,7 @@ def record(op: Op, operands: list, arrays: list, attributes: dict, results):
         outputs = out
         if op.view and not op.variadic:
             source = arrays[0]
-            if source.__class__ is not MetaArray and shares_memory(source, out._array):
+            if source.__class__ is not MetaArray and shares_memory(source, results):
                 link_view(operands[0], out, op, attributes)
                 if not state.grad:
                     out._seen_without_grad = True
@@ -413,6 +428,10 @@ def record(op: Op, operands: list, arrays: list, attributes: dict, results):
 
 
 def shares_memory(a, b) -> bool:
+    if b.__class__ is _ndarray:
+        base = b.base
+        if base is not None and (base is a or base is getattr(a, "base", None)):
+            return True
     if isinstance(a, LevelArray):
         return isinstance(b, LevelArray) and shares_memory(a.inner._array, b.inner._array)
     if isinstance(a, np.ndarray):
@@ -748,6 +767,60 @@ def _product(op: Op, kernel: Callable, apply: Callable) -> Callable | None:
     return entry
 
 
+def _look(op: Op, apply: Callable) -> Callable:
+    """The callable of an op that only looks at a tensor's memory otherwise: NumPy makes the view, it is linked, and that is
+    all."""
+    kind = node_type(op)
+    names, wanted, prepare, forward = tuple(op.attributes), op.attributes.keys(), op.prepare, op.forward
+    m = backends.load("numpy").m
+
+    def entry(input, *given, **attributes):
+        if given:
+            attributes = {**dict(zip(names, given, strict=False)), **attributes}
+        if _busy or input.__class__ not in tensor_types or attributes.keys() != wanted:
+            return apply(op, (input,), attributes)
+        x = input._array
+        if x.__class__ is not _ndarray:
+            return apply(op, (input,), attributes)
+        full = prepare(x, **attributes)
+        try:
+            y = forward(m, x, **full)
+        except MlkitError:
+            raise
+        except Exception as error:
+            explain(op, [x], full, error)
+            raise
+        out = _new(value.tensor_class)
+        out._array = y
+        out._node = None
+        if inferring:
+            mark_inference(out)
+        grad = state.grad
+        base = y.base
+        if base is not None and (base is x or base is x.base) or shares_memory(x, y):
+            link_view(input, out, op, full)
+            if not grad:
+                out._seen_without_grad = True
+        parent = input._node
+        if parent is not None and grad:
+            node = out._node = _new(kind)
+            node.op = op
+            node.inputs = (parent,)
+            node.attributes = full
+            node.seq = tick()
+            node.shapes = None
+            frame = _getframe(1)
+            code = frame.f_code
+            if code.co_filename in user_files:
+                node.code, node.instruction = code, frame.f_lasti
+            else:
+                node.code, node.instruction = users_line(frame)
+            save(node, op, [input], [x], full, out)
+        return out
+
+    return entry
+
+
 def _affine(op: Op, kernel: Callable) -> Callable:
     """The callable of linear: plain arrays of one floating type whose shapes fit go straight to the kernel."""
 
@@ -837,7 +910,16 @@ def apply_operator(op: Op, tensors: tuple, attributes: dict):
             continue
         if op.name == "matmul" or not isinstance(x, (bool, int, float, complex, np.generic)):
             return NotImplemented
+    if op.name == "matmul" and any(isinstance(x, np.ndarray) for x in tensors):
+        tensors = _as_wide(tensors)  # of a product with an array; tensors must have one dtype
     return apply(op, tensors, attributes)
+
+
+def _as_wide(tensors: tuple) -> tuple:
+    """A tensor and an array as tensors of the dtype that NumPy's data gives them together."""
+    found = [operand(REGISTRY["matmul"], i, x) for i, x in enumerate(tensors)]
+    d = dtypes.promote_types(*(dtypes.from_numpy_dtype(t._array.dtype) for t in found))
+    return tuple(t if t._array.dtype == d.numpy else apply(REGISTRY["cast"], (t,), {"dtype": d}) for t in found)
 
 
 def operator(name: str) -> Callable:
@@ -861,6 +943,8 @@ def make_entry(op: Op, apply: Callable = apply) -> Callable:
         entry = _product(op, library.m.matmul_ if op.name not in library.kernels else library.kernel(op), apply)
     elif op.name == "linear":
         entry = _affine(op, library.kernel(op))
+    elif op.name in ("reshape", "permute", "narrow"):
+        entry = _look(op, apply)
     if entry is None:
         entry = _full_entry(op, apply)
     entry.__name__ = entry.__qualname__ = op.name

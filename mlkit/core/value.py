@@ -410,6 +410,21 @@ def mark_mutated(tensor: Value) -> None:
         storage.code, storage.instruction = users_line(frame)
 
 
+def mark_all_mutated(tensors: list[Value]) -> None:
+    """The same of many tensors, changed together by one line of the user's program."""
+    if on_mutation is not None:
+        for tensor in tensors:
+            on_mutation(tensor)
+    code, instruction = users_line(_getframe(1))
+    for tensor in tensors:
+        storage = tensor._storage
+        if storage is None:
+            storage = tensor._storage = Storage()
+        storage.mutated = tick()
+        storage.version += 1
+        storage.code, storage.instruction = code, instruction
+
+
 def link_view(base: Value, view: Value, op, attributes: dict) -> None:
     """Record that ``view`` shows memory of ``base`` through ``op``."""
     if base._view_of is None:

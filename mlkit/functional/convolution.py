@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 
 from mlkit.core.dispatch import composite, ops
@@ -29,7 +30,8 @@ def _single(n, input, weight, channels) -> bool:
     return input._array.ndim == n + 1 and weight._array.ndim == n + 2 and input._array.shape[0] == channels
 
 
-def _convolution(n, input, weight, bias, stride, padding, dilation, groups):
+def _settings(n: int, stride, padding, dilation, groups, kernel) -> dict:
+    """The arguments in the op's form; ``kernel`` None where only they are looked at."""
     name = f"conv{n}d"
     stride, dilation = tuple_of(stride, n, "stride"), tuple_of(dilation, n, "dilation")
     check_window(name, stride=stride, dilation=dilation)
@@ -37,7 +39,24 @@ def _convolution(n, input, weight, bias, stride, padding, dilation, groups):
         check_window(name, padding=tuple_of(padding, n, "padding"))
     if groups < 1:
         raise RefusedError(f"{name}: groups must be at least 1, got {groups}.")
-    if weight._array.ndim != n + 2:
+    how = {"stride": stride, "dilation": dilation, "groups": groups}
+    if kernel is not None:
+        how["padding"] = conv_padding(padding, kernel, stride, dilation, n)
+    return how
+
+
+_known_settings = functools.lru_cache(256, typed=True)(_settings)  # a layer's are the same in every call
+
+
+def _convolution(n, input, weight, bias, stride, padding, dilation, groups):
+    name = f"conv{n}d"
+    kernel = weight._array.shape[2:] if weight._array.ndim == n + 2 else None
+    given = n, stride, padding, dilation, groups, kernel
+    try:
+        how = _known_settings(*given)
+    except TypeError:  # a list is no key
+        how = _settings(*given)
+    if kernel is None:
         raise ShapeError(
             f"{name}: expected a weight (out, in / groups, ...) with {n} spatial dims.",
             f"input:  {tuple(input._array.shape)}\nweight: {tuple(weight._array.shape)}",
@@ -51,8 +70,6 @@ def _convolution(n, input, weight, bias, stride, padding, dilation, groups):
         )
     if bias is not None and bias._array.ndim != 1:
         raise ShapeError(f"{name}: expected bias to be 1-dimensional, got {tuple(bias._array.shape)}.")
-    how = {"stride": stride, "dilation": dilation, "groups": groups}
-    how["padding"] = conv_padding(padding, tuple(weight._array.shape[2:]), stride, dilation, n)
     op = getattr(ops, f"conv{n}d")
     if _single(n, input, weight, weight._array.shape[1] * groups):
         out = op(unsqueeze(input, 0), weight, bias, **how)

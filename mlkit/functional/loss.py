@@ -43,6 +43,8 @@ def old_reduction(size_average, reduce) -> str:
     return "none" if reduce is False else "sum" if size_average is False else "mean"
 
 
+#: element types of class numbers
+LABELS = (np.dtype(np.int64), np.dtype(np.uint8))
 #: losses that PyTorch warns of when their shapes differ
 _WARNS = {"mse_loss", "l1_loss", "smooth_l1_loss", "huber_loss"}
 
@@ -203,7 +205,7 @@ def nll_loss(
             f"nll_loss: expected integer class labels, got {dtypes.from_numpy_dtype(target._array.dtype)}.",
             hint="Use target.long().",
         )
-    if target._array.dtype.name not in ("int64", "uint8"):
+    if target._array.dtype not in LABELS:
         raise DtypeError(
             f"expected target dtype to be int64 or uint8, but got {target.dtype}.", hint="Use target.long()."
         )
@@ -274,7 +276,7 @@ def cross_entropy(
     axis = 1 if input._array.ndim > 1 else 0
     if target._array.dtype.kind in "fV":
         return _soft_cross_entropy(input, target, weight, reduction, label_smoothing, axis)
-    if target._array.dtype.name not in ("int64", "uint8"):
+    if target._array.dtype not in LABELS:
         raise DtypeError(
             f"cross_entropy: expected labels of int64 (or uint8) or floating probabilities, got "
             f"{dtypes.from_numpy_dtype(target._array.dtype)}.",

@@ -6,7 +6,9 @@ from mlkit.core.dispatch import composite, ops
 
 
 def _share(x, weight, bias, extra=None):
-    """The inputs' share of all gates at once."""
+    """The inputs' share of all gates at once; both biases are added up first, not each to every step."""
+    if bias is not None and extra is not None:
+        bias, extra = ops.add(bias, extra), None
     out = ops.linear(x, weight, bias)
     return out if extra is None else ops.add(out, extra)
 

@@ -21,6 +21,11 @@ def sizes(args) -> tuple:
     """Sizes given as separate ints or as one sequence."""
     if len(args) == 1 and not hasattr(args[0], "__index__"):
         args = tuple(args[0])
+    for a in args:
+        if a.__class__ is not int:
+            break
+    else:
+        return args
     args = tuple([a.item() if isinstance(a, Value) else a for a in args])
     for a in args:
         if a.__class__ is float or a.__class__ is str or a is None:
@@ -46,21 +51,20 @@ def reshape(input, *args, shape=None):
 
 def view(input, *shape, size=None, dtype=None):
     """``reshape`` that never copies: raises when the memory does not allow the new shape; a dtype reinterprets bytes."""
-    from mlkit.core.dtype import dtype as dtype_class
-
     if dtype is not None:
         shape = (dtype,)
     if size is not None:
         shape = (size,)
     if not shape:
         raise ArgumentError("view() expects sizes or a dtype: x.view(2, -1), x.view(mlkit.int32).")
-    if len(shape) == 1 and isinstance(shape[0], dtype_class):
+    if len(shape) == 1 and isinstance(shape[0], dtypes.dtype):
         return _reinterpreted(input, shape[0])
+    wanted = sizes(shape)
     array = input._array
     if isinstance(array, LevelArray) and not array.plain:
         array = array.memory()
     if array.__class__ is not MetaArray:
-        full = resolve_shape("view", sizes(shape), array.size, array.shape)
+        full = resolve_shape("view", wanted, array.size, array.shape)
         possible = not array.size or array.flags.c_contiguous or view_possible(array, full)
         if not possible and array is not input._array:  # in vmap: a convolution's result lies otherwise
             possible = array.ndim > 2 and np.moveaxis(array, 1, -1).flags.c_contiguous
@@ -71,7 +75,7 @@ def view(input, *shape, size=None, dtype=None):
                 f"input: {tuple(array.shape)}, asked for: {full}",
                 "Use .reshape(...) instead.",
             )
-    return ops.reshape(input, shape=sizes(shape))
+    return ops.reshape(input, shape=wanted)
 
 
 def _reinterpreted(input, d):
@@ -195,7 +199,7 @@ def transpose(input, dim0: int, dim1: int):
         return ops.permute(input, dims=())
     order = list(range(rank))
     order[a], order[b] = b, a
-    return ops.permute(input, dims=order)
+    return ops.permute(input, dims=tuple(order))
 
 
 def t(input):

@@ -302,7 +302,7 @@ class embedding_grad(Op):
         return MetaArray(shape, g_.dtype)
 
     def forward(m, g_, input, *, shape=None, padding_idx=None):
-        out = m.index_add_(m.xp.zeros(shape, g_.dtype), input.reshape(-1), g_.reshape((-1, shape[1])), 0)
+        out = m.index_add_(m.xp.zeros(shape, g_.dtype), input.reshape(-1), g_.reshape((input.size, shape[1])), 0)
         if padding_idx is not None:
             out[padding_idx] = 0
         return out

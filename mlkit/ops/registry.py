@@ -120,6 +120,10 @@ class Op:
         keywords = code.co_varnames[code.co_argcount : code.co_argcount + code.co_kwonlyargcount]
         defaults = self.forward.__kwdefaults__ or {}
         self.attributes = {k: defaults.get(k, REQUIRED) for k in keywords}
+        # what the door asks at every call, known once
+        self.requires = any(v is REQUIRED for v in self.attributes.values())
+        self.takes_floats = "f" not in self.refuses and "f" not in self.refuses_any
+        self.takes_any = self.promotion is None and not self.refuses and not self.refuses_any
         self.rules = gradient_rules(self)
         # whether backward needs tensors that the node keeps, not just shapes and settings: then it runs once
         self.holds = self.rules is not None and any(kind in ("input", "out") for kind, _ in self.rules.slots)

@@ -27,6 +27,14 @@ class Look(Moves):
 
 def resolve_shape(name: str, shape, size: int, old: tuple) -> tuple[int, ...]:
     """``shape`` with its -1 worked out; raises ShapeError when the element counts differ."""
+    known = 1
+    for n in shape:
+        if n.__class__ is not int or n < 0:
+            break
+        known *= n
+    else:
+        if known == size:  # as most are
+            return tuple(shape)
     shape = tuple(n if isinstance(n, Symbol) else int(n) for n in shape)
     unknown = [i for i, n in enumerate(shape) if n == -1]
     if len(unknown) > 1:
@@ -71,16 +79,28 @@ class reshape(Look):
         return m.reshape(g, shape=tuple(input_shape))
 
 
+#: (dims, how many there are) that were looked at and found right; a program uses few
+_ORDERS: set[tuple[tuple[int, ...], int]] = set()
+
+
 @op(onnx="Transpose", samples=[((2, 3, 4), {"dims": (2, 0, 1)}), ((3, 4), {"dims": (-1, 0)})])
 class permute(Look):
     """The dims in another order: output dim i is input dim dims[i]."""
 
     def prepare(input, *, dims):
+        for d in dims:
+            if d.__class__ is not int:
+                break
+        else:
+            if (tuple(dims), input.ndim) in _ORDERS:
+                return {"dims": tuple(dims)}
         found = tuple(canonical_dim("permute", d, input.ndim) for d in dims)
         if len(found) != input.ndim or len(set(found)) != len(found):
             raise ShapeError(
                 f"permute: expected each of the {input.ndim} dims once, got {tuple(dims)}.", f"input: {input.shape}"
             )
+        if len(_ORDERS) < 1000:
+            _ORDERS.add((found, input.ndim))
         return {"dims": found}
 
     def infer(input, *, dims):

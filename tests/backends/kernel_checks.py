@@ -95,8 +95,8 @@ def arrays(shape: tuple[int, ...], dtype=np.float32, seed: int = 0) -> dict[str,
     return found
 
 
-def run(fn, inputs: list[np.ndarray], weight_seed: int = 1) -> list[np.ndarray]:
-    """The outputs of ``fn`` and the gradients of its floating inputs."""
+def run(fn, inputs: list[np.ndarray], weight_seed: int = 1, spoil: bool = False) -> list[np.ndarray]:
+    """The outputs of ``fn`` and the gradients of its floating inputs; with ``spoil`` a NaN is in what backward starts from."""
     tensors = [mlkit.from_numpy(x) if x.flags.writeable else mlkit.tensor(0.0) for x in inputs]
     for t, x in zip(tensors, inputs, strict=True):
         t._array = x
@@ -106,8 +106,10 @@ def run(fn, inputs: list[np.ndarray], weight_seed: int = 1) -> list[np.ndarray]:
     first = out[0] if isinstance(out, tuple) else out
     if first.requires_grad:
         rng = np.random.default_rng(weight_seed)
-        weights = rng.standard_normal(tuple(first.shape)).astype(first.detach().numpy().dtype)
-        first.backward(mlkit.from_numpy(np.asarray(weights)))
+        weights = np.asarray(rng.standard_normal(tuple(first.shape)), first.detach().numpy().dtype)
+        if spoil and weights.size:
+            weights.reshape(-1)[weights.size // 2] = np.nan
+        first.backward(mlkit.from_numpy(weights))
     found = [t.detach().numpy() for t in (out if isinstance(out, tuple) else (out,))]
     return found + [t.grad.numpy() for t in tensors if t.grad is not None]
 

@@ -67,6 +67,69 @@ def test_the_cache_is_kept_used_and_mended(tmp_path):
 
 
 @needs_numba
+def test_two_processes_fill_one_cache_at_once(tmp_path):
+    env = {**os.environ, "MLKIT_HOME": str(tmp_path)}
+    both = [subprocess.Popen([sys.executable, "-c", WORK], env=env, stderr=subprocess.PIPE) for _ in range(2)]
+    for process in both:
+        _, said = process.communicate(timeout=300)
+        assert process.returncode == 0, said.decode()[-3000:]
+    stamps = {p: p.stat().st_mtime_ns for p in files(tmp_path)}
+    run(WORK, MLKIT_HOME=str(tmp_path))
+    assert {p: p.stat().st_mtime_ns for p in files(tmp_path)} == stamps  # what they left is whole
+
+
+@needs_numba
+def test_threads_that_meet_at_a_kernel_not_yet_compiled(tmp_path):
+    run(
+        """
+import threading, numpy as np, mlkit
+import mlkit.nn.functional as F
+x = mlkit.from_numpy(np.random.default_rng(0).normal(size=(2, 16, 16, 16)).astype(np.float32))
+best = x.numpy().reshape(2, 16, 8, 2, 8, 2).max((3, 5))
+meet, right = threading.Barrier(4), []
+def work():
+    meet.wait(60)
+    right.append((F.max_pool2d(x, 2).numpy() == best).all())
+threads = [threading.Thread(target=work) for _ in range(4)]
+[t.start() for t in threads]
+[t.join(200) for t in threads]
+assert right == [True] * 4
+""",
+        MLKIT_HOME=str(tmp_path),
+    )
+
+
+@needs_numba
+@pytest.mark.skipif(os.name == "nt", reason="POSIX signals")
+def test_an_interrupt_while_a_kernel_compiles_leaves_the_cache_whole(tmp_path):
+    """The first half of a compile is thrown away; the next call compiles again, in the same process and in others."""
+    run(
+        """
+import os, signal
+from mlkit.backends.numba import compiling
+class Stop(compiling.event.Listener):
+    left = 3  # in the middle: kernels call helpers, each compiled in its turn
+    def on_start(self, happening):
+        self.left -= 1
+        if self.left == 0:
+            os.kill(os.getpid(), signal.SIGINT)
+    def on_end(self, happening):
+        pass
+stop = Stop()
+compiling.event.register("numba:compile", stop)
+try:
+    exec(WORK)
+except KeyboardInterrupt:
+    print("stopped")
+assert stop.left <= 0
+exec(WORK)
+""".replace("WORK", repr(WORK)),
+        MLKIT_HOME=str(tmp_path),
+    )
+    run(WORK, MLKIT_HOME=str(tmp_path))
+
+
+@needs_numba
 def test_a_home_that_cannot_be_written(tmp_path):
     """A file in the place of the folder: as good as read-only, also for root."""
     (tmp_path / "home").write_text("in the way")

@@ -13,15 +13,23 @@ import mlkit
 from mlkit.backends import numba
 from mlkit.core.dispatch import ops
 from mlkit.ops import REGISTRY
-from mlkit.ops.registry import Sample
-from tests.backends.kernel_checks import kernels_for_all_sizes, needs_numba, same
+from mlkit.ops.registry import Elementwise, Sample
+from tests.backends.kernel_checks import kernels_for_all_sizes, needs_numba, numpy_alone, run, same
 from tests.ops.make_inputs import arrays_for
 
 pytestmark = needs_numba
 
 #: samples that kernels take which leave the op's own ones to NumPy
 LARGER: dict[str, list] = {
-    "linear": [((33, 32), (48, 32), (48,)), ((2, 20, 16), (32, 16))],
+    "linear": [
+        *(((33, 32), (48, 32), (48,)), ((2, 20, 16), (32, 16))),
+        ((17, 784), (48, 784), (48,)),  # few rows, long sums: in parts
+        ((131, 1040), (32, 1040), (32,)),  # many rows, long sums
+        ((133, 48), (1040, 48)),  # a gradient with long sums
+        ((130, 528), (32, 528), (32,)),  # a gradient with wide rows
+        ((530, 400), (112, 400), (112,)),  # a weight's gradient over many rows, in bands and groups
+    ],
+    "gru_sequence": [((3, 5, 48), (5, 16), (48, 16), (48,)), ((2, 14, 144), (14, 48), (144, 48))],
     "lstm_sequence": [((3, 5, 64), (5, 16), (5, 16), (64, 16)), ((2, 14, 192), (14, 48), (14, 48), (192, 48))],
     "attention": [
         ((2, 3, 49, 16), (2, 3, 37, 16), (2, 3, 37, 32), {"scale": 0.3, "is_causal": False}),
@@ -34,6 +42,125 @@ LARGER: dict[str, list] = {
     "scatter_add": [((7,), Sample((300,), "index", "int64", 7), (300,), {"dim": 0})],
     "softmax_cross_entropy": [((300, 10), Sample((300,), "index", "int64", 10))],
     "conv2d": [((2, 16, 9, 7), (32, 16, 3, 3), (32,), {"padding": (1, 1)})],
+}
+#: sizes beside those of registers, panels and blocks, with sizes of one. (Elementwise ops have theirs below.)
+ODD: dict[str, list] = {
+    "attention": [
+        ((1, 1, 17, 16), (1, 1, 1, 16), (1, 1, 1, 16), {"scale": 1.0, "is_causal": True}),
+        ((3, 1, 33, 48), (3, 1, 65, 48), (3, 1, 65, 16), {"scale": 0.1, "is_causal": False}),
+        ((1, 1, 16), (1, 31, 16), (1, 31, 80), {"scale": 0.2, "is_causal": True}),
+    ],
+    "avg_pool2d": [
+        ((3, 17, 7, 9), {"kernel_size": (3, 2), "stride": (2, 3), "padding": (1, 1)}),
+        ((1, 33, 1, 5), {"kernel_size": (1, 3), "stride": (1, 1), "padding": (0, 0)}),
+    ],
+    "avg_pool2d_grad": [
+        ((3, 17, 4, 4), {"shape": (3, 17, 7, 9), "kernel_size": (3, 2), "stride": (2, 3), "padding": (1, 1)}),
+        ((1, 33, 1, 3), {"shape": (1, 33, 1, 5), "kernel_size": (1, 3), "stride": (1, 1), "padding": (0, 0)}),
+    ],
+    "batch_norm_eval": [
+        ((3, 17, 5, 1), (17,), Sample((17,), "positive"), (17,), (17,)),
+        ((7, 1), (1,), Sample((1,), "positive"), (1,), (1,)),
+        ((1, 33, 7), (33,), Sample((33,), "positive"), (33,), (33,)),
+    ],
+    "batch_norm_train": [((3, 17, 5, 1), (17,), (17,)), ((7, 33), (33,), (33,)), ((2, 1, 3), (1,), (1,))],
+    "conv1d": [
+        ((1, 1, 17), (1, 1, 5), (1,)),
+        ((3, 17, 31), (19, 17, 3), (19,), {"padding": (2,), "stride": (3,)}),
+    ],
+    "conv1d_input_grad": [
+        ((1, 1, 13), (1, 1, 5), {"shape": (1, 1, 17)}),
+        ((3, 19, 11), (19, 17, 3), {"shape": (3, 17, 31), "padding": (2,), "stride": (3,)}),
+    ],
+    "conv1d_weight_grad": [
+        ((1, 1, 17), (1, 1, 13), {"shape": (1, 1, 5)}),
+        ((3, 17, 31), (3, 19, 11), {"shape": (19, 17, 3), "padding": (2,), "stride": (3,)}),
+    ],
+    "conv2d": [
+        ((1, 1, 9, 11), (1, 1, 5, 3), (1,)),
+        ((3, 17, 13, 7), (33, 17, 3, 3), (33,), {"padding": (1, 1), "stride": (2, 1)}),
+        ((3, 16, 11, 13), (48, 16, 3, 3), (48,), {"padding": (1, 1)}),  # by Winograd's way
+        ((1, 33, 7, 7), (19, 33, 1, 1), (19,)),
+        ((2, 17, 9, 7), (17, 1, 3, 3), (17,), {"groups": 17, "padding": (1, 1)}),
+    ],
+    "conv2d_input_grad": [
+        ((1, 1, 5, 9), (1, 1, 5, 3), {"shape": (1, 1, 9, 11)}),
+        ((3, 33, 7, 7), (33, 17, 3, 3), {"shape": (3, 17, 13, 7), "padding": (1, 1), "stride": (2, 1)}),
+        ((3, 48, 11, 13), (48, 16, 3, 3), {"shape": (3, 16, 11, 13), "padding": (1, 1)}),
+        ((2, 17, 9, 7), (17, 1, 3, 3), {"shape": (2, 17, 9, 7), "groups": 17, "padding": (1, 1)}),
+    ],
+    "conv2d_weight_grad": [
+        ((1, 1, 9, 11), (1, 1, 5, 9), {"shape": (1, 1, 5, 3)}),
+        ((3, 17, 13, 7), (3, 33, 7, 7), {"shape": (33, 17, 3, 3), "padding": (1, 1), "stride": (2, 1)}),
+        ((3, 16, 11, 13), (3, 48, 11, 13), {"shape": (48, 16, 3, 3), "padding": (1, 1)}),
+        ((2, 17, 9, 7), (2, 17, 9, 7), {"shape": (17, 1, 3, 3), "groups": 17, "padding": (1, 1)}),
+    ],
+    "dropout": [((n,), {"p": 0.3, "key": (3, 5)}) for n in (1, 7, 9, 129)],
+    "embedding_grad": [
+        ((1, 1), Sample((1,), "index", "int64", 2), {"shape": (2, 1)}),
+        ((7, 33), Sample((7,), "index", "int64", 5), {"shape": (5, 33), "padding_idx": 1}),
+    ],
+    "gru_sequence": [((1, 1, 48), (1, 16), (48, 16)), ((3, 13, 96), (13, 32), (96, 32), (96,))],
+    "index_add": [((7, 33), Sample((19,), "index", "int64", 7), (19, 33), {"dim": 0})],
+    "layer_norm": [
+        ((1, 1), (1,), (1,), {"dims": 1}),
+        ((3, 17), (17,), (17,), {"dims": 1}),
+        ((5, 3, 11), (3, 11), (3, 11), {"dims": 2}),
+        ((33, 48), (48,), (48,), {"dims": 1}),
+    ],
+    "linear": [
+        ((1, 16), (16, 16), (16,)),
+        *(((rows, 16), (48, 16), (48,)) for rows in (3, 5, 13, 97, 129)),
+        ((7, 33), (17, 33), (17,)),
+    ],
+    "log_softmax": [((1, 1), {"dim": 1}), ((3, 17), {"dim": 1}), ((2, 3, 65), {"dim": 2})],
+    "lstm_sequence": [((1, 1, 64), (1, 16), (1, 16), (64, 16)), ((3, 13, 128), (13, 32), (13, 32), (128, 32))],
+    "max_pool2d": [
+        (Sample((3, 17, 7, 9), "distinct"), {"kernel_size": (3, 2), "stride": (2, 3), "padding": (1, 1)}),
+        (Sample((1, 33, 1, 5), "distinct"), {"kernel_size": (1, 3), "stride": (1, 1), "padding": (0, 0)}),
+    ],
+    "rms_norm": [((1, 1), (1,), {"dims": 1}), ((3, 17), (17,), {"dims": 1}), ((33, 48), (48,), {"dims": 1})],
+    "scatter_add": [((7,), Sample((33,), "index", "int64", 7), (33,), {"dim": 0})],
+    "softmax": [((1, 1), {"dim": 1}), ((3, 17), {"dim": 1}), ((2, 3, 65), {"dim": 2})],
+    "softmax_cross_entropy": [((n, c), Sample((n,), "index", "int64", c)) for n, c in ((1, 1), (3, 17), (65, 33))],
+}
+#: nothing in one place or another: no examples, no rows, no channels
+EMPTY: dict[str, list] = {
+    "attention": [
+        ((0, 2, 5, 16), (0, 2, 3, 16), (0, 2, 3, 16), {"scale": 1.0, "is_causal": False}),
+        ((1, 0, 16), (1, 3, 16), (1, 3, 16), {"scale": 1.0, "is_causal": True}),
+    ],
+    "avg_pool2d": [((0, 3, 6, 6), {"kernel_size": (2, 2), "stride": (2, 2), "padding": (0, 0)})],
+    "avg_pool2d_grad": [
+        ((0, 3, 3, 3), {"shape": (0, 3, 6, 6), "kernel_size": (2, 2), "stride": (2, 2), "padding": (0, 0)})
+    ],
+    "batch_norm_eval": [((0, 3, 2, 2), (3,), Sample((3,), "positive"), (3,), (3,))],
+    "batch_norm_train": [((4, 0, 2, 2), (0,), (0,))],
+    "conv1d": [((0, 3, 7), (4, 3, 3), (4,))],
+    "conv1d_input_grad": [((0, 4, 5), (4, 3, 3), {"shape": (0, 3, 7)})],
+    "conv1d_weight_grad": [((0, 3, 7), (0, 4, 5), {"shape": (4, 3, 3)})],
+    "conv2d": [((0, 3, 6, 5), (4, 3, 3, 3), (4,), {"padding": (1, 1)})],
+    "conv2d_input_grad": [((0, 4, 6, 5), (4, 3, 3, 3), {"shape": (0, 3, 6, 5), "padding": (1, 1)})],
+    "conv2d_weight_grad": [((0, 3, 6, 5), (0, 4, 6, 5), {"shape": (4, 3, 3, 3), "padding": (1, 1)})],
+    "dropout": [((0,), {"p": 0.3, "key": (3, 5)}), ((3, 0), {"p": 0.3, "key": (3, 5)})],
+    "embedding_grad": [
+        ((0, 3), Sample((0,), "index", "int64", 5), {"shape": (5, 3)}),
+        ((4, 0), Sample((4,), "index", "int64", 5), {"shape": (5, 0)}),
+    ],
+    "gru_sequence": [((3, 0, 48), (0, 16), (48, 16), (48,))],
+    "index_add": [
+        ((3, 4), Sample((0,), "index", "int64", 3), (0, 4), {"dim": 0}),
+        ((3, 0), Sample((2,), "index", "int64", 3), (2, 0), {"dim": 0}),
+    ],
+    "layer_norm": [((0, 16), (16,), (16,), {"dims": 1})],
+    "linear": [((0, 16), (16, 16), (16,)), ((3, 0), (16, 0), (16,)), ((3, 16), (0, 16), (0,))],
+    "log_softmax": [((0, 4), {"dim": 1}), ((3, 0), {"dim": 1})],
+    "lstm_sequence": [((3, 0, 64), (0, 16), (0, 16), (64, 16))],
+    "max_pool2d": [((0, 3, 6, 6), {"kernel_size": (2, 2), "stride": (2, 2), "padding": (0, 0)})],
+    "rms_norm": [((0, 16), (16,), {"dims": 1})],
+    "scatter_add": [((7,), Sample((0,), "index", "int64", 7), (0,), {"dim": 0})],
+    "softmax": [((0, 4), {"dim": 1}), ((3, 0), {"dim": 1})],
+    "softmax_cross_entropy": [((0, 4), Sample((0,), "index", "int64", 4))],
 }
 NAMES = sorted({*numba.OVERRIDES, *(name for name, _ in numba.GRADIENTS)})
 taken: dict[str, int] = {}
@@ -51,6 +178,28 @@ def inputs_of(name: str):
     for sample in [*op.samples, *LARGER.get(name, [])]:
         arrays, attributes = arrays_for(op, sample)
         yield [a.astype(np.float32) if a.dtype == np.float64 else a for a in arrays], attributes
+
+
+def elementwise(shapes, op) -> list:
+    positive = op.samples and isinstance(op.samples[0][0], Sample) and op.samples[0][0].values
+    return [tuple(Sample(shape, positive or "normal") for _ in op.inputs) for shape in shapes]
+
+
+def odd_of(name: str) -> list:
+    op = REGISTRY[name]
+    if isinstance(op, Elementwise) and name not in ODD:
+        return elementwise([(1,), (15,), (17,), (33,), (3, 5, 7), (1025,)], op)
+    return ODD[name]  # a new override needs its own
+
+
+def empty_of(name: str) -> list:
+    op = REGISTRY[name]
+    return elementwise([(0,), (3, 0)], op) if isinstance(op, Elementwise) and name not in EMPTY else EMPTY[name]
+
+
+def floats_of(name: str, sample):
+    arrays, attributes = arrays_for(REGISTRY[name], sample)
+    return [a.astype(np.float32) if a.dtype == np.float64 else a for a in arrays], attributes
 
 
 def called(name: str, attributes: dict):
@@ -76,6 +225,22 @@ def test_memory_order(name):
     for arrays, attributes in inputs_of(name):
         for turned in zip(*(list(strange(a)) for a in arrays), strict=False):
             same(called(name, attributes), list(turned), tolerance=2e-5)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_odd_sizes(name):
+    for sample in odd_of(name):
+        arrays, attributes = floats_of(name, sample)
+        same(called(name, attributes), arrays, tolerance=2e-5)
+        for turned in zip(*(list(strange(a)) for a in arrays), strict=False):
+            same(called(name, attributes), list(turned), tolerance=2e-5)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_nothing_at_all(name):
+    for sample in empty_of(name):
+        arrays, attributes = floats_of(name, sample)
+        same(called(name, attributes), arrays)
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -107,6 +272,28 @@ def test_nan_goes_where_numpy_puts_it_or_farther(name):
             assert np.isnan(a)[np.isnan(b)].all()
             if name != "conv2d":
                 np.testing.assert_array_equal(np.isnan(a), np.isnan(b))
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_nan_goes_backward_where_numpy_lets_it_or_farther(name):
+    """A NaN in each input in turn, and in the gradient that comes."""
+    for arrays, attributes in inputs_of(name):
+        places = [i for i, a in enumerate(arrays) if a.dtype == np.float32 and a.size]
+        if REGISTRY[name].variadic or attributes.get("is_causal"):  # a key that nobody may see need not be read
+            continue
+        for place in [*places, None]:
+            spoilt = [a.copy() for a in arrays]
+            if place is not None:
+                spoilt[place].reshape(-1)[spoilt[place].size // 2] = np.nan
+            with np.errstate(all="ignore"):
+                ours = run(called(name, attributes), spoilt, spoil=place is None)
+                with numpy_alone():
+                    theirs = run(called(name, attributes), spoilt, spoil=place is None)
+            assert len(ours) == len(theirs)
+            for a, b in zip(ours, theirs, strict=True):
+                assert np.isnan(a)[np.isnan(b)].all()
+                if not name.startswith("conv"):
+                    np.testing.assert_array_equal(np.isnan(a), np.isnan(b))
 
 
 def test_each_was_really_used(used):

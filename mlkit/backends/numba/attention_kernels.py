@@ -86,11 +86,14 @@ def forward(
                 rows_times(rows, PANEL, q + start * q_row, q_row, features, 1, 0, 1, 0, b, PANEL * 4, zero, 0, scores + p * PANEL * 4, row)  # fmt: skip
             for i in range(rows):
                 end = min(start + i + 1, seen) if causal else seen
-                for j in range(end, used * PANEL):
+                vectors = (end + LANES - 1) // LANES
+                for j in range(end, vectors * LANES):
                     poke(scores + i * row + j * 4, -math.inf)
-                soften(scores + i * row, used * PANEL // LANES, scale, found)
+                soften(scores + i * row, vectors, scale, found)
                 poke(sums + (item * queries + start + i) * 4, peek(found) + math.log(peek(found + BYTES)))
-                scaled(scores + i * row, used * PANEL // LANES, 1 / peek(found + BYTES))
+                scaled(scores + i * row, vectors, 1 / peek(found + BYTES))
+                if vectors * LANES < seen:
+                    zero_bytes(scores + i * row + vectors * BYTES, (seen - vectors * LANES) * 4)
             for p in range(0, wide, PANEL):
                 rows_times(rows, min(PANEL, wide - p), scores, row, seen, 1, 0, 1, 0, v + p * 4, v_row, zero, 0, o + start * o_row + p * 4, o_row)  # fmt: skip
 
@@ -160,12 +163,16 @@ def backward(
                 rows_times(rows, PANEL, go + start * g_row, g_row, wide, 1, 0, 1, 0, b, PANEL * 4, zero, 0, grads + there, row)  # fmt: skip
             for i in range(rows):
                 end = min(start + i + 1, seen) if causal else seen
-                for j in range(end, used * PANEL):
+                vectors = (end + LANES - 1) // LANES
+                for j in range(end, vectors * LANES):
                     poke(weights + i * row + j * 4, -math.inf)
-                weigh(weights + i * row, used * PANEL // LANES, scale, peek(sums + (item * queries + start + i) * 4))
+                weigh(weights + i * row, vectors, scale, peek(sums + (item * queries + start + i) * 4))
                 inner(go + (start + i) * g_row, o + (start + i) * o_row, wide // LANES, found)
-                back(weights + i * row, grads + i * row, used * PANEL // LANES, peek(found), scale)
-            columns_times(seen, wide, weights, row, rows, 1, 0, 1, 0, go + start * g_row, g_row, gv, gv_row)
-            columns_times(seen, features, grads, row, rows, 1, 0, 1, 0, q + start * q_row, q_row, gk, gk_row)
+                back(weights + i * row, grads + i * row, vectors, peek(found), scale)
+                if vectors * LANES < seen:
+                    zero_bytes(weights + i * row + vectors * BYTES, (seen - vectors * LANES) * 4)
+                    zero_bytes(grads + i * row + vectors * BYTES, (seen - vectors * LANES) * 4)
+            columns_times(seen, wide, weights, row, rows, 1, 0, 1, 0, go + start * g_row, g_row, gv, gv_row, gv, gv_row)  # fmt: skip
+            columns_times(seen, features, grads, row, rows, 1, 0, 1, 0, q + start * q_row, q_row, gk, gk_row, gk, gk_row)  # fmt: skip
             for p in range(0, features, PANEL):
                 rows_times(rows, min(PANEL, features - p), grads, row, seen, 1, 0, 1, 0, k + p * 4, k_row, zero, 0, gq + start * gq_row + p * 4, gq_row)  # fmt: skip

@@ -180,7 +180,7 @@ def weight_grad(
                 here = scratch + ky * dilation_h * row + kx * dilation_w * pixel
                 there = total + (ky * kernel_w + kx) * channels * columns * 4
                 n = kernel_w * channels if dilation_w == 1 else channels
-                columns_times(n, columns, here, stride_w * pixel, out_w, count, stride_h * row, some, rows * row, b, columns * 4, there, columns * 4)  # fmt: skip
+                columns_times(n, columns, here, stride_w * pixel, out_w, count, stride_h * row, some, rows * row, b, columns * 4, there, columns * 4, there, columns * 4)  # fmt: skip
 
 
 @kernel()

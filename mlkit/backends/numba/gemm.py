@@ -8,12 +8,15 @@ import math
 import numpy as np
 
 from mlkit.backends.numba import gradient, override, pool
-from mlkit.backends.numba.conv import LANES, panel, single, spread, summed
+from mlkit.backends.numba.conv import LANES, panel, single, summed
 from mlkit.backends.numba.scratch import address, floats, zeros
 
-ROWS = 32  # fewer do not pay for turning the weights
-DEEP = 1024  # longer sums overflow the cache that a panel lives in
-WEIGHTS = 1 << 22
+ROWS = 16  # fewer do not pay for turning the weights
+FEW = 128  # rows up to here: weights are turned a panel at a time
+MANY = 256  # rows that pay for bringing them together
+FAR = 512  # columns from which rows lie too far apart to be read side by side
+LONG = 1024  # sums from which rows of the left matrix are copied, in parts
+WEIGHTS = 1 << 23
 GRAIN = 1 << 21  # products that make a thread worth waking
 
 
@@ -33,50 +36,93 @@ def suits(x, weight_shape) -> bool:
     )
 
 
-@override("linear", minimum=2048)
+def begin(bias, count: int) -> np.ndarray:
+    """What the sums begin with."""
+    if bias is None:
+        return zeros(count)
+    return bias if bias.flags.c_contiguous else np.ascontiguousarray(bias)
+
+
+def rows_product(k, a: np.ndarray, b: tuple[int, int, int], start: np.ndarray, out: np.ndarray) -> None:
+    """out = start + a @ b, where b is where it is, and the bytes to the next row (0 in panels) and panel."""
+    (rows, count), columns = a.shape, out.shape[1]
+    common = (address(a), count, *b, address(start), columns, address(out))
+    apart = count > LONG or count % LONG == 0
+
+    def work(i, j):
+        space = floats(k.CHUNK * k.ROOM) if apart else None
+        k.rows_by_panels(*common, address(space) if apart else 0, i, j)
+
+    pool.split(work, rows, max(ROWS, GRAIN // (count * columns)))
+
+
+@override("linear", minimum=1024)
 def linear(k, input, weight, bias=None):
     if not single(input, weight, bias) or not suits(input, weight.shape) or not weight.flags.c_contiguous:
         return NotImplemented
     outs, count = weight.shape
-    if outs % LANES or count % LANES or count > DEEP or input.shape[-1] != count or bias is not None and bias.ndim != 1:
+    if outs % LANES or count % LANES or input.shape[-1] != count or bias is not None and bias.shape != (outs,):
         return NotImplemented
-    x = matrix(input)
-    turned, start = floats(outs * count), spread(outs, bias)
-    k.turn(address(weight), outs, count, address(turned))
-    out = np.empty((x.shape[0], outs), np.float32)
-    common = (address(x), count, address(turned), 0, count * panel() * 4, address(start), outs, address(out))
-    pool.split(lambda a, b: k.rows_by_panels(*common, a, b), x.shape[0], max(ROWS, GRAIN // (outs * count)))
-    return out.reshape((*input.shape[:-1], outs))
+    x, start = matrix(input), begin(bias, outs)
+    rows = x.shape[0]
+    out = np.empty((rows, outs), np.float32)
+    if rows <= FEW:
+        few = (address(x), rows, count, address(weight), address(start), outs, address(out))
+
+        def work(a, b):
+            space = floats(min(count, k.DEPTH) * panel())
+            k.panels_by_rows(*few, address(space), a, b)
+
+        pool.split(work, -(-outs // panel()), max(1, GRAIN // (rows * count * panel())))
+    else:
+        turned = floats(outs * count)
+        k.turn(address(weight), outs, count, address(turned))
+        rows_product(k, x, (address(turned), 0, count * panel() * 4), start, out)
+    return out if input.ndim == 2 else out.reshape((*input.shape[:-1], outs))
 
 
-@gradient("linear", "input", minimum=2048)
+@gradient("linear", "input", minimum=1024)
 def linear_input_gradient(k, g, weight):
     if not single(g, weight) or not suits(g, weight.shape) or not weight.flags.c_contiguous:
         return NotImplemented
     outs, count = weight.shape
-    if count % LANES or outs > DEEP or count > DEEP:
+    if count % LANES:
         return NotImplemented
-    rows = matrix(g)
-    zero = zeros(count)
+    rows, zero = matrix(g), zeros(count)
     out = np.empty((rows.shape[0], count), np.float32)
-    common = (address(rows), outs, address(weight), count * 4, panel() * 4, address(zero), count, address(out))
-    pool.split(lambda a, b: k.rows_by_panels(*common, a, b), rows.shape[0], max(ROWS, GRAIN // (outs * count)))
-    return out.reshape((*g.shape[:-1], count))
+    if count >= FAR and rows.shape[0] > FEW:
+        laid = floats(outs * count)
+        k.lay(address(weight), outs, count, address(laid))
+        where = (address(laid), 0, outs * panel() * 4)
+    else:
+        where = (address(weight), count * 4, panel() * 4)
+    rows_product(k, rows, where, zero, out)
+    return out if g.ndim == 2 else out.reshape((*g.shape[:-1], count))
 
 
-@gradient("linear", "weight", minimum=2048)
+@gradient("linear", "weight", minimum=1024)
 def linear_weight_gradient(k, g, input, weight_shape):
     if not single(g, input) or not suits(g, weight_shape) or input.ndim < 2:
         return NotImplemented
-    outs, count = weight_shape
-    if count % LANES or outs * count > WEIGHTS // 16:
+    if weight_shape[1] % LANES:
         return NotImplemented
-    rows, x = matrix(g), matrix(input)
-    common = (address(rows), outs, address(x), count)
-    grain = max(4 * ROWS, GRAIN // (outs * count))
-    if rows.shape[0] < 2 * grain or pool.threads() == 1:
-        out = np.zeros((outs, count), np.float32)
-        k.columns_by_rows(*common, address(out), 0, rows.shape[0])
+    return columns_product(k, matrix(g), matrix(input))
+
+
+def columns_product(k, a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    """a.T @ b of matrices with as many rows, both as they lie in memory; b's columns in sixteens."""
+    (rows, high), wide = a.shape, b.shape[1]
+    zero = zeros(panel())
+    apart = rows >= MANY and high % FAR == 0, rows >= MANY and wide >= FAR
+    common = (address(a), high, address(b), wide, address(zero), *map(int, apart))
+
+    def work(total, i, j):
+        space = floats((k.BAND + k.GROUP) * k.STEPS if any(apart) else 0)
+        k.columns_by_rows(*common, address(space), address(total), i, j)
+
+    grain = max(128, GRAIN // (high * wide))
+    if rows < 2 * grain or pool.threads() == 1:
+        out = np.empty((high, wide), np.float32)
+        work(out, 0, rows)
         return out
-    total = summed(lambda t, a, b: k.columns_by_rows(*common, address(t), a, b), rows.shape[0], outs * count, grain)
-    return total.reshape(outs, count)
+    return summed(work, rows, high * wide, grain).reshape(high, wide)

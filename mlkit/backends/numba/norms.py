@@ -5,6 +5,8 @@ Batch norm reads both layouts of images where they lie: (N, C, H, W) and the one
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 
 from mlkit.backends.numba import gradient, override, pool
@@ -33,7 +35,7 @@ def _vector(x, count: int, default: float) -> np.ndarray | None:
 def _rows(x: np.ndarray, dims: int) -> np.ndarray | None:
     if x.dtype is not FLOAT32 or not x.size or not 0 < dims <= x.ndim:
         return None
-    count = int(np.prod(x.shape[x.ndim - dims :]))
+    count = math.prod(x.shape[x.ndim - dims :])
     return _contiguous(x).reshape(-1, count)
 
 
@@ -264,10 +266,10 @@ def batch_norm_eval(kernels, input, mean, var, weight=None, bias=None, *, eps):
     if not _fit_channels(input, mean, var, weight, bias):
         return NotImplemented
     x, pixels = _layout(input)
-    factor = 1 / np.sqrt(var.astype(np.float64) + eps)
-    if weight is not None:
-        factor *= weight
+    channels = input.shape[1]
+    factor = np.empty(channels, np.float32)
+    kernels.factors(_contiguous(var), _vector(weight, channels, 1.0), float(eps), factor)
     out = np.empty(x.shape, np.float32)
-    offset = _vector(bias, input.shape[1], 0.0)
-    _apply(kernels, "scale", x, pixels, x, _contiguous(mean), factor.astype(np.float32), offset, out)
+    offset = _vector(bias, channels, 0.0)
+    _apply(kernels, "scale", x, pixels, x, _contiguous(mean), factor, offset, out)
     return _back(out, input.shape, pixels)

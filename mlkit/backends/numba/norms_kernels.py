@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 
 from mlkit.backends.numba.compiling import kernel
@@ -295,3 +297,10 @@ def pixels_gradient(g, x, mean, a, b, c, out, start, stop):
         gradient, row, result = g[r], x[r], out[r]
         for i in range(result.size):
             result[i] = a[i] * gradient[i] + (b[i] * (row[i] - mean[i]) + c[i])
+
+
+@kernel("void(float32[::1], float32[::1], float64, float32[::1])")
+def factors(var, weight, eps, found):
+    """What channels are multiplied by: weight / sqrt(var + eps), in float64 until the end."""
+    for c in range(found.size):
+        found[c] = 1.0 / math.sqrt(np.float64(var[c]) + eps) * np.float64(weight[c])

@@ -14,16 +14,13 @@ import numpy as np
 from mlkit.backends import numba
 from mlkit.backends.numba import pool
 from mlkit.backends.numba.flat import FLOAT32
-from mlkit.core.value import Value, mark_mutated
+from mlkit.backends.numba.scratch import address
+from mlkit.core.value import Value, mark_all_mutated
 
 FAMILY = __name__
 #: elements below which Numba is not loaded for the sake of an optimizer alone
 MINIMUM = 1 << 13
 GRAIN = 1 << 15
-
-
-def _address(x: np.ndarray) -> int:
-    return x.__array_interface__["data"][0]
 
 
 def _fits(x, model: np.ndarray) -> bool:
@@ -51,9 +48,9 @@ class Table:
         self.remembered = [tuple([holder._array for holder in holders]) for holders in self.holders]
         self.addresses = np.empty((len(names) + 2, len(members)), np.int64)
         for column, (x, others) in enumerate(zip(self.arrays, self.remembered, strict=True)):
-            self.addresses[0, column] = _address(x)
+            self.addresses[0, column] = address(x)
             for row, other in enumerate(others, 2):
-                self.addresses[row, column] = _address(other)
+                self.addresses[row, column] = address(other)
         self.starts = np.zeros(len(members) + 1, np.int64)
         np.cumsum([x.size for x in self.arrays], out=self.starts[1:])
         self.sound = len(set(self.addresses[0].tolist())) == len(members)  # no tensor twice
@@ -78,7 +75,7 @@ class Table:
             if g.__class__ is not np.ndarray or g.dtype is not FLOAT32 or g.strides != x.strides or g.shape != x.shape:
                 return None
             found.append(g)
-            addresses.append(g.__array_interface__["data"][0])
+            addresses.append(address(g))
         self.addresses[1] = addresses
         return found
 
@@ -125,7 +122,7 @@ def _table(optimizer, group: dict, params: list[Value], names: tuple[str, ...], 
     table = Table(state_of, members, names)
     if not table.sound:
         return None, gradients, params
-    table.addresses[1] = [_address(g) for g in gradients]
+    table.addresses[1] = [address(g) for g in gradients]
     tables[id(group["params"])] = table
     return table, gradients, left
 
@@ -181,8 +178,7 @@ def _step_adam(optimizer, group: dict, params: list[Value]) -> list[Value]:
             known[count] = (1 - beta2**count) ** -0.5, lr / (1 - beta1**count)
         numbers[column, 5], numbers[column, 7] = known[count]
     _run(kernels.adam, table, numbers, decoupled)
-    for p in table.members:
-        mark_mutated(p)
+    mark_all_mutated(table.members)
     return left
 
 
@@ -207,8 +203,7 @@ def _step_sgd(optimizer, group: dict, params: list[Value]) -> list[Value]:
         np.float32,
     )
     _run(kernels.sgd, table, numbers, bool(group["nesterov"]))
-    for p in table.members:
-        mark_mutated(p)
+    mark_all_mutated(table.members)
     return first + left
 
 
@@ -229,7 +224,7 @@ def _step_rmsprop(optimizer, group: dict, params: list[Value]) -> list[Value]:
     for p in table.members:
         if "step" in optimizer.state[p]:
             optimizer.state[p]["step"]._array += 1
-        mark_mutated(p)
+    mark_all_mutated(table.members)
     return left
 
 
@@ -239,7 +234,7 @@ def _gradient_table(tensors: list[Value]) -> Any:
     for x in arrays:
         if x.__class__ is not np.ndarray or x.dtype is not FLOAT32 or not _dense(x):
             return None
-    addresses = np.array([[_address(x) for x in arrays]], np.int64)
+    addresses = np.array([[address(x) for x in arrays]], np.int64)
     starts = np.zeros(len(arrays) + 1, np.int64)
     np.cumsum([x.size for x in arrays], out=starts[1:])
     return (addresses, starts) if len(set(addresses[0].tolist())) == len(arrays) else None
@@ -262,8 +257,7 @@ def scale_all(tensors: list[Value], factor: float) -> bool:
     if factor != 1.0:
         number = np.float32(factor)
         pool.split(lambda start, stop: kernels.scale(*table, number, start, stop), int(table[1][-1]), GRAIN)
-    for t in tensors:
-        mark_mutated(t)
+    mark_all_mutated(tensors)
     return True
 
 

@@ -41,30 +41,32 @@ def rows_times(n, width, a, a_row, count, runs, a_run, more, a_more, b, step, st
 
 
 @helper
-def columns_times(n, columns, a, a_step, count, runs, a_run, more, a_more, b, b_step, c, c_row):
-    """c[i] += sum over k of a[k, i] * b[k] for i < n neighbours in a, and ``columns`` (a multiple of 16) of b."""
+def columns_times(n, columns, a, a_step, count, runs, a_run, more, a_more, b, b_step, start, start_row, c, c_row):
+    """c[i] = start[i] + sum over k of a[k, i] * b[k] for i < n neighbours in a, and ``columns`` (a multiple of 16) of b.
+
+    ``start`` is c itself where the sum goes on, or a row of zeros with ``start_row`` 0 where it begins."""
     for p in range(0, columns, PANEL):
-        there, here = c + p * 4, b + p * 4
+        there, begin, here = c + p * 4, start + p * 4, b + p * 4
         i = 0
         if columns - p >= PANEL:
             while n - i >= ROWS:
-                block(ROWS, PANELS, 1, a + i * 4, 4, a_step, count, runs, a_run, more, a_more, here, b_step, there + i * c_row, c_row, there + i * c_row, c_row)  # fmt: skip
+                block(ROWS, PANELS, 1, a + i * 4, 4, a_step, count, runs, a_run, more, a_more, here, b_step, begin + i * start_row, start_row, there + i * c_row, c_row)  # fmt: skip
                 i += ROWS
             while n - i >= FEW:
-                block(FEW, PANELS, 1, a + i * 4, 4, a_step, count, runs, a_run, more, a_more, here, b_step, there + i * c_row, c_row, there + i * c_row, c_row)  # fmt: skip
+                block(FEW, PANELS, 1, a + i * 4, 4, a_step, count, runs, a_run, more, a_more, here, b_step, begin + i * start_row, start_row, there + i * c_row, c_row)  # fmt: skip
                 i += FEW
             while i < n:
-                block(1, PANELS, 1, a + i * 4, 4, a_step, count, runs, a_run, more, a_more, here, b_step, there + i * c_row, c_row, there + i * c_row, c_row)  # fmt: skip
+                block(1, PANELS, 1, a + i * 4, 4, a_step, count, runs, a_run, more, a_more, here, b_step, begin + i * start_row, start_row, there + i * c_row, c_row)  # fmt: skip
                 i += 1
         else:
             while n - i >= ROWS:
-                block(ROWS, 1, 1, a + i * 4, 4, a_step, count, runs, a_run, more, a_more, here, b_step, there + i * c_row, c_row, there + i * c_row, c_row)  # fmt: skip
+                block(ROWS, 1, 1, a + i * 4, 4, a_step, count, runs, a_run, more, a_more, here, b_step, begin + i * start_row, start_row, there + i * c_row, c_row)  # fmt: skip
                 i += ROWS
             while n - i >= FEW:
-                block(FEW, 1, 1, a + i * 4, 4, a_step, count, runs, a_run, more, a_more, here, b_step, there + i * c_row, c_row, there + i * c_row, c_row)  # fmt: skip
+                block(FEW, 1, 1, a + i * 4, 4, a_step, count, runs, a_run, more, a_more, here, b_step, begin + i * start_row, start_row, there + i * c_row, c_row)  # fmt: skip
                 i += FEW
             while i < n:
-                block(1, 1, 1, a + i * 4, 4, a_step, count, runs, a_run, more, a_more, here, b_step, there + i * c_row, c_row, there + i * c_row, c_row)  # fmt: skip
+                block(1, 1, 1, a + i * 4, 4, a_step, count, runs, a_run, more, a_more, here, b_step, begin + i * start_row, start_row, there + i * c_row, c_row)  # fmt: skip
                 i += 1
 
 

@@ -5,16 +5,29 @@ from __future__ import annotations
 import numpy as np
 
 from mlkit.backends.numba import gradient, kernels, override, pool
-from mlkit.backends.numba.conv import LANES, packed, single
-from mlkit.backends.numba.scratch import address, zeros
+from mlkit.backends.numba.conv import LANES, panel, single
+from mlkit.backends.numba.gemm import columns_product, rows_product
+from mlkit.backends.numba.scratch import address, floats, zeros
 
 #: examples that one thread takes at least
 GRAIN = 12
+GEMM = "mlkit.backends.numba.gemm"
 
 
-def panels(weight: np.ndarray) -> np.ndarray:
-    """A matrix (columns, steps), any view, in panels of columns."""
-    return packed(kernels("mlkit.backends.numba.conv"), weight[:, :, None, None], weight.shape[0])
+def turned(weight: np.ndarray) -> np.ndarray:
+    """weight (columns, steps) in panels of columns: what steps are multiplied by."""
+    weight = row_major(weight)
+    out = floats(weight.size)
+    kernels(GEMM).turn(address(weight), *weight.shape, address(out))
+    return out
+
+
+def laid(weight: np.ndarray) -> np.ndarray:
+    """weight (steps, columns) in panels of columns: what gradients are multiplied by."""
+    weight = row_major(weight)
+    out = floats(weight.size)
+    kernels(GEMM).lay(address(weight), *weight.shape, address(out))
+    return out
 
 
 def row_major(x: np.ndarray) -> np.ndarray:
@@ -31,10 +44,10 @@ def lstm_sequence(k, gates, hidden, cell, weight, projection=None, mask=None):
     size = wide // 4
     if hidden.shape != (batch, size) or weight.shape != (wide, size):
         return NotImplemented  # the reference says what is wrong
-    gates, hidden, cell, turned = row_major(gates), row_major(hidden), row_major(cell), panels(weight)
+    gates, hidden, cell, packed = row_major(gates), row_major(hidden), row_major(cell), turned(weight)
     states = np.empty((steps, batch, size), np.float32)
     cells, opened = np.empty_like(states), np.empty_like(gates)
-    common = (address(gates), address(turned), steps, batch, size, address(hidden), address(cell))
+    common = (address(gates), address(packed), steps, batch, size, address(hidden), address(cell))
     common += (address(states), address(cells), address(opened))
     pool.split(lambda a, b: k.lstm_forward(*common, a, b), batch, GRAIN)
     return states, cells, opened
@@ -51,11 +64,11 @@ def lstm_gradient(k, g, hidden, cell, weight, projection, mask, out, needs):
     none = zeros(batch * size)
     given = [none if x is None else row_major(x) for x in g[:2]]
     each = [0 if x is None else batch * size * 4 for x in g[:2]]
-    turned, zero = panels(weight.T), zeros(32)
+    packed, zero = laid(weight), zeros(32)
     g_hidden, g_cell = np.zeros((batch, size), np.float32), np.zeros((batch, size), np.float32)
     g_gates = np.empty_like(opened)
     cell, cells, opened = row_major(cell), row_major(cells), row_major(opened)
-    common = (address(opened), address(turned), steps, batch, size, address(cell), address(cells))
+    common = (address(opened), address(packed), steps, batch, size, address(cell), address(cells))
     common += (address(given[0]), each[0], address(given[1]), each[1], address(zero))
     common += (address(g_hidden), address(g_cell), address(g_gates))
     pool.split(lambda a, b: k.lstm_backward(*common, a, b), batch, GRAIN)
@@ -63,6 +76,55 @@ def lstm_gradient(k, g, hidden, cell, weight, projection, mask, out, needs):
     if needs[3]:
         g_weight = g_gates[0].T @ hidden
         if steps > 1:
-            flat = g_gates[1:].reshape(-1, 4 * size)
-            g_weight += flat.T @ states[:-1].reshape(-1, size)
+            earlier = row_major(states)[:-1].reshape(-1, size)
+            g_weight += columns_product(kernels(GEMM), g_gates[1:].reshape(-1, 4 * size), earlier)
     return g_gates, g_hidden, g_cell, g_weight, None, None
+
+
+@override("gru_sequence", minimum=1024)
+def gru_sequence(k, gates, hidden, weight, bias=None, mask=None):
+    if mask is not None or not single(gates, hidden, weight, bias) or gates.ndim != 3 or hidden.ndim != 2:
+        return NotImplemented
+    steps, batch, wide = gates.shape
+    size = wide // 3
+    if size % LANES or hidden.shape != (batch, size) or weight.shape != (wide, size) or wide != 3 * size:
+        return NotImplemented
+    if bias is not None and bias.shape != (wide,):
+        return NotImplemented
+    gates, hidden, packed = row_major(gates), row_major(hidden), turned(weight)
+    start = zeros(wide) if bias is None else row_major(bias)
+    states = np.empty((steps, batch, size), np.float32)
+    common = (address(gates), address(packed), address(start), steps, batch, size, address(hidden), address(states))
+
+    def work(a, b):
+        own = floats((b - a) * wide)
+        k.gru_forward(*common, address(own), a, b)
+
+    pool.split(work, batch, GRAIN)
+    return states
+
+
+@gradient("gru_sequence", minimum=256)
+def gru_gradient(k, g, gates, hidden, weight, bias, mask, out, needs):
+    if mask is not None or not single(g, gates, hidden, weight, bias, out) or hidden.shape[1] % LANES:
+        return NotImplemented
+    steps, batch, size = out.shape
+    gates, hidden, states, g = row_major(gates), row_major(hidden), row_major(out), row_major(g)
+    # the hidden share of all steps again, in one product; the gradients of it will take its place
+    earlier = np.concatenate([hidden[None], states[:-1]]).reshape(-1, size)
+    start, packed = zeros(3 * size) if bias is None else row_major(bias), turned(weight)
+    own = np.empty((steps * batch, 3 * size), np.float32)
+    rows_product(kernels(GEMM), earlier, (address(packed), 0, size * panel() * 4), start, own)
+    packed = laid(weight)
+    g_hidden, stays = np.zeros((batch, size), np.float32), np.empty((batch, size), np.float32)
+    g_gates = np.empty_like(gates)
+    common = (address(gates), address(own), address(packed), steps, batch, size, address(hidden), address(states))
+    common += (address(g), address(g_hidden), address(stays), address(g_gates))
+    pool.split(lambda a, b: k.gru_backward(*common, a, b), batch, GRAIN)
+    return (
+        g_gates,
+        g_hidden,
+        columns_product(kernels(GEMM), own, earlier) if needs[2] else None,
+        own.sum(0) if needs[3] else None,
+        None,
+    )

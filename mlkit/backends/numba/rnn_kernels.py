@@ -1,4 +1,4 @@
-"""An LSTM over a whole sequence, forward and backward, for some examples of the batch. Arrays come as addresses.
+"""LSTM and GRU over a whole sequence, forward and backward, for some examples of the batch. Arrays come as addresses.
 
 What a step multiplies by (the hidden state's weights, packed in panels) stays in the cache from step to step, and the
 gates go through their functions while they are there. The hidden size is a multiple of sixteen.
@@ -84,3 +84,72 @@ def lstm_backward(
         for p in range(0, size, PANEL):
             width = min(PANEL, size - p)
             rows_times(rows, width, g_gates + at * 4, wide, 4 * size, 1, 0, 1, 0, packed + p * wide, width * 4, zero, 0, g_hidden + first * row + p * 4, row)  # fmt: skip
+
+
+@emitted
+def gru_point(e, gates, own, size, before, state):
+    """Sixteen cells of one example: the new hidden state from both shares of the gates and the state before."""
+    r = sigmoid(e, e.load(gates) + e.load(own))
+    z = sigmoid(e, e.load(gates + size) + e.load(own + size))
+    n = tanh(e, r.times_plus(e.load(own + size * 2), e.load(gates + size * 2)))
+    e.store(state, z.times_plus(e.load(before) - n, n))
+
+
+@kernel()
+def gru_forward(gates, packed, bias, steps, batch, size, hidden, states, own, first, last):
+    """Examples ``first`` .. ``last``: gates (T, N, 3H) -> states (T, N, H); ``own`` is room for (last - first, 3H)."""
+    row, wide = size * 4, size * 12
+    rows = last - first
+    for t in range(steps):
+        at = (t * batch + first) * row
+        before = states + at - batch * row if t else hidden + first * row
+        for p in range(0, 3 * size, PANEL):
+            width = min(PANEL, 3 * size - p)
+            rows_times(rows, width, before, row, size, 1, 0, 1, 0, packed + p * row, width * 4, bias + p * 4, 0, own + p * 4, wide)  # fmt: skip
+        for i in range(rows):
+            for c in range(0, row, BYTES):
+                here = i * row + c
+                gru_point(gates + at * 3 + i * wide + c, own + i * wide + c, row, before + here, states + at + here)
+
+
+@emitted
+def gru_point_back(e, gates, own, size, before, from_state, g_hidden, stays, g_gates):
+    """The gradient of ``gru_point``: of both shares of the gates (of the hidden one in place of ``own``), and what of the
+    earlier state's does not pass through the gates."""
+    kept = e.load(own + size * 2)
+    r = sigmoid(e, e.load(gates) + e.load(own))
+    z = sigmoid(e, e.load(gates + size) + e.load(own + size))
+    n = tanh(e, r.times_plus(kept, e.load(gates + size * 2)))
+    gh = e.load(g_hidden) + e.load(from_state)
+    g_n = gh * (1.0 - z) * (1.0 - n * n)
+    g_r = g_n * kept * r * (1.0 - r)
+    g_z = gh * (e.load(before) - n) * z * (1.0 - z)
+    for number, (x, y) in enumerate(((g_r, g_r), (g_z, g_z), (g_n, g_n * r))):
+        e.store(g_gates + size * number, x)
+        e.store(own + size * number, y)
+    e.store(stays, gh * z)
+
+
+@kernel()
+def gru_backward(
+    gates, own, packed, steps, batch, size, hidden, states, from_states, g_hidden, stays, g_gates, first, last
+):
+    """Examples ``first`` .. ``last``: g_gates (T, N, 3H), in ``own`` the same of the hidden share, and in g_hidden (N, H)
+    that of the first state. ``stays`` is room for (N, H)."""
+    row, wide = size * 4, size * 12
+    rows = last - first
+    for t in range(steps - 1, -1, -1):
+        at = (t * batch + first) * row
+        before = states + at - batch * row if t else hidden + first * row
+        for i in range(rows):
+            for c in range(0, row, BYTES):
+                here = i * row + c
+                mine = first * row + here
+                gru_point_back(
+                    gates + at * 3 + i * wide + c, own + at * 3 + i * wide + c, row, before + here,
+                    from_states + at + here, g_hidden + mine, stays + mine, g_gates + at * 3 + i * wide + c,
+                )  # fmt: skip
+        for p in range(0, size, PANEL):
+            width = min(PANEL, size - p)
+            there = first * row + p * 4
+            rows_times(rows, width, own + at * 3, wide, 3 * size, 1, 0, 1, 0, packed + p * wide, width * 4, stays + there, row, g_hidden + there, row)  # fmt: skip

@@ -147,6 +147,12 @@ class Lanes:
         mask = self.builder.fcmp_unordered("uno", x.value, x.value)
         return Lanes(self.builder, self.builder.select(mask, x.value, self.value))
 
+    def signed_as(self, x):
+        """The size of self with the sign of x, of zeros too."""
+        kind = ir.FunctionType(VECTOR, [VECTOR] * 2)
+        sign = cgutils.get_or_insert_function(self.builder.module, kind, f"llvm.copysign.v{LANES}f32")
+        return Lanes(self.builder, self.builder.call(sign, [self.value, x.value]))
+
     def beats(self, x):
         """A mask for ``Emitter.choose``: where self > x, or self is NaN."""
         more = self.builder.fcmp_ordered(">", self.value, self._other(x))
@@ -337,10 +343,8 @@ def tanh(e: Emitter, x: Lanes) -> Lanes:
     for c in (2.06390887954e-2, -5.37397155531e-2, 1.33314422036e-1, -3.33332819422e-1):
         y = y.times_plus(square, c)
     near = (y * square).times_plus(x, x)
-    negative = builder.fcmp_ordered("<", x.value, ir.Constant(VECTOR, [0.0] * LANES))
-    far = e.choose(negative, -far, far)
     small = builder.fcmp_ordered("<", size.value, ir.Constant(VECTOR, [0.625] * LANES))
-    return e.choose(small, near, far).kept_nan(x)
+    return e.choose(small, near, far).signed_as(x).kept_nan(x)
 
 
 @emitted

@@ -209,7 +209,7 @@ def weight_grad(
         inputs(x, high, wide, pixel, top, left, tiles_h, tiles_w, start, count, planes, plane, patch)
         output_grads(g, out_h, out_w, wanted, tiles_h, tiles_w, start, count, grads, plane_out, patch)
         for k in range(36):
-            columns_times(channels, outs, planes + k * plane, pixel, count, 1, 0, 1, 0, grads + k * plane_out, wanted, total + k * channels * wanted, wanted)  # fmt: skip
+            columns_times(channels, outs, planes + k * plane, pixel, count, 1, 0, 1, 0, grads + k * plane_out, wanted, total + k * channels * wanted, wanted, total + k * channels * wanted, wanted)  # fmt: skip
 
 
 @kernel()
@@ -277,7 +277,7 @@ def weight_grad_panels(planes, grads, all_tiles, channels, outs, patch, total, w
             some = min(CHANNELS, channels - c0)
             for k in range(36):
                 zero_bytes(total + k * plane, some * width * 4)
-                columns_times(some, width, planes + k * plane_in + c0 * 4, pixel, all_tiles, 1, 0, 1, 0, grads + k * plane_out + p * 4, wanted, total + k * plane, width * 4)  # fmt: skip
+                columns_times(some, width, planes + k * plane_in + c0 * 4, pixel, all_tiles, 1, 0, 1, 0, grads + k * plane_out + p * 4, wanted, total + k * plane, width * 4, total + k * plane, width * 4)  # fmt: skip
             for o in range(0, width, LANES):
                 for c in range(some):
                     change_weight_grad(total + (c * width + o) * 4, 6 * plane, plane, patch, 3 * BYTES, BYTES)

@@ -40,6 +40,17 @@ def in_single_precision(kernel):
     return run
 
 
+def unary_in_single_precision(kernel):
+    """The same for a kernel of one array and nothing else."""
+
+    def run(x):
+        if x.__class__ is np.ndarray and x.itemsize == 2 and x.dtype.kind in "fV":
+            return narrowed(kernel(x.astype(np.float32)), x.dtype)
+        return kernel(x)
+
+    return run
+
+
 def widened(x):
     low = x.__class__ is np.ndarray and x.itemsize == 2 and x.dtype.kind in "fV"
     return x.astype(np.float32) if low else x
@@ -71,7 +82,8 @@ class NumpyReader(Reader):
         kernel = super().__getattr__(name)
         op = REGISTRY[name]
         if op.inputs and not (op.view or op.ufunc or name in AS_THEY_ARE):
-            kernel = in_single_precision(kernel)
+            alone = len(op.inputs) == 1 and not op.variadic and not op.attributes and op.outputs == 1
+            kernel = (unary_in_single_precision if alone else in_single_precision)(kernel)
             setattr(self, name, kernel)
         return kernel
 
@@ -83,6 +95,18 @@ class NumpyReader(Reader):
 
     def erfc_(self, x):
         return special.erfc(x)
+
+    # np.sum and np.mean call these after some asking of their own, which for few numbers is most of the work
+
+    def sum_(self, x, dim, keepdim):
+        return np.add.reduce(x, dim, np.int64 if x.dtype.kind in "biu" else x.dtype, None, keepdim)
+
+    def mean_(self, x, dim, keepdim):
+        if not x.size or x.dtype.kind != "f":
+            return super().mean_(x, dim, keepdim)
+        total = np.add.reduce(x, dim, x.dtype, None, keepdim)
+        count = x.size // total.size
+        return total / count if total.__class__ is np.ndarray else total.dtype.type(total / count)
 
     def get_threads(self) -> int:
         """How many threads work on one operation."""
@@ -127,8 +151,15 @@ class NumpyReader(Reader):
     def matmul(self, a, b):
         # the way of wide types, which most products are; the others go by the op's forward
         if a.__class__ is np.ndarray and a.itemsize > 2:
+            if a.ndim == b.ndim == 2 and a.size * b.shape[1] < 1 << 18 and a.dtype.kind == "f":
+                return a.dot(b)
             return self.matmul_(a, b)
         return self._low_product(a, b)
+
+    def linear(self, input, weight, bias=None):
+        if input.__class__ is np.ndarray and input.itemsize > 2:
+            return self.linear_(input, weight, bias)
+        return in_single_precision(self.linear_)(input, weight, bias)
 
     @functools.cached_property
     def _low_product(self):

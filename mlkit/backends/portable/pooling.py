@@ -71,7 +71,7 @@ def _flat_index(xp, x, winner, places, stride, padding, dilation, sizes):
 def max_grad(xp, g, indices, shape):
     """Gradients summed at the flat indices they belong to."""
     lead, total = shape[0] * shape[1], int(np.prod(shape[2:]))
-    rows = indices.reshape(lead, -1) + (xp.arange(lead) * total)[:, None]
+    rows = indices.reshape(lead, int(np.prod(indices.shape[2:]))) + (xp.arange(lead) * total)[:, None]
     out = xp.bincount(rows.reshape(-1), weights=g.reshape(-1), minlength=lead * total)
     return out.astype(g.dtype).reshape(shape)
 
