@@ -184,15 +184,19 @@ def root_of(target: Value) -> Value:
     return target._view_of[0] if target._view_of else target
 
 
+def _in_graph(base: Value) -> bool:
+    return base._node is not None and not isinstance(base._node, Leaf)
+
+
 def rewrite_history(target: Value, source: Value) -> None:
     """Make the graph say what the memory now holds: the base first, then every live view of it."""
     source = _fitted(target, source)
     base = root_of(target)
     before = base._node
     path = target._view_of[1] if target._view_of else ()
-    if not path:
+    if not path and (source._node is not None or not _in_graph(base)):
         base._node = source._node
-    else:
+    else:  # a part, or the whole by constants: what flowed in before gets a gradient of zeros there
         operands = [wrap(base._array, base._node), source]
         arrays = [base._array, source._array]
         view_write = REGISTRY["view_write"]

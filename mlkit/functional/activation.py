@@ -300,9 +300,12 @@ def plain_log_softmax(input, dim: int, dtype=None, *, out=None):
 
 
 def _given(out, fresh):
-    from mlkit.functional.public import write_out
+    from mlkit.functional.public import check_out, write_out
 
-    return fresh if out is None else write_out("softmax", out, fresh)
+    if out is None:
+        return fresh
+    check_out("softmax", out, fresh, ())
+    return write_out("softmax", out, fresh)
 
 
 plain_softmax.__name__, plain_log_softmax.__name__ = "softmax", "log_softmax"

@@ -323,11 +323,18 @@ def _filled(size, fill, dtype, place, requires_grad, out=None, names=None):
     shape = _shape((tuple(size),))
     if isinstance(fill, complex) and not (out.dtype if out is not None else _dtype(dtype)).is_complex:
         raise DtypeError(f"full: value cannot be converted to type {_dtype(dtype).name} without overflow: {fill}.")
+    _check_dtype_of_out(dtype, out)
     fill = _held(fill, _dtype(dtype) if out is None else out.dtype)
     if out is not None:
         return into(out, wrap(full_array(shape, fill, dtypes.from_numpy_dtype(out._array.dtype), CPU)))
     made = wants_grad(wrap(full_array(shape, fill, _dtype(dtype), _place(place))), requires_grad)
     return made if names is None else with_names(made, names)
+
+
+def _check_dtype_of_out(dtype, out) -> None:
+    """A dtype that is given must be that of ``out``."""
+    if out is not None and dtype is not None and dtypes.as_dtype(dtype).numpy != out._array.dtype:
+        raise RefusedError(f"dtype {dtypes.as_dtype(dtype)} does not match dtype of out parameter ({out.dtype}).")
 
 
 def _held(fill, d: dtypes.dtype):
@@ -337,7 +344,7 @@ def _held(fill, d: dtypes.dtype):
     array = np.asarray(fill)
     if array.dtype.kind in "iuf":
         _check_range(array, d.numpy)
-        if array.dtype.kind in "iu" and fill < 0 and d.numpy.kind == "u":
+        if array.dtype.kind in "iu" and int(fill) < 0 and d.numpy.kind == "u":
             return int(fill) % (1 << 8 * d.itemsize)
     return fill
 
@@ -553,6 +560,7 @@ def arange(  # noqa: A002
         raise ArgumentError("arange: end given twice.")
     if len(values) == 2:
         values.append(1 if step is None else _number(step))
+    _check_dtype_of_out(dtype, out)
     first, last, by = values
     if by == 0:
         raise RefusedError("step must be nonzero.")
@@ -603,6 +611,7 @@ def _spaced(name, start, end, steps, base, out, dtype, place, requires_grad):
     first, last = _number(start), _number(end)
     if dtype is None and (isinstance(first, complex) or isinstance(last, complex)):
         dtype = dtypes.get_default_dtype().to_complex()
+    _check_dtype_of_out(dtype, out)
     d = _dtype(dtype)
     if d.category == 0:
         raise UnsupportedDtype(f"{name}: not implemented for {d}.")

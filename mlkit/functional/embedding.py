@@ -69,6 +69,10 @@ def embedding(
     """
     if weight._array.ndim != 2:
         raise ShapeError(f"embedding: 'weight' must be 2-D, got {tuple(weight._array.shape)}.")
+    if input._array.dtype.name not in ("int32", "int64"):
+        raise DtypeError(
+            f"embedding: expected indices of dtype int32 or int64, got {input.dtype}.", hint="Use input.long()."
+        )
     padding_idx = _padding(padding_idx, weight._array.shape[0])
     if max_norm is not None:
         _renormalise(weight, input, max_norm, norm_type)

@@ -96,7 +96,7 @@ def _index_tensor(x: Value, item) -> Value:
     kind = t._array.dtype
     if kind == np.uint8:
         t = ops.cast(t, dtype=dtypes.bool_)
-    elif kind.kind not in "iub":
+    elif kind.kind not in "iub" or isinstance(item, Value) and kind.itemsize == 2 or kind == np.int8:
         raise DimensionError(
             "tensors used as indices must be long, int, byte or bool tensors.",
             f"index: {dtypes.from_numpy_dtype(kind)} {tuple(t._array.shape)}",
@@ -202,6 +202,9 @@ def index_put(input, indices, values, accumulate: bool = False):
     tensors = [_index_tensor(input, t) for t in indices if t is not None]
     if not tensors:
         raise RefusedError("index_put: at least one index tensor must be given.")
+    masked = len(tensors) == 1 and tensors[0]._array.dtype == bool
+    if masked and not values._array.ndim and not accumulate and values._array.dtype != input._array.dtype:
+        values = ops.cast_like(values, input)
     if values._array.dtype != input._array.dtype:
         raise DtypeError(
             "Index put requires the source and destination dtypes match, got "
@@ -212,6 +215,7 @@ def index_put(input, indices, values, accumulate: bool = False):
 
 def gather(input, dim: int, index, *, sparse_grad: bool = False):
     """out[i][j] = input[i][index[i][j]] for dim 1."""
+    _check_index("gather", index)
     if not index._array.ndim and input._array.ndim == 1:
         return ops.reshape(ops.gather(input, ops.reshape(index, shape=(1,)), dim=dim), shape=())
     if not index._array.size:
@@ -356,6 +360,8 @@ def dtypes_device(input):
 
 def take(input, index):
     """The values at positions in the flattened tensor."""
+    if index._array.dtype.name != "int64":
+        raise DtypeError(f"take(): Expected a long tensor for index, but got {index.dtype}.", hint="Use index.long().")
     return ops.index([ops.reshape(input, shape=(-1,)), index], pattern=(TENSOR,))
 
 

@@ -164,6 +164,15 @@ def _numbers(input, target) -> tuple:
     return input, target
 
 
+def _of_one_dtype(input, target) -> tuple:
+    """Both; where one has no dims, in the dtype of both together: PyTorch gives it the other's shape before it promotes."""
+    a, b = input._array, target._array
+    if a.dtype == b.dtype or bool(a.ndim) == bool(b.ndim):
+        return input, target
+    d = dtypes.promote_types(dtypes.from_numpy_dtype(a.dtype), dtypes.from_numpy_dtype(b.dtype))
+    return ops.cast(input, dtype=d), ops.cast(target, dtype=d)
+
+
 def _weighted(loss, weight, reduction, size_average=None, reduce=None):
     """The loss with one factor per element: the mean is then the weighted one."""
     if weight is None:
@@ -183,14 +192,14 @@ def mse_loss(input, target, size_average=None, reduce=None, reduction: str = "me
     tensor(2.)
     """
     check_same_shape("mse_loss", input, target)
-    return _weighted(ops.square(ops.sub(input, target)), weight, reduction, size_average, reduce)
+    return _weighted(ops.square(ops.sub(*_of_one_dtype(input, target))), weight, reduction, size_average, reduce)
 
 
 @composite
 def l1_loss(input, target, size_average=None, reduce=None, reduction: str = "mean", weight=None):
     """The mean of |input - target|; with ``weight`` (input's shape) the weighted mean."""
     check_same_shape("l1_loss", input, target)
-    return _weighted(ops.abs(ops.sub(input, target)), weight, reduction, size_average, reduce)
+    return _weighted(ops.abs(ops.sub(*_of_one_dtype(input, target))), weight, reduction, size_average, reduce)
 
 
 @composite
@@ -444,7 +453,7 @@ def smooth_l1_loss(input, target, size_average=None, reduce=None, reduction: str
     check_same_shape("smooth_l1_loss", input, target)
     if beta < 0:
         raise ShapeError(f"smooth_l1_loss does not support negative values for beta, got {beta}.")
-    distance = ops.abs(ops.sub(*_numbers(input, target)))
+    distance = ops.abs(ops.sub(*_of_one_dtype(*_numbers(input, target))))
     if beta == 0:
         return reduced(distance, reduction, size_average, reduce)
     small = ops.mul(ops.square(distance), 0.5 / beta)

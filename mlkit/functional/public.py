@@ -57,7 +57,11 @@ SAME_DTYPE = frozenset(
     "gather take masked_select index_select aminmax complex polar multinomial abs addmm mm bmm baddbmm sort floor ceil round "
     "trunc sign sgn neg frac nan_to_num tril triu amax amin argmax argmin isposinf isneginf logcumsumexp median nanmedian mode "
     "cummax cummin topk kthvalue scatter scatter_add scatter_reduce index_add index_copy index_reduce where matmul dot mv diag "
-    "cross renorm clamp inverse norm".split()
+    "cross renorm clamp inverse norm addmv addbmm vdot frexp ormqr float_power heaviside bitwise_not conj_physical isin quantile nanquantile signbit histogram histc "
+    "bucketize searchsorted tensordot nonzero all any qr softmax log_softmax cholesky_ex alias_copy as_strided_copy "
+    "detach_copy diagonal_copy expand_copy narrow_copy permute_copy select_copy slice_copy split_copy split_with_sizes_copy "
+    "squeeze_copy t_copy transpose_copy unbind_copy unfold_copy unsqueeze_copy view_copy view_as_real_copy "
+    "view_as_complex_copy".split()
 )
 #: of those that give one tensor or two, the ones that convert nothing where they give two
 SAME_DTYPE_OF_TWO = frozenset("max min".split())

@@ -52,6 +52,7 @@ class matmul(Op):
     """The matrix product over the last two dims; leading dims broadcast, 1-d tensors are rows or columns."""
 
     promotion = "equal"
+    refuses = "b"
 
     def infer(input, other):
         a, b = input.shape, other.shape

@@ -160,3 +160,29 @@ def test_draws_with_batched_chances(draw):
 def test_where_of_two_numbers_knows_its_shape_without_data():
     assert mlkit.where(mlkit.zeros(2, device="meta") > 0, 1.0, 2.0).dtype is mlkit.float32
     assert mlkit.where(mlkit.zeros(2, device="meta") > 0, 1, 2).dtype is mlkit.int64
+
+
+@pytest.mark.parametrize(
+    "write",
+    [
+        lambda y: y.zero_(),
+        lambda y: y.fill_(3.0),
+        lambda y: y.copy_(mlkit.ones(3)),
+        lambda y: y.uniform_(),
+        lambda y: y[:].fill_(1),
+    ],
+)
+def test_what_was_overwritten_gets_a_gradient_of_zeros(write):
+    x = mlkit.ones(3, requires_grad=True)
+    y = x * 2
+    write(y)
+    assert y.requires_grad and not y.is_leaf
+    (y * 3).sum().backward()
+    assert x.grad.tolist() == [0, 0, 0]
+
+
+def test_a_product_of_truth_values_is_refused():
+    truth = mlkit.ones(2, 2, dtype=mlkit.bool)
+    for product in (lambda: truth @ truth, lambda: mlkit.mm(truth, truth), lambda: mlkit.dot(truth[0], truth[0])):
+        with pytest.raises(NotImplementedError):
+            product()

@@ -100,3 +100,22 @@ def test_products_speak_of_themselves(call, name):
     text = str(caught.value)
     assert text.startswith(f"{name}: ") and "matmul" not in text
     assert "other:" not in text and "\n  m" in text.replace("\n  vec", "\n  m").replace("\n  tensor", "\n  m")
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda out: mlkit.addmv(mlkit.ones(2), mlkit.ones(2, 3), mlkit.ones(3), out=out),
+        lambda out: mlkit.all(mlkit.ones(2), out=out),
+        lambda out: mlkit.nonzero(mlkit.ones(2), out=out),
+        lambda out: mlkit.isin(mlkit.ones(2), mlkit.ones(1), out=out),
+        lambda out: mlkit.softmax(mlkit.ones(2), 0, out=out),
+        lambda out: mlkit.expand_copy(mlkit.ones(1), (2,), out=out),
+        lambda out: mlkit.full((2,), 1.0, dtype=mlkit.float32, out=out),
+        lambda out: mlkit.linspace(0, 1, 2, dtype=mlkit.float32, out=out),
+        lambda out: mlkit.quantile(mlkit.ones(2), 0.5, out=out),
+    ],
+)
+def test_out_of_another_element_type_is_refused(call):
+    with pytest.raises(RuntimeError, match="dtype"):
+        call(mlkit.zeros(2, dtype=mlkit.float64))

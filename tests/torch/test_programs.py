@@ -39,7 +39,7 @@ def run(*words: str, cwd: Path | None = None, **options) -> subprocess.Completed
 
 
 def test_there_are_enough_programs():
-    assert len(PROGRAMS) >= 36
+    assert len(PROGRAMS) >= 46
     assert {path.stem for path in (HERE / "expected").glob("*.txt")} == set(PROGRAMS)
 
 
