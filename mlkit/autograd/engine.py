@@ -406,7 +406,7 @@ def run(
                 g = run_prehooks(node, g, tensors)
             op = node.op
             if owned and op.name in _PIECES and in_place and add_piece(op, node, g, pending, owned):
-                if node.saved and not retain_graph:
+                if node.saved and op.holds and not retain_graph:
                     node.saved, node.freed_by = None, here
                 continue
             m: Any

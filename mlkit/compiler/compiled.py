@@ -656,6 +656,8 @@ def build(entry: Entry, recorder: Recorder, tensors: list[Value], settings: Sett
     if on_cpu and settings.fusion:
         from mlkit.compiler import pairs
 
+        before, nodes = len(nodes), pairs.pieces(nodes, facts)
+        entry.passes.append(("gradients of pieces", before, len(nodes)))
         before, nodes = len(nodes), pairs.products(nodes, facts)
         entry.passes.append(("sums of products", before, len(nodes)))
         if settings.numba:

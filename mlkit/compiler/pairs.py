@@ -287,3 +287,89 @@ def _side_by_side(n: GraphNode, factors: list[GraphNode], rest: list[str], by_ou
         source=n.source,
         kernel=run,
     )
+
+
+# --- pieces put together --------------------------------------------------------------------------------------------------
+
+
+def pieces(nodes: list[GraphNode], facts: Facts) -> list[GraphNode]:
+    """The sum of gradients of pieces that do not overlap (queries, keys and values of one product, say) as one array into
+    which each is written, instead of one padded with zeros for each, and their sum."""
+    users: dict[str, list[GraphNode]] = {}
+    for n in nodes:
+        for k in dict.fromkeys(n.inputs):
+            users.setdefault(k, []).append(n)
+    by_output = {k: n for n in nodes for k in n.outputs}
+    gone: set[str] = set()
+    instead: dict[str, GraphNode] = {}
+    for n in reversed(nodes):
+        if n.id in gone or not _sum(n, facts):
+            continue
+        terms, inner = _terms(n, by_output, users, facts)
+        apart: dict[str, list[range]] = {}
+        for t in terms:
+            maker = by_output.get(t)
+            if (
+                maker is None
+                or maker.op != "slice_grad"
+                or not _alone(t, users, facts)
+                or not facts.safe(maker.inputs[0])
+            ):
+                continue
+            place = _place(maker)
+            if place is not None and all(any(map(_no_overlap, place, other)) for other in apart.values()):
+                apart[t] = place
+        if len(apart) < 2:
+            continue
+        makers = [by_output[t] for t in apart]
+        gone |= inner | {m.id for m in makers}
+        instead[n.id] = _assembled(n, makers, [t for t in terms if t not in apart], facts)
+    return [instead.get(n.id, n) for n in nodes if n.id not in gone or n.id in instead]
+
+
+def _place(n: GraphNode) -> list[range] | None:
+    """The places along each dim into which a piece's gradient goes."""
+    found = []
+    for i, size in enumerate(n.attributes["shape"]):
+        item = n.attributes["index"][i] if i < len(n.attributes["index"]) else slice(None)
+        if isinstance(item, slice):
+            found.append(range(*item.indices(size)))
+        elif isinstance(item, int) and not isinstance(item, bool):
+            found.append(range(item % size, item % size + 1))
+        else:
+            return None
+    return found
+
+
+def _no_overlap(a: range, b: range) -> bool:
+    """Whether two ranges surely share no number."""
+    return not a or not b or max(a) < min(b) or max(b) < min(a)
+
+
+def _assembled(n: GraphNode, makers: list[GraphNode], rest: list[str], facts: Facts) -> GraphNode:
+    shape, dtype = facts.arrays[n.outputs[0]].shape, facts.arrays[n.outputs[0]].dtype
+    places = [(*m.attributes["index"], ...) for m in makers]
+    whole = sum(facts.arrays[m.inputs[0]].size for m in makers) == facts.arrays[n.outputs[0]].size
+    begin = np.empty if whole else np.zeros
+    count = len(makers)
+
+    def run(*arrays):
+        out = begin(shape, dtype)
+        for place, piece in zip(places, arrays, strict=False):
+            out[place] = piece
+        for other in arrays[count:]:
+            out += other
+        return out
+
+    arguments = [*[m.inputs[0] for m in makers], *rest]
+    return GraphNode(
+        id=n.id,
+        op="assemble",
+        inputs=arguments,
+        outputs=list(n.outputs),
+        arguments=[Ref(k) for k in arguments],
+        module=n.module,
+        composites=n.composites,
+        source=n.source,
+        kernel=run,
+    )

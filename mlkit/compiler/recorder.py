@@ -31,6 +31,9 @@ from mlkit.core.errors import GradientError
 from mlkit.core.frames import is_users, user_frame
 from mlkit.core.value import Leaf, LevelArray, MetaArray, Node, Storage, Value, tick, wrap
 
+#: below so many elements a gradient is written in ops, which NumPy does as quickly as a kernel
+SMALL = 512
+
 
 class Reason:
     """Why something runs eagerly, and the user's line where that was found."""
@@ -589,7 +592,8 @@ class Recorder(Level):
         library = self.library or backends.load("numpy")
         first = next((x for x in g if x is not None), None) if g.__class__ is list else g
         known = getattr(op, "rules", None) is not None and any(name == op.name for name, _ in library.gradients)
-        small = first._array.size < 1024 and library.name == "numpy"
+        sizes = [first._array.size, *(k._array.size for k in node.saved or () if isinstance(k, Value))]
+        small = max(sizes) < SMALL and library.name == "numpy"
         if self.done or not known or state.grad or small:
             return rule(m, g, node)
         return self._whole_gradient(op, g, node)
@@ -645,6 +649,18 @@ class Recorder(Level):
             return "key", len(arguments) - 1
         return "plain", kept
 
+    def _kept(self, op, slot: tuple, node):
+        """What a gradient rule on tensors reads."""
+        kind, key = slot
+        if kind == "needs":
+            return [n is not None for n in node.inputs]
+        if kind == "attribute":
+            return node.attributes[key]
+        kept = node.saved[op.rules.slots.index(slot)]
+        if kind == "input":
+            return engine.kept_tensor(kept, node)
+        return engine.kept_output_tensor(kept, node) if kind == "out" else kept
+
     def _gradients_apart(self, op, g, node) -> tuple:
         """The gradient of each input as a node of its own: what nobody reads goes, the rest can be planned."""
         assert self.library is not None
@@ -654,6 +670,11 @@ class Recorder(Level):
                 results.append(None)
                 continue
             rule, wanted = each
+            name = op.inputs[i] if len(op.rules.each) > 1 else None
+            # what has no kernel may go together with others; a bias's is a sum, for which a loop is printed
+            if (op.name, name) not in self.library.gradients or name == "bias":
+                results.append(rule(ops, g, *[self._kept(op, slot, node) for slot in wanted]))
+                continue
             arguments: list = []
             self._ref(arguments, g)
             plan = []
@@ -667,7 +688,6 @@ class Recorder(Level):
                     plan.append(self._slot(arguments, slot[0], kept, node))
             if self.done:
                 return engine.runner_of(op, True)(ops, g, node)
-            name = op.inputs[i] if len(op.rules.each) > 1 else None
             run = one_gradient(op.name, engine.overridable(op.name, name, rule), plan, self.library.m)
             found = run(*[self.arrays[a] for a in arguments])
             if found is None:

@@ -910,7 +910,16 @@ def apply_operator(op: Op, tensors: tuple, attributes: dict):
             continue
         if op.name == "matmul" or not isinstance(x, (bool, int, float, complex, np.generic)):
             return NotImplemented
+    if op.name == "matmul" and any(isinstance(x, np.ndarray) for x in tensors):
+        tensors = _as_wide(tensors)  # of a product with an array; tensors must have one dtype
     return apply(op, tensors, attributes)
+
+
+def _as_wide(tensors: tuple) -> tuple:
+    """A tensor and an array as tensors of the dtype that NumPy's data gives them together."""
+    found = [operand(REGISTRY["matmul"], i, x) for i, x in enumerate(tensors)]
+    d = dtypes.promote_types(*(dtypes.from_numpy_dtype(t._array.dtype) for t in found))
+    return tuple(t if t._array.dtype == d.numpy else apply(REGISTRY["cast"], (t,), {"dtype": d}) for t in found)
 
 
 def operator(name: str) -> Callable:

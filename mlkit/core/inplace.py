@@ -240,6 +240,11 @@ def update(target: Value, result: Value, name: str) -> Value:
     """The end of an in-place op: ``result`` was computed out of place and goes into ``target``."""
     if result._array.dtype != target._array.dtype:
         a, b = dtypes.from_numpy_dtype(result._array.dtype), dtypes.from_numpy_dtype(target._array.dtype)
+        if name == "float_power_":
+            raise DtypeError(
+                f"the base given to float_power_ has dtype {b.name} but the operation's result requires dtype {a.name}.",
+                hint="Use x.float_power(...), which makes a new tensor.",
+            )
         if a.category > b.category:
             raise DtypeError(
                 f"{name}: result type {a.name} can't be cast to the desired output type {b.name}.",

@@ -114,6 +114,11 @@ def _in_place(name: str, fn: Callable) -> Callable:
         inplace.check_leaf(self)
         if (args or kwargs) and name not in ("masked_fill_", "index_fill_"):  # which take their value as a number
             inplace.refuse_overlap(name, self, (*args, *kwargs.values()) if kwargs else args)
+        wanted = kwargs.get("dtype") if kwargs else None
+        if wanted is not None and dtypes.as_dtype(wanted) is not self.dtype:
+            raise DtypeError(
+                f"{name}: Bad in-place call: input tensor dtype {self.dtype} and output tensor dtype {wanted} should match."
+            )
         if fn is ops.abs and self._array.dtype.kind == "c":
             raise DtypeError("In-place abs is not supported for complex tensors.", hint="Use x.abs().")
         return inplace.update(self, fn(self, *args, **kwargs), name)
@@ -707,6 +712,9 @@ class Tensor(Value):
         if not self._array.ndim:
             raise ArgumentError("iteration over a 0-d tensor.")
         return iter(shaping.unbind(self))
+
+    def __reversed__(self):
+        return ops.flip(self, dims=(0,)) if self._array.ndim else self
 
     def __bool__(self):
         if self._array.size != 1:

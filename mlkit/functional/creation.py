@@ -199,6 +199,8 @@ def tensor(data, *, dtype=None, device=None, requires_grad: bool = False, pin_me
             hint="Strings and objects need an encoding first: for example a dictionary from words to integers.",
         )
     wanted = dtypes.as_dtype(dtype).numpy if dtype is not None else _infer_dtype(array, data)
+    if array.dtype.kind in "iuf" and not isinstance(data, (np.ndarray, np.generic, Value)):
+        _check_range(array, wanted)
     if isinstance(data, Value) and dtype is None:
         wanted = array.dtype
     place = _place(device)
@@ -206,6 +208,24 @@ def tensor(data, *, dtype=None, device=None, requires_grad: bool = False, pin_me
         place = backends.for_array(data._array).device_of(data._array)
     out = wants_grad(wrap(on_device(np.array(array, dtype=wanted, order="C"), place)), requires_grad)
     return out if names is None else with_names(out, names)
+
+
+def _check_range(array: np.ndarray, wanted: np.dtype) -> None:
+    """Refuse Python's numbers that an integer type does not hold; below 0 an unsigned one counts from its end."""
+    if wanted.kind == "u" and array.dtype.kind == "u" and wanted.itemsize == 8:
+        raise ValueRangeError(
+            f"tensor: {array.max()} does not fit into 64 bits with a sign.", hint="Use a float dtype."
+        )
+    if wanted.kind not in "iu" or not array.size or wanted == array.dtype:
+        return
+    limits = np.iinfo(wanted)
+    low, high = float(array.min()), float(array.max())
+    if not high <= limits.max or (low < limits.min if wanted.kind == "i" else -low > limits.max):
+        name = dtypes.from_numpy_dtype(wanted).name
+        raise RefusedError(
+            f"value cannot be converted to type {name} without overflow: {low if high <= limits.max else high:g}.",
+            f"{name} holds {limits.min} .. {limits.max}",
+        )
 
 
 def with_names(out: Value, names):
@@ -303,10 +323,23 @@ def _filled(size, fill, dtype, place, requires_grad, out=None, names=None):
     shape = _shape((tuple(size),))
     if isinstance(fill, complex) and not (out.dtype if out is not None else _dtype(dtype)).is_complex:
         raise DtypeError(f"full: value cannot be converted to type {_dtype(dtype).name} without overflow: {fill}.")
+    fill = _held(fill, _dtype(dtype) if out is None else out.dtype)
     if out is not None:
         return into(out, wrap(full_array(shape, fill, dtypes.from_numpy_dtype(out._array.dtype), CPU)))
     made = wants_grad(wrap(full_array(shape, fill, _dtype(dtype), _place(place))), requires_grad)
     return made if names is None else with_names(made, names)
+
+
+def _held(fill, d: dtypes.dtype):
+    """A number as an integer type holds it (an unsigned one counts from its end below 0); refused when it does not."""
+    if d.category != 1 or fill.__class__ is not int and not isinstance(fill, (int, float, np.generic)):
+        return fill
+    array = np.asarray(fill)
+    if array.dtype.kind in "iuf":
+        _check_range(array, d.numpy)
+        if array.dtype.kind in "iu" and fill < 0 and d.numpy.kind == "u":
+            return int(fill) % (1 << 8 * d.itemsize)
+    return fill
 
 
 def zeros(  # noqa: A002

@@ -184,6 +184,10 @@ def adaptive_avg_pool3d(input, output_size):
 def _adaptive_max(n, input, output_size, return_indices):
     sizes = _output_size(n, input, output_size, f"adaptive_max_pool{n}d")
     check_floating(f"adaptive_max_pool{n}d", input)
+    check_not_empty(f"adaptive_max_pool{n}d", tuple(input._array.shape), n)
+    if not input._array.size:  # no examples: the averages' shape, and indices of nothing
+        values = (adaptive_avg_pool1d, adaptive_avg_pool2d, adaptive_avg_pool3d)[n - 1](input, sizes)
+        return (values, ops.cast(values.detach(), dtype=dtypes.int64)) if return_indices else values
     values, indices = _batched(n, input, lambda x: getattr(ops, f"adaptive_max_pool{n}d")(x, sizes=sizes))
     return (values, indices) if return_indices else values
 
@@ -220,6 +224,7 @@ def _fractional(n, input, kernel_size, output_size, output_ratio, return_indices
     shape = tuple(input._array.shape)
     if len(shape) != n + 2:
         raise ShapeError(f"{name}: expected input (batch, channel, ...) with {n} spatial dims, got {shape}.")
+    check_not_empty(name, shape, n)
     if output_size is None:
         output_size = [int(s * r) for s, r in zip(shape[2:], tuple_of(output_ratio, n, "output_ratio"), strict=True)]
     sizes = tuple_of(output_size, n, "output_size")
@@ -310,7 +315,7 @@ def _unpool(n, input, indices, kernel_size, stride, padding, output_size):
     check_numbers(indices, check)
     lead = shape[:-n]
     blank = ops.zeros((*lead, total), like=input)
-    places, values = (ops.reshape(t, shape=(*lead, -1)) for t in (indices, input))
+    places, values = (ops.reshape(t, shape=(*lead, math.prod(shape[-n:]))) for t in (indices, input))
     return ops.reshape(ops.scatter(blank, places, values, dim=len(lead)), shape=(*lead, *sizes))
 
 

@@ -320,3 +320,11 @@ def test_what_hooks_make_of_a_gradient_is_what_retain_grad_keeps():
     y.register_hook(lambda g: g * 10)
     y.sum().backward()
     assert y.grad.tolist() == [10.0] * 3 and x.grad.tolist() == [20.0] * 3
+
+
+def test_pieces_of_a_tensor_keep_nothing_and_go_back_twice():
+    x = mlkit.ones(3, requires_grad=True)
+    y = x[0] + x[1] + x[1:].narrow(0, 0, 1).sum()
+    y.backward()
+    y.backward()
+    assert x.grad.tolist() == [2, 4, 0]

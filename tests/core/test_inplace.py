@@ -180,3 +180,13 @@ def test_reading_and_writing_agree_with_numpy(index):
     a[index] = -1
     t[index] = -1
     np.testing.assert_array_equal(t.numpy(), a)
+
+
+def test_in_place_forms_that_cannot_keep_the_element_type():
+    x = mlkit.ones(2, 2)
+    with pytest.raises(RuntimeError, match="requires dtype"):
+        x.float_power_(2)
+    with pytest.raises(RuntimeError, match="Bad in-place call"):
+        x.cumsum_(0, dtype=mlkit.float64)
+    assert x.double().float_power_(2).tolist() == [[1, 1], [1, 1]] == x.tolist()
+    assert x.cumsum_(0, dtype=mlkit.float32).tolist() == [[1, 1], [2, 2]]

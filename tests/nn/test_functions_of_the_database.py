@@ -81,3 +81,15 @@ def test_normalize_over_everything_and_over_several_dims():
     assert np.allclose(F.normalize(x, dim=None).numpy(), x.numpy() / np.linalg.norm(x.numpy()))
     want = x.numpy() / np.sqrt((x.numpy() ** 2).sum((1, 2), keepdims=True))
     assert np.allclose(F.normalize(x, dim=(1, 2)).numpy(), want)
+
+
+def test_pools_of_no_examples():
+    x = mlkit.zeros(0, 2, 6, requires_grad=True)
+    values, indices = F.adaptive_max_pool1d(x, 3, return_indices=True)
+    assert values.shape == indices.shape == (0, 2, 3) and indices.dtype == mlkit.int64
+    values.sum().backward()
+    assert x.grad.shape == (0, 2, 6)
+    values, indices = F.max_pool1d(x, 2, return_indices=True)
+    assert F.max_unpool1d(values, indices, 2).shape == (0, 2, 6)
+    with pytest.raises(RuntimeError, match="not empty"):
+        F.adaptive_max_pool2d(mlkit.zeros(2, 0, 4, 4), 3)

@@ -54,7 +54,6 @@ ELSEWHERE = {
     "nn.functional.grouped_mm": "products in 8-bit floats on one kind of GPU",
     "nn.functional.scaled_grouped_mm": "products in 8-bit floats on one kind of GPU",
     "nn.functional.scaled_mm": "products in 8-bit floats on one kind of GPU",
-    "nn.functional.linear_cross_entropy": "a prototype of PyTorch 2.13",
     "nn.utils.convert_conv2d_weight_memory_format": "channels-last weights: memory formats are not kept here",
     "nn.utils.convert_conv3d_weight_memory_format": "channels-last weights: memory formats are not kept here",
     "nn.utils.rnn.bind": "a helper of PyTorch's own functions",

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 import collections
+import functools
 import json
 import os
 import sys
@@ -201,14 +202,17 @@ def forms_of(op, fn, options, report):
                         op, lambda: ours(*m_args, **m_kwargs), lambda: method(*args, **kwargs), "method " + text, report
                     )
             if "inplace" in options.forms and inplace is not None and tensor_first:
-                ours_in = getattr(mlkit.Tensor, inplace.__name__, None)
+                named = getattr(inplace, "__name__", "<lambda>")
+                ours_in = getattr(mlkit.Tensor, named, None)
+                if named == "<lambda>":  # a function of nn.functional that takes inplace=True
+                    ours_in = functools.partial(fn, inplace=True)
                 for to in (None, torch.int64, torch.bool, torch.float16, torch.complex64):
                     if to is sample.input.dtype:
                         continue
                     own = sample.input.clone() if to is None else sample.input.to(to)
                     m_own = anew(own)
                     if ours_in is None:
-                        report("inplace", f"no Tensor.{inplace.__name__}")
+                        report("inplace", f"no Tensor.{named}")
                         break
                     label = f"inplace {'' if to is None else to} {text}"
 

@@ -58,3 +58,36 @@ def test_the_state_of_a_generator():
     for wrong in (3, mlkit.ones(16), mlkit.zeros(3, dtype=mlkit.uint8)):
         with pytest.raises(TypeError, match="set_state"):
             g.set_state(wrong)
+
+
+@pytest.mark.parametrize(
+    ("number", "dtype"),
+    [(300, "uint8"), ([300, 1], "uint8"), (-256, "uint8"), ([128], "int8"), ([-129], "int8"), (2**31, "int32"),
+     (1e10, "int32"), (float("nan"), "int32"), (float("inf"), "int64")],
+)  # fmt: skip
+def test_numbers_that_an_integer_type_does_not_hold(number, dtype):
+    d = getattr(mlkit, dtype)
+    with pytest.raises(RuntimeError, match="without overflow"):
+        mlkit.tensor(number, dtype=d)
+    if not isinstance(number, list):
+        with pytest.raises(RuntimeError, match="without overflow"):
+            mlkit.full((2,), number, dtype=d)
+
+
+def test_numbers_that_are_held():
+    assert mlkit.tensor([-1, -255, 255], dtype=mlkit.uint8).tolist() == [255, 1, 255]
+    assert mlkit.full((2,), -1, dtype=mlkit.uint8).tolist() == [255, 255]
+    assert mlkit.tensor(np.array([300]), dtype=mlkit.uint8).tolist() == [
+        44
+    ]  # an array's numbers are converted as NumPy does
+    assert mlkit.tensor([2.7, -2.7], dtype=mlkit.int32).tolist() == [2, -2]
+    assert mlkit.tensor(2**63, dtype=mlkit.float32).item() == 2.0**63
+    with pytest.raises(ValueError, match="64 bits"):
+        mlkit.tensor(2**63)
+
+
+def test_arrays_beside_tensors():
+    product = mlkit.ones(2, 3) @ np.ones(3)
+    assert product.dtype == mlkit.float64 and product.tolist() == [3, 3]
+    assert (np.ones((2, 3)) @ mlkit.ones(3)).tolist() == [3, 3]
+    assert [t.item() for t in reversed(mlkit.arange(3))] == [2, 1, 0]

@@ -65,12 +65,29 @@ export function ModelBuilder({ editor }: { editor: Editor }) {
 
   const fit = useCallback(
     (whole = true) => {
-      const { graph } = latest.current;
-      setTimeout(() => show(flow.current, stage.current, Object.values(editor.graph(graph).positions), whole), 30);
+      setTimeout(() => {
+        const { blocks, positions } = editor.graph(latest.current.graph);
+        const places = blocks.map(({ name }) => positions[name] ?? ([0, 0] as [number, number]));
+        show(flow.current, stage.current, places, whole);
+      }, 30);
     },
     [editor],
   );
   const ready = useCallback(() => fit(false), [fit]);
+  // A canvas that nobody has touched yet shows its model whole, however the page around it is laid out in the end.
+  const touched = useRef(false);
+  useEffect(() => {
+    const sizes = new ResizeObserver(() => touched.current || fit(false));
+    sizes.observe(stage.current!);
+    return () => sizes.disconnect();
+  }, [fit]);
+
+  // What was said is read and goes; what went wrong stays until the next step.
+  useEffect(() => {
+    if (!said[0] || !said[1]) return;
+    const timer = setTimeout(() => setSaid(["", true]), 8000);
+    return () => clearTimeout(timer);
+  }, [said]);
 
   const run = useCallback(
     async (asked: Promise<Answer>) => {
@@ -214,6 +231,12 @@ export function ModelBuilder({ editor }: { editor: Editor }) {
         aria-label={`Model builder: ${document_.name}`}
         ref={root}
         style={{ "--height": `${height}px` } as React.CSSProperties}
+        onPointerDownCapture={() => {
+          touched.current = true;
+        }}
+        onKeyDownCapture={() => {
+          touched.current = true;
+        }}
         onKeyDown={onKey}
         onCopy={(event) => clip(event, false)}
         onCut={(event) => clip(event, true)}
@@ -346,6 +369,14 @@ export function ModelBuilder({ editor }: { editor: Editor }) {
                   <p className="quiet">Code can be pasted too: a class Net(nn.Module) becomes blocks.</p>
                 </div>
               ) : null}
+              <p
+                className="said"
+                role={said[1] ? "status" : "alert"}
+                data-bad={said[1] ? undefined : ""}
+                data-words={said[0] ? "" : undefined}
+              >
+                {said[0]}
+              </p>
             </div>
             <div className="status">
               <span>
@@ -370,9 +401,6 @@ export function ModelBuilder({ editor }: { editor: Editor }) {
                   {shapes.problems.length - wrong.length === 1 ? "block" : "blocks"} to link
                 </span>
               ) : null}
-              <span className="said" role={said[1] ? "status" : "alert"} data-bad={said[1] ? undefined : ""}>
-                {said[0]}
-              </span>
             </div>
           </div>
           <div className="side">
