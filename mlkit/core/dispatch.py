@@ -135,7 +135,7 @@ def apply(op: Op, tensors: tuple, attributes: dict):
             finally:
                 stack.append(top)
     elif op.takes_any and not op.variadic:  # the usual way, without asking twice
-        arrays = []
+        arrays: list = []
         for t in tensors:
             if t is None:
                 arrays.append(None)
