@@ -4,11 +4,30 @@ This file is a table of contents in PyTorch's names. What it names below ``_LAZY
 """
 
 import builtins as _builtins
+import gc as _gc
 import warnings as _warnings
 
 # NumPy warns where PyTorch does not: log(0), 0/0 and overflow give inf and NaN silently.
 _warnings.filterwarnings("ignore", category=RuntimeWarning, module=r"mlkit\.")
 
+
+class _Uncollected:
+    """No search for garbage while this is there: the thousands of classes and functions made here all stay, and to look
+    through them again and again takes a tenth of the time."""
+
+    def __init__(self):
+        self.on = _gc.isenabled()
+        _gc.disable()
+
+    def __del__(self):  # at the end of this file, or when an import in it has failed
+        if self.on:
+            _gc.enable()
+
+
+_uncollected = _Uncollected()
+
+from mlkit.core.dispatch import ops as _ops  # noqa: E402  # isort: skip
+from mlkit.core.tensor import Tensor  # noqa: E402  # isort: skip
 from mlkit.core import config  # noqa: E402
 from mlkit.core.device import device  # noqa: E402
 from mlkit.core.dtype import (  # noqa: E402
@@ -35,8 +54,6 @@ from mlkit.core.dtype import (  # noqa: E402
 )
 from mlkit.core.dtype import bool_ as bool  # noqa: E402
 
-from mlkit.core.dispatch import ops as _ops  # noqa: E402  # isort: skip
-from mlkit.core.tensor import Tensor  # noqa: E402  # isort: skip
 from mlkit.autograd.grad_mode import (  # noqa: E402
     enable_grad,
     inference_mode,
@@ -556,3 +573,5 @@ _rich.install_error_cards()
 from mlkit.core import einops_backend as _einops  # noqa: E402
 
 _einops.watch()
+
+del _uncollected

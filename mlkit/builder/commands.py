@@ -315,7 +315,7 @@ def _do_repair(builder: ModelBuilder, repair: Repair, graph: str | None) -> Answ
         return {}
     if repair.action == "fetch":  # a network takes longer than a page waits: how it goes is said in the panel
         threading.Thread(target=_fetch, args=(builder, repair.value), name="mlkit-builder-fetch", daemon=True).start()
-        return {"said": f"Downloading {repair.value}"}
+        return {"said": repair.words}
     made: list[str] = []
 
     def change(document: Document) -> Document:

@@ -364,11 +364,12 @@ class ModelBuilder:
         """What stands between this model and its training; empty when it can begin."""
         settings = self.training
         picked = self.catalogue()[settings["data"]]
+        title = picked.words.partition(":")[0]
         if picked.name == self._fetching:
-            return [Objection(f"{picked.name} is being downloaded.")]
+            return [Objection(f"{title} is being downloaded.")]
         if picked.fetch is not None:
-            why = self._fetch_trouble.get(picked.name) or f"{picked.name} is not on this machine yet."
-            words = f"{'Try again to download' if picked.name in self._fetch_trouble else 'Download'} {picked.name}"
+            why = self._fetch_trouble.get(picked.name) or f"{title} is not on this machine yet."
+            words = f"{'Try again to download' if picked.name in self._fetch_trouble else 'Download'} {title}"
             return [Objection(why, Repair("fetch", words, property="data", value=picked.name))]
         try:
             sample = self.sample()

@@ -37,6 +37,7 @@ optional dict of attributes at the end.
 
 from __future__ import annotations
 
+import functools
 import itertools
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -124,9 +125,16 @@ class Op:
         self.requires = any(v is REQUIRED for v in self.attributes.values())
         self.takes_floats = "f" not in self.refuses and "f" not in self.refuses_any
         self.takes_any = self.promotion is None and not self.refuses and not self.refuses_any
-        self.rules = gradient_rules(self)
-        # whether backward needs tensors that the node keeps, not just shapes and settings: then it runs once
-        self.holds = self.rules is not None and any(kind in ("input", "out") for kind, _ in self.rules.slots)
+
+    @functools.cached_property
+    def rules(self) -> Rules | None:
+        """The gradient rules, read when the first gradient or the first entry needs them."""
+        return gradient_rules(self)
+
+    @functools.cached_property
+    def holds(self) -> bool:
+        """Whether backward needs tensors that the node keeps, not just shapes and settings: then it runs once."""
+        return self.rules is not None and any(kind in ("input", "out") for kind, _ in self.rules.slots)
 
     def __repr__(self) -> str:
         return f"<op {self.name}>"

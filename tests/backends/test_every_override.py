@@ -24,9 +24,9 @@ LARGER: dict[str, list] = {
     "linear": [
         *(((33, 32), (48, 32), (48,)), ((2, 20, 16), (32, 16))),
         ((17, 784), (48, 784), (48,)),  # few rows, long sums: in parts
-        ((131, 1040), (32, 1040), (32,)),  # many rows, long sums
+        ((259, 1040), (32, 1040), (32,)),  # many rows, long sums
         ((133, 48), (1040, 48)),  # a gradient with long sums
-        ((130, 528), (32, 528), (32,)),  # a gradient with wide rows
+        ((260, 528), (32, 528), (32,)),  # a gradient with wide rows
         ((530, 400), (112, 400), (112,)),  # a weight's gradient over many rows, in bands and groups
     ],
     "gru_sequence": [((3, 5, 48), (5, 16), (48, 16), (48,)), ((2, 14, 144), (14, 48), (144, 48))],

@@ -123,14 +123,20 @@ def write(document: dict, stem: Path) -> list[str]:
         found = r["ratios"]
         bars = (("mlkit-time", "#2563a8", "mlkit"), ("mlkit-compiled-time", "#d9822b", "mlkit compiled"))
         for k, (key, colour, label) in enumerate(bars):
+            y = i - 0.2 + 0.4 * k
             if found.get(key) is not None:
-                axes.barh(i + 0.2 - 0.4 * k, found[key], 0.36, color=colour, label=label if i == 0 else None)
-        axes.plot([WORKLOADS[r["workload"]][2]] * 2, [i - 0.4, i + 0.4], color="#333", lw=1.2)
+                axes.barh(y, found[key], 0.36, color=colour, label=label if i == 0 else None)
+                goal = WORKLOADS[r["workload"]][2 + k]
+                axes.plot([goal] * 2, [y - 0.18, y + 0.18], color="#111", lw=1.6, label="goal" if i == k == 0 else None)
+        if found.get("torch-compiled-time") is not None:
+            axes.plot(
+                found["torch-compiled-time"], i, "D", color="#777", ms=4, label="torch.compile" if i == 0 else None
+            )
     axes.axvline(1, color="#888", lw=0.8)
     axes.set_yticks(range(len(rows)), [f"{r['workload']}, {r['threads']} thread(s)" for r in rows])
     axes.invert_yaxis()
-    axes.set_xlabel("time / PyTorch eager (lower is better; black: the goal of eager mode)")
-    figure.legend(loc="outside lower right", frameon=False, ncols=2)
+    axes.set_xlabel("time / PyTorch eager (lower is better)")
+    figure.legend(loc="outside lower right", frameon=False, ncols=4)
     axes.set_title(f"{document['cpu']}, {document['date']}, {document['clock']} clock", fontsize=9)
     figure.savefig(f"{stem}.png", dpi=110)
     return [*written, f"{stem}.png"]

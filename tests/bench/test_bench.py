@@ -74,3 +74,15 @@ def test_what_widgets_cost_is_measured_with_messages_that_leave():
     found = watching.measure("mlp-64", 0.05, 1)
     assert found["messages"] > 0 and set(watching.WAYS) <= set(found)
     assert "curves" in watching.words(found) and found["nothing"]["median"] > 0
+
+
+def test_what_the_panel_costs_is_counted_pair_by_pair():
+    from tests.bench.bench_panel import ratios
+
+    rows, clock = [], 0.0
+    for step in range(0, 40_000, 100):  # every other turn of ten seconds, a step takes 2 % longer
+        rows.append((clock, 0.5 * clock, float(step)))
+        clock += 0.1 * (1.02 if int(clock // 10) % 2 == 0 else 1.0)
+    turns = [(n % 2 == 0, 10.0 * n, 10.0 * (n + 1)) for n in range(4)]
+    found = ratios(rows, turns)
+    assert found["pairs"] == 2 and abs(found["clock"] - 1.02) < 0.003 and abs(found["cpu"] - 1.02) < 0.003

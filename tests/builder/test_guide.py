@@ -1,5 +1,6 @@
 """The guide "Build a model from blocks" runs from its top."""
 
+import re
 from pathlib import Path
 
 import nbclient
@@ -16,7 +17,8 @@ def test_the_guide_runs_and_shows_what_it_says(tmp_path, monkeypatch):
     resources = {"metadata": {"path": str(tmp_path)}}
     nbclient.NotebookClient(notebook, timeout=300, resources=resources).execute()
     text = {c.id: "".join(o.get("text", "") for o in c.get("outputs", [])) for c in notebook.cells}
-    assert float(text["train"].split()[1]) >= 0.95 and float(text["edit-code"].split()[1]) >= 0.95
+    for cell in ("train", "edit-code"):  # beside it may stand that kernels were compiled
+        assert float(re.search(r"accuracy ([\d.]+)", text[cell])[1]) >= 0.95, text[cell]
     assert "class CNN(nn.Sequential)" in text["show-code"] and text["save"].endswith("True\n")
     pictures = [o for c in notebook.cells for o in c.get("outputs", []) if "image/svg+xml" in o.get("data", {})]
     assert len(pictures) == 3

@@ -342,7 +342,7 @@ def test_mnist_is_offered_and_fetched_when_it_is_asked_for(in_memory, monkeypatc
     for kind, after in (("Flatten", "input"), ("Linear", "flatten"), ("Output", "linear")):
         do(builder, "add", type=kind, after=after)
     first = builder.objections()[0]
-    assert "not on this machine" in first.message and first.repair.words == "Download mnist"
+    assert first.message == "MNIST is not on this machine yet." and first.repair.words == "Download MNIST"
     with pytest.raises(DataError, match="not on this machine"):
         builder.train()
 
@@ -355,7 +355,7 @@ def test_mnist_is_offered_and_fetched_when_it_is_asked_for(in_memory, monkeypatc
         raise AssertionError(builder.objections())
 
     fetched("no way to the network")
-    assert builder.objections()[0].repair.words == "Try again to download mnist"
+    assert builder.objections()[0].repair.words == "Try again to download MNIST"
     fetched("10 classes")
     assert asked == [tmp_path / "cache" / "mnist"] * 2
     do(builder, "overcome", number=0)

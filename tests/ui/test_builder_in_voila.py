@@ -33,5 +33,6 @@ def test_a_page_that_is_left_takes_its_kernel_along_and_complains_of_nothing(pag
     kernel = page.evaluate("() => JSON.parse(document.getElementById('jupyter-config-data').textContent).kernelId")
     address = f"{voila.url}/api/kernels/{kernel}"
     assert page.request.get(address).status == 200
-    page.goto(f"{voila.url}/voila/tree", timeout=90_000)
+    page.goto(f"{voila.url}/voila/render/dashboards/model-builder.ipynb", timeout=90_000)  # a refusal is said here
+    Builder(page).show()
     wait(page, lambda: page.request.get(address).status == 404, "the kernel to end")

@@ -8,8 +8,10 @@ import pytest
 
 pytest.importorskip("anywidget")
 
+import mlkit  # noqa: E402
 from mlkit.builder import ModelBuilder  # noqa: E402
 from mlkit.core.errors import DataError  # noqa: E402
+from mlkit.io.safetensors import load_model  # noqa: E402
 from mlkit_widgets import lab  # noqa: E402
 
 
@@ -37,3 +39,24 @@ def test_a_change_of_the_file_is_a_step_and_a_bad_one_changes_nothing() -> None:
     builder = lab._of_document()
     builder.undo()
     assert '"out_features": 9' not in lab.text()["text"]
+
+
+def test_weights_are_kept_beside_the_document_and_nowhere_else(tmp_path, monkeypatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    lab.open(ModelBuilder("MLP").document.to_text(), "mlp")
+    builder = lab._of_document()
+    assert builder.widget._home == {"kind": "document"}
+    lab.keep("mlp-weights.safetensors")
+    again = ModelBuilder("MLP").model
+    load_model(again, tmp_path / "mlp-weights.safetensors")
+    assert mlkit.equal(again.linear.weight, builder.model.linear.weight)
+    for name in ("../elsewhere.safetensors", "/tmp/elsewhere.safetensors", "weights.pt", ""):
+        with pytest.raises(DataError, match="not the name of a .safetensors file"):
+            lab.keep(name)
+    assert [path.name for path in tmp_path.iterdir()] == ["mlp-weights.safetensors"]
+
+
+def test_a_class_of_a_notebook_is_not_known_here_and_that_is_said() -> None:
+    text = ModelBuilder("MLP").document.to_text().replace('"ReLU"', '"Gate"')
+    with pytest.raises(DataError, match=r"no block 'Gate'(.|\n)*load the file there with ModelBuilder"):
+        lab.open(text, "mlp")

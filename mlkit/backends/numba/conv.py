@@ -261,6 +261,7 @@ def conv2d_weight_grad(k, input, g_, *, shape, stride, padding, dilation, groups
 # --- Winograd's way ---------------------------------------------------------------------------------------------------------
 
 PLANES = 36
+SQUARES = 9 * LANES * LANES  # numbers: the weights of sixteen outputs and channels
 SPACE = 640 << 10  # bytes of tiles in the other basis, in and out, worked on at once
 
 
@@ -310,7 +311,7 @@ def winograd_forward(x, weight, bias, before, sizes, out):
         planes, start, zero = tile_planes(k.input_planes, given, total, channels), spread(outs, bias), zeros(32)
 
         def panels(a, b):
-            patch, turned = floats(PLANES * LANES), floats(PLANES * (channels * 32 + LANES))
+            patch, turned = floats(SQUARES), floats(PLANES * (channels * 32 + LANES))
             results = floats(PLANES * (total * 32 + LANES))
             k.forward_panels(
                 address(planes), total, channels, address(weight), *weight.strides, address(start), outs, address(out),
@@ -319,7 +320,7 @@ def winograd_forward(x, weight, bias, before, sizes, out):
 
         pool.split(panels, -(-outs // panel()))
         return
-    turned, patch = floats(PLANES * channels * outs), floats(9 * 32)
+    turned, patch = floats(PLANES * (channels * outs + LANES)), floats(SQUARES)
     k.weights(address(weight), *weight.strides, channels, outs, address(patch), address(turned))
     start, zero = spread(outs, bias), zeros(32)
     tiles = max(12, min(96, SPACE // (PLANES * 4 * (channels + outs)) // 12 * 12))

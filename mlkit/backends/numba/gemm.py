@@ -12,7 +12,7 @@ from mlkit.backends.numba.conv import LANES, panel, single, summed
 from mlkit.backends.numba.scratch import address, floats, zeros
 
 ROWS = 16  # fewer do not pay for turning the weights
-FEW = 128  # rows up to here: weights are turned a panel at a time
+FEW = 256  # rows up to here: weights are turned a panel at a time
 MANY = 256  # rows that pay for bringing them together
 FAR = 512  # columns from which rows lie too far apart to be read side by side
 LONG = 1024  # sums from which rows of the left matrix are copied, in parts
@@ -90,7 +90,7 @@ def linear_input_gradient(k, g, weight):
         return NotImplemented
     rows, zero = matrix(g), zeros(count)
     out = np.empty((rows.shape[0], count), np.float32)
-    if count >= FAR and rows.shape[0] > FEW:
+    if count >= FAR and rows.shape[0] >= MANY:
         laid = floats(outs * count)
         k.lay(address(weight), outs, count, address(laid))
         where = (address(laid), 0, outs * panel() * 4)

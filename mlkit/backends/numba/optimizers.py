@@ -262,7 +262,11 @@ def scale_all(tensors: list[Value], factor: float) -> bool:
 
 
 def _worth(tensors: list[Value]):
-    return _kernels(tensors) if tensors else None
+    """The kernels where there is enough to do: by size alone, so that the last digits of a norm do not depend on whether
+    something else has loaded them."""
+    if not tensors or sum(t._array.size for t in tensors) < MINIMUM:
+        return None
+    return _kernels(tensors)
 
 
 #: the rule (module and name of ``update``) -> the step of many tensors: (optimizer, group, params) -> those left over

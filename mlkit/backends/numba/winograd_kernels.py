@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from mlkit.backends.numba.compiling import helper, kernel
 from mlkit.backends.numba.products import columns_times, rows_times
-from mlkit.backends.numba.simd import BYTES, LANES, PANEL, copy_bytes, emitted, peek, poke, zero_bytes
+from mlkit.backends.numba.simd import BYTES, LANES, PANEL, copy_bytes, emitted, peek, poke, transpose, zero_bytes
 
 CHANNELS = 64  # of a block of the weights' gradient
 
@@ -110,23 +110,41 @@ def inputs(x, high, wide, pixel, top, left, tiles_h, tiles_w, first, count, plan
 
 @helper
 def panel_weights(weight, by_out, by_in, by_row, by_column, channels, width, patch, target, plane):
-    """Weights of one panel of outputs in the other basis: 36 planes of (channels, width)."""
-    for c in range(channels):
-        source = weight + c * by_in
-        for i in range(3):
-            for j in range(3):
-                for o in range(width):
-                    there = patch + ((i * 3 + j) * PANEL + o) * 4
-                    poke(there, peek(source + o * by_out + i * by_row + j * by_column))
-        for o in range(0, width, LANES):
-            there = target + (c * width + o) * 4
-            change_weight(patch + o * 4, 3 * PANEL * 4, PANEL * 4, there, 6 * plane, plane)
+    """Weights of one panel of outputs in the other basis: 36 planes of (channels, width). ``patch`` is room for 9 * 16 * 16
+    numbers.
+
+    Weights as layers have them, and the same turned and reversed (for the input's gradient), are brought into order by
+    whole squares; others number by number."""
+    plain = by_in == 36 and by_row == 12 and by_column == 4
+    reverse = by_out == 36 and by_row == -12 and by_column == -4
+    turned = patch + 16 * BYTES
+    for s in range(0, width, LANES):
+        source = weight + s * by_out
+        for c in range(channels):
+            there = target + (c * width + s) * 4
+            if plain:
+                if c % LANES == 0:
+                    for t in range(9):
+                        transpose(source + (c * 9 + t * LANES) * 4, by_out, patch + t * LANES * BYTES, BYTES)
+                change_weight(patch + c % LANES * 9 * BYTES, 3 * BYTES, BYTES, there, 6 * plane, plane)
+            elif reverse:
+                copy_bytes(source + c * by_in - 32, patch, 9 * BYTES)
+                transpose(patch, 36, turned, BYTES)
+                change_weight(turned + 8 * BYTES, -3 * BYTES, -BYTES, there, 6 * plane, plane)
+            else:
+                for i in range(3):
+                    for j in range(3):
+                        at = source + c * by_in + i * by_row + j * by_column
+                        for o in range(LANES):
+                            poke(patch + (i * 3 + j) * BYTES + o * 4, peek(at + o * by_out))
+                change_weight(patch, 3 * BYTES, BYTES, there, 6 * plane, plane)
 
 
 @kernel()
 def weights(weight, by_out, by_in, by_row, by_column, channels, outs, patch, target):
-    """Weights with those strides in bytes -> 36 planes, each in panels (channels, columns of the panel)."""
-    plane = channels * outs * 4
+    """Weights with those strides in bytes -> 36 planes, each in panels (channels, columns of the panel). A vector lies
+    between two planes, so that the 36 numbers of a filter do not fall on the same place of the cache."""
+    plane = channels * outs * 4 + BYTES
     for p in range(0, outs, PANEL):
         width = min(PANEL, outs - p)
         panel_weights(weight + p * by_out, by_out, by_in, by_row, by_column, channels, width, patch, target + p * channels * 4, plane)  # fmt: skip
@@ -187,7 +205,7 @@ def forward(
         inputs(x, high, wide, pixel, top, left, tiles_h, tiles_w, start, count, planes, plane, patch)
         for k in range(36):
             for p in range(0, outs, PANEL):
-                b = turned + (k * outs + p) * pixel
+                b = turned + k * (outs * pixel + BYTES) + p * pixel
                 rows_times(count, min(PANEL, outs - p), planes + k * plane, pixel, channels, 1, 0, 1, 0, b, min(PANEL, outs - p) * 4, zero, 0, results + k * plane_out + p * 4, wanted)  # fmt: skip
         outputs(
             results, wanted, wanted, plane_out, bias, out, out_h, out_w, wanted, tiles_h, tiles_w, start, count, patch

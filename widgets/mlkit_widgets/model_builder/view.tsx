@@ -358,7 +358,10 @@ export function ModelBuilder({ editor }: { editor: Editor }) {
               {empty ? (
                 <div className="welcome">
                   <h2>Drag a block here</h2>
-                  <p>Or press Enter on one in the palette. Begin with an Input, or with a model that is whole:</p>
+                  <p>
+                    Or press Enter on one in the palette. Begin with data such as digits, with an Input, or with a model
+                    that is whole:
+                  </p>
                   <div className="controls">
                     {TEMPLATES.map((name) => (
                       <button type="button" key={name} onClick={() => run(editor.step("template", null, { name }))}>
