@@ -102,6 +102,7 @@ class Op:
     infer: Callable
     forward: Callable
     prepare: Any = None
+    holds: bool
 
     def __init_subclass__(cls):
         for key, value in list(vars(cls).items()):
@@ -129,12 +130,10 @@ class Op:
     @functools.cached_property
     def rules(self) -> Rules | None:
         """The gradient rules, read when the first gradient or the first entry needs them."""
-        return gradient_rules(self)
-
-    @functools.cached_property
-    def holds(self) -> bool:
-        """Whether backward needs tensors that the node keeps, not just shapes and settings: then it runs once."""
-        return self.rules is not None and any(kind in ("input", "out") for kind, _ in self.rules.slots)
+        rules = gradient_rules(self)
+        # whether backward needs tensors that the node keeps, not just shapes and settings: then it runs once
+        self.holds = rules is not None and any(kind in ("input", "out") for kind, _ in rules.slots)
+        return rules
 
     def __repr__(self) -> str:
         return f"<op {self.name}>"

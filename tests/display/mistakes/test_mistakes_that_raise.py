@@ -92,7 +92,7 @@ MISTAKES = {
     ),
     "float_indices": (
         "words = mlkit.zeros(4)\nnn.Embedding(10, 3)(words)  # here\n",
-        "expected integer indices", "input.long()", ("(words)", "(words.long())"),
+        "expected indices of dtype", "input.long()", ("(words)", "(words.long())"),
     ),
     "word_outside_the_table": (
         "words = mlkit.tensor([3, 10])\ntable = nn.Embedding(10, 3)\ntable(words)  # here\n",
