@@ -57,7 +57,13 @@ def test_in_lab_it_learns_in_every_view_and_a_reload_finds_it_again(lab_playgrou
     page.keyboard.press("Space")
     expect(first).to_have_attribute("data-playing", "false")
     assert len(book.cells()) == cells
-    wait(page, lambda: steps(first) == steps(second) > 200, "both views at the same step")
+
+    def at_rest() -> bool:
+        stood = steps(first)
+        page.wait_for_timeout(500)
+        return steps(first) == steps(second) == stood > 200
+
+    wait(page, at_rest, "both views at the last step")
     stood = steps(first)
     first.get_by_role("button", name="Step").click()
     wait(page, lambda: steps(first) == stood + 1, "one step")

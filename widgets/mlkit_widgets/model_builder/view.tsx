@@ -152,8 +152,7 @@ export function ModelBuilder({ editor }: { editor: Editor }) {
   const group = () => {
     if (chosen.blocks.length) run(editor.step("group", graph, { blocks: chosen.blocks, title: "Part" }));
   };
-  const offerFrom = () => {
-    const name = chosen.blocks[0];
+  const offerFrom = (name = chosen.blocks[0]) => {
     const node = name ? flow.current?.getNode(name) : undefined;
     if (!node) return;
     const at = flow.current!.flowToScreenPosition({ x: node.position.x + WIDTH / 2, y: node.position.y + 60 });
@@ -185,7 +184,7 @@ export function ModelBuilder({ editor }: { editor: Editor }) {
     else if (key === "f") fit();
     else if (key === "+" || key === "=") flow.current?.zoomIn();
     else if (key === "-") flow.current?.zoomOut();
-    else if (key === "l") offerFrom();
+    else if (key === "l") offerFrom(target.closest<HTMLElement>(".react-flow__node")?.dataset.id);
     else if (key === "escape" && !chosen.blocks.length && open.length) leave();
     else if (key === "enter" && !target.closest("button")) {
       const name = target.closest<HTMLElement>(".react-flow__node")?.dataset.id ?? "";
