@@ -36,7 +36,7 @@ def outcome(fn, arrays, dtype, place, weights=()):
         tensors.append(rounded.requires_grad_())
     out = fn(*tensors)
     out = out[0] if isinstance(out, tuple) else out
-    ramp = mlkit.tensor(np.cos(np.arange(out.numel())), device=place).reshape(*out.shape).to(dtype).to(out.dtype)
+    ramp = mlkit.tensor(np.cos(np.arange(out.numel())), device=place).reshape(out.shape).to(dtype).to(out.dtype)
     (out * ramp).sum(
         dtype=mlkit.float64 if place == "cpu" else mlkit.float32 if dtype.itemsize < 8 else dtype
     ).backward()

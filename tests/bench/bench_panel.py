@@ -7,6 +7,9 @@ A notebook in a real browser trains a small network in the background, as a user
 itself writes down its steps, the CPU time of its process and the clock; turns follow one another, so that a change of
 the machine's speed meets both. The row says how much longer a step takes with the panel open: by the clock, and by the
 kernel's CPU time. The clock needs a quiet machine with a second core for the browser and the server.
+
+It also says how much more CPU time everything but the kernel (browser, server) takes with the panel open, in percent of
+one core: what a training would lose at most if all of them had to share a single core. That figure needs no quiet.
 """
 
 from __future__ import annotations
@@ -61,6 +64,7 @@ def measure(pairs: int, seconds: float) -> dict[str, Any]:
         serving = conftest._serve(Path(home) / "lab", command, "/api/status")
         lab = next(serving)
         turns: list[tuple[bool, float, float]] = []
+        beside: list[float] = []  # CPU seconds a second of all other processes, turn by turn
         try:
             helpers.write_notebook(
                 lab.folder / "bench.ipynb", ["import mlkit\n" + CELL.format(path=str(log)), "run.stop()"]
@@ -75,9 +79,11 @@ def measure(pairs: int, seconds: float) -> dict[str, Any]:
                     for shown in (True, False):
                         show(page, shown)
                         page.wait_for_timeout(1000 * SETTLE)
-                        begun = time.monotonic()
+                        begun, spent = time.monotonic(), others()
                         page.wait_for_timeout(1000 * seconds)
-                        turns.append((shown, begun, time.monotonic()))
+                        ended = time.monotonic()
+                        turns.append((shown, begun, ended))
+                        beside.append((others() - spent) / (ended - begun))
                 book.run(1)
                 page.wait_for_timeout(1000)
                 page.evaluate("async () => { await jupyterapp.serviceManager.sessions.shutdownAll(); }")
@@ -85,7 +91,30 @@ def measure(pairs: int, seconds: float) -> dict[str, Any]:
         finally:
             serving.close()
         rows = [tuple(map(float, line.split())) for line in log.read_text().splitlines() if line.count(" ") == 2]
-    return {"seconds": seconds, "steps": rows[-1][2], **ratios(rows, turns)}
+    extra = [opened - closed for opened, closed in zip(beside[::2], beside[1::2], strict=True)]
+    return {
+        "seconds": seconds,
+        "steps": rows[-1][2],
+        **ratios(rows, turns),
+        "others": round(statistics.median(extra), 4),
+        "others_closed": round(statistics.median(beside[1::2]), 4),
+        "others_all": [round(v, 4) for v in extra],
+    }
+
+
+def others() -> float:
+    """CPU seconds of the browser and the server so far: all processes below this one, but for the kernel."""
+    import psutil
+
+    total = 0.0
+    for process in psutil.Process().children(recursive=True):
+        try:
+            if not any("ipykernel" in word for word in process.cmdline()):
+                spent = process.cpu_times()
+                total += spent.user + spent.system
+        except psutil.Error:  # it has just ended
+            continue
+    return total
 
 
 def show(page: Any, shown: bool) -> None:
@@ -135,7 +164,8 @@ def main() -> None:
     row = measure(options.pairs, options.seconds)
     print(json.dumps(row))
     print(
-        f"a step with the panel open: {100 * (row['clock'] - 1):+.2f} % by the clock, {100 * (row['cpu'] - 1):+.2f} % CPU"
+        f"a step with the panel open: {100 * (row['clock'] - 1):+.2f} % by the clock, {100 * (row['cpu'] - 1):+.2f} % CPU; "
+        f"browser and server: {100 * row['others']:+.2f} % of a core"
     )
     if options.keep:
         RESULTS.write_text(json.dumps(row, indent=1) + "\n", "utf-8")

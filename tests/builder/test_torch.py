@@ -16,7 +16,7 @@ CASES = json.loads((Path(__file__).parent / "torch_results.json").read_text())
 
 
 def wave(i, shape):
-    return mlkit.tensor([0.3 + 0.2 * math.sin(1.0 + 3 * i + 0.7 * j) for j in range(math.prod(shape))]).reshape(*shape)
+    return mlkit.tensor([0.3 + 0.2 * math.sin(1.0 + 3 * i + 0.7 * j) for j in range(math.prod(shape))]).reshape(shape)
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case["name"])

@@ -31,7 +31,7 @@ def run_on(place, op, arrays, attributes):
     total = None
     for o in outs:
         if o.requires_grad:
-            weights = mlkit.arange(o.numel(), dtype=mlkit.float64, device=place).reshape(*o.shape) * 0.1 + 1
+            weights = mlkit.arange(o.numel(), dtype=mlkit.float64, device=place).reshape(o.shape) * 0.1 + 1
             term = (o * weights).sum()
             term = term.real if term.is_complex() else term
             total = term if total is None else total + term
