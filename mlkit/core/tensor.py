@@ -1470,6 +1470,7 @@ Tensor.__iadd__, Tensor.__isub__, Tensor.__imul__ = Tensor.add_, Tensor.sub_, Te
 Tensor.__itruediv__, Tensor.__ifloordiv__, Tensor.__imod__ = Tensor.div_, Tensor.floor_divide_, Tensor.remainder_
 Tensor.__ipow__, Tensor.__iand__, Tensor.__ior__ = Tensor.pow_, Tensor.bitwise_and_, Tensor.bitwise_or_
 Tensor.__ixor__ = Tensor.bitwise_xor_
+Tensor.__ilshift__, Tensor.__irshift__ = Tensor.bitwise_left_shift_, Tensor.bitwise_right_shift_
 
 check_methods(Tensor)
 

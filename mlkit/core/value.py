@@ -216,13 +216,62 @@ LASTING: dict = {}
 _node_types: dict[str, type[Node]] = {}
 
 
+#: ops whose nodes PyTorch names by another word than the op's own
+_NAMES = {
+    "CopySlices": "view_write",
+    "AddmmBackward0": "linear",
+    "MmBackward0": "matmul",
+    "PowBackward0": "pow_scalar square",
+    "PowBackward1": "pow",
+    "ToCopyBackward0": "cast",
+    "ViewBackward0": "reshape",
+    "SliceBackward0": "narrow",
+    "ConvolutionBackward0": "conv1d conv2d conv3d",
+    "MaxPool2DWithIndicesBackward0": "max_pool2d",
+    "MaxPool3DWithIndicesBackward0": "max_pool3d",
+    "AvgPool2DBackward0": "avg_pool2d",
+    "AvgPool3DBackward0": "avg_pool3d",
+    "NativeBatchNormBackward0": "batch_norm_train batch_norm_eval",
+    "NativeLayerNormBackward0": "layer_norm",
+    "ConstantPadNdBackward0": "constant_pad",
+    "Log1PBackward0": "log1p",
+    "EluBackward0": "selu celu",
+    "LinalgVectorNormBackward0": "vector_norm",
+    "LinalgQrBackward0": "qr",
+    "LinalgSvdBackward0": "svd",
+    "LinalgPinvBackward0": "pinv",
+    "LinalgMatrixExpBackward0": "matrix_exp",
+    "FftC2CBackward0": "fft_complex",
+    "FftR2CBackward0": "fft_real",
+    "FftC2RBackward0": "fft_real_inverse",
+    "RemainderBackward1": "remainder",
+    "FmodBackward1": "fmod",
+}
+_SHOWN = {op: name for name, ops in _NAMES.items() for op in ops.split()}
+
+
 def node_type(op) -> type[Node]:
     """The class of an op's nodes: programs that draw the graph read its name, as PyTorch's ``AddBackward0``."""
     found = _node_types.get(op.name)
     if found is None:
-        name = f"{''.join(part.capitalize() for part in op.name.split('_'))}Backward0"
-        found = _node_types[op.name] = type(name, (Node,), {"__slots__": (), "__doc__": Node.__doc__})
+        name = _SHOWN.get(op.name) or f"{''.join(part.capitalize() for part in op.name.split('_'))}Backward0"
+        found = _node_types[op.name] = _node_class(name)
     return found
+
+
+def _node_class(name: str) -> type[Node]:
+    return type(name, (Node,), {"__slots__": (), "__doc__": Node.__doc__})
+
+
+def shown_as(out: Value, name: str) -> Value:
+    """``out`` with its node under the name of the whole function that made it, as PyTorch's ``MseLossBackward0``."""
+    node = out._node
+    if node is not None and node.__class__.__base__ is Node and node.__class__.__slots__ == ():
+        found = _node_types.get(name)
+        if found is None:
+            found = _node_types[name] = _node_class(name)
+        node.__class__ = found
+    return out
 
 
 class Leaf:

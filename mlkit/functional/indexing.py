@@ -9,7 +9,7 @@ from mlkit.core import dtype as dtypes
 from mlkit.core import events, inplace
 from mlkit.core.dispatch import ops
 from mlkit.core.errors import ArgumentError, DimensionError, DtypeError, RefusedError, ShapeError, ValueRangeError
-from mlkit.core.value import LevelArray, MetaArray, Value, wrap
+from mlkit.core.value import LevelArray, MetaArray, Value, shown_as, wrap
 from mlkit.functional.creation import on_device, tensor, to_numpy_array
 from mlkit.ops import REGISTRY
 from mlkit.ops.reduce import canonical_dim
@@ -113,9 +113,22 @@ def getitem(x: Value, index) -> Value:
     """x[index]: a view for integers, slices and None; a copy when tensors or masks take part."""
     pattern, tensors = parse(x, index)
     if not tensors:
-        return ops.slice(x, index=pattern)
+        out = ops.slice(x, index=pattern)
+        return out if out._node is None else _named_by_last(out, pattern)
     seen, pattern = _basic_part(x, pattern, tensors)
     return ops.index([seen, *tensors], pattern=pattern)
+
+
+def _named_by_last(out: Value, pattern: tuple) -> Value:
+    """The node under the name of the last thing that was done, as in PyTorch: x[:, 0] selects, x[0, None] unsqueezes."""
+    for item in reversed(pattern):
+        if item is None:
+            return shown_as(out, "UnsqueezeBackward0")
+        if isinstance(item, int):
+            return shown_as(out, "SelectBackward0")
+        if item is not Ellipsis and item != slice(None):
+            break
+    return out
 
 
 def _basic_part(x: Value, pattern: tuple, tensors: list) -> tuple[Value, tuple]:

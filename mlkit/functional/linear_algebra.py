@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import math
-from collections import namedtuple
 
 import numpy as np
 
@@ -24,27 +23,28 @@ from mlkit.core.value import MetaArray, Value, wrap
 from mlkit.functional import creation
 from mlkit.functional.arguments import check_same_dtype
 from mlkit.functional.out import takes_out
+from mlkit.functional.results import named_result
 from mlkit.functional.shaping import movedim
 from mlkit.ops.decompositions import batch_of, check_floating, check_matrix, singular
 from mlkit.ops.reduce import canonical_dim, canonical_dims
 
-cholesky_ex_result = namedtuple("linalg_cholesky_ex", ("L", "info"))
-inv_ex_result = namedtuple("linalg_inv_ex", ("inverse", "info"))
-solve_ex_result = namedtuple("linalg_solve_ex", ("result", "info"))
-slogdet_result = namedtuple("linalg_slogdet", ("sign", "logabsdet"))
-eig_result = namedtuple("linalg_eig", ("eigenvalues", "eigenvectors"))
-eigh_result = namedtuple("linalg_eigh", ("eigenvalues", "eigenvectors"))
-qr_result = namedtuple("linalg_qr", ("Q", "R"))
-svd_result = namedtuple("linalg_svd", ("U", "S", "Vh"))
-lu_result = namedtuple("linalg_lu", ("P", "L", "U"))
-lu_factor_result = namedtuple("linalg_lu_factor", ("LU", "pivots"))
-lu_factor_ex_result = namedtuple("linalg_lu_factor_ex", ("LU", "pivots", "info"))
-ldl_factor_result = namedtuple("linalg_ldl_factor", ("LD", "pivots"))
-ldl_factor_ex_result = namedtuple("linalg_ldl_factor_ex", ("LD", "pivots", "info"))
-lstsq_result = namedtuple("linalg_lstsq", ("solution", "residuals", "rank", "singular_values"))
-old_svd_result = namedtuple("svd", ("U", "S", "V"))
-triangular_solve_result = namedtuple("triangular_solve", ("solution", "cloned_coefficient"))
-geqrf_result = namedtuple("geqrf", ("a", "tau"))
+cholesky_ex_result = named_result("linalg_cholesky_ex", ("L", "info"))
+inv_ex_result = named_result("linalg_inv_ex", ("inverse", "info"))
+solve_ex_result = named_result("linalg_solve_ex", ("result", "info"))
+slogdet_result = named_result("linalg_slogdet", ("sign", "logabsdet"))
+eig_result = named_result("linalg_eig", ("eigenvalues", "eigenvectors"))
+eigh_result = named_result("linalg_eigh", ("eigenvalues", "eigenvectors"))
+qr_result = named_result("linalg_qr", ("Q", "R"))
+svd_result = named_result("linalg_svd", ("U", "S", "Vh"))
+lu_result = named_result("linalg_lu", ("P", "L", "U"))
+lu_factor_result = named_result("linalg_lu_factor", ("LU", "pivots"))
+lu_factor_ex_result = named_result("linalg_lu_factor_ex", ("LU", "pivots", "info"))
+ldl_factor_result = named_result("linalg_ldl_factor", ("LD", "pivots"))
+ldl_factor_ex_result = named_result("linalg_ldl_factor_ex", ("LD", "pivots", "info"))
+lstsq_result = named_result("linalg_lstsq", ("solution", "residuals", "rank", "singular_values"))
+old_svd_result = named_result("svd", ("U", "S", "V"))
+triangular_solve_result = named_result("triangular_solve", ("solution", "cloned_coefficient"))
+geqrf_result = named_result("geqrf", ("a", "tau"))
 
 
 def _shape(x) -> tuple:

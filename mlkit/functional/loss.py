@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 import warnings
 
@@ -13,7 +14,7 @@ from mlkit.core import dtype as dtypes
 from mlkit.core.dispatch import check_numbers, composite, ops, state
 from mlkit.core.errors import ArgumentError, BatchError, DtypeError, ShapeError, UnsupportedDtype, ValueRangeError
 from mlkit.core.size import broadcast_shapes
-from mlkit.core.value import LevelArray, MetaArray, Value, is_plain, wrap
+from mlkit.core.value import LevelArray, MetaArray, Value, is_plain, shown_as, wrap
 from mlkit.functional.arguments import check_floating, check_same_dtype
 from mlkit.functional.distance import normalize, pairwise_distance
 
@@ -29,6 +30,19 @@ def reduced(loss, reduction: str, size_average=None, reduce=None):
     if reduction == "none":
         return loss
     raise ValueRangeError(f"{reduction} is not a valid value for reduction: use 'mean', 'sum' or 'none'.")
+
+
+def shows(name: str):
+    """Have the node of what a function gives bear the function's own name, as PyTorch prints it."""
+
+    def decorate(fn):
+        @functools.wraps(fn)
+        def call(*args, **kwargs):
+            return shown_as(fn(*args, **kwargs), name)
+
+        return call
+
+    return decorate
 
 
 def check_reduction(reduction) -> None:
@@ -189,6 +203,7 @@ def _weighted(loss, weight, reduction, size_average=None, reduce=None):
 
 
 @composite
+@shows("MseLossBackward0")
 def mse_loss(input, target, size_average=None, reduce=None, reduction: str = "mean", weight=None):
     """The mean of (input - target)**2; with ``weight`` (input's shape) the weighted mean.
 
@@ -210,6 +225,7 @@ def l1_loss(input, target, size_average=None, reduce=None, reduction: str = "mea
 
 
 @composite
+@shows("NllLossBackward0")
 def nll_loss(
     input, target, weight=None, size_average=None, ignore_index: int = -100, reduce=None, reduction: str = "mean"
 ):
@@ -308,10 +324,10 @@ def cross_entropy(
         if reduction == "mean" and count is not None:  # on the device, without asking it
             counted = count(target._array, ignore_index, losses._array.dtype)
             if counted is not None:
-                return ops.div(ops.sum(losses), wrap(counted))
+                return shown_as(ops.div(ops.sum(losses), wrap(counted)), "NllLossBackward0")
         if reduction == "mean" and (target._array == ignore_index).any():
-            return ops.div(ops.sum(losses), float((target._array != ignore_index).sum()))
-        return reduced(losses, reduction)
+            return shown_as(ops.div(ops.sum(losses), float((target._array != ignore_index).sum())), "NllLossBackward0")
+        return shown_as(reduced(losses, reduction), "NllLossBackward0")
     log_p = ops.log_softmax(input, dim=axis)
     plain = nll_loss(log_p, target, weight, ignore_index=ignore_index, reduction=reduction)
     if label_smoothing == 0:
@@ -381,6 +397,7 @@ def _of_one_size(input, target) -> str | None:
     return None
 
 
+@shows("BinaryCrossEntropyWithLogitsBackward0")
 def binary_cross_entropy_with_logits(
     input, target, weight=None, size_average=None, reduce=None, reduction: str = "mean", pos_weight=None
 ):
@@ -412,6 +429,7 @@ def binary_cross_entropy_with_logits(
 
 
 @composite
+@shows("BinaryCrossEntropyBackward0")
 def binary_cross_entropy(input, target, weight=None, size_average=None, reduce=None, reduction: str = "mean"):
     """The cross-entropy of probabilities input in [0, 1] against target in [0, 1]; logarithms are kept above -100."""
     if tuple(input._array.shape) != tuple(target._array.shape):
@@ -455,6 +473,7 @@ def _log(p):
 
 
 @composite
+@shows("SmoothL1LossBackward0")
 def smooth_l1_loss(input, target, size_average=None, reduce=None, reduction: str = "mean", beta: float = 1.0):
     """Squares divided by 2 beta below beta, |input - target| - beta / 2 above (Girshick 2015, arXiv:1504.08083)."""
     check_same_shape("smooth_l1_loss", input, target)
@@ -470,6 +489,7 @@ def smooth_l1_loss(input, target, size_average=None, reduce=None, reduction: str
 
 
 @composite
+@shows("HuberLossBackward0")
 def huber_loss(input, target, reduction: str = "mean", delta: float = 1.0, weight=None):
     """Half squares up to delta, delta * (|input - target| - delta / 2) beyond (Huber 1964)."""
     check_same_shape("huber_loss", input, target)

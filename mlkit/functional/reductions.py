@@ -5,7 +5,7 @@ from __future__ import annotations
 from mlkit.core import dtype as dtypes
 from mlkit.core.dispatch import ops
 from mlkit.core.errors import DimensionError, RefusedError, UnsupportedDtype
-from mlkit.core.value import Value
+from mlkit.core.value import Value, shown_as
 from mlkit.functional.results import named_result
 from mlkit.ops.reduce import canonical_dim
 
@@ -122,7 +122,7 @@ def var(input, dim=None, unbiased=None, keepdim: bool = False, *, correction=Non
 
 def std(input, dim=None, unbiased=None, keepdim: bool = False, *, correction=None):
     """The standard deviation; ``correction=1`` (the default) divides by n - 1, 0 by n."""
-    return ops.sqrt(var(input, dim, unbiased, keepdim, correction=correction))
+    return shown_as(ops.sqrt(var(input, dim, unbiased, keepdim, correction=correction)), "StdBackward0")
 
 
 def var_mean(input, dim=None, unbiased=None, keepdim: bool = False, *, correction=None):

@@ -12,7 +12,7 @@ from mlkit.core.dispatch import ops
 from mlkit.core.errors import ArgumentError, DtypeError, RankError, RefusedError, ShapeError, ValueRangeError
 from mlkit.core.inplace import root_of
 from mlkit.core.size import broadcast_shapes as _broadcast_shapes
-from mlkit.core.value import LevelArray, MetaArray, Value, wrap
+from mlkit.core.value import LevelArray, MetaArray, Value, shown_as, wrap
 from mlkit.functional.arithmetic import conj
 from mlkit.ops.reduce import canonical_dim, canonical_dims
 from mlkit.ops.shape import follow, resolve_shape, stack_shape_check
@@ -182,14 +182,16 @@ def squeeze(input, dim=None):
     if dim is not None and dim == ():
         return input
     drop = {d for d in dims if d < len(shape) and shape[d] == 1}
-    return ops.reshape(input, shape=tuple(n for i, n in enumerate(shape) if i not in drop))
+    out = ops.reshape(input, shape=tuple(n for i, n in enumerate(shape) if i not in drop))
+    return out if out._node is None else shown_as(out, f"SqueezeBackward{0 if dim is None else 1}")
 
 
 def unsqueeze(input, dim: int):
     """A new dim of size 1 at ``dim``."""
     shape = list(input._array.shape)
     dim = canonical_dim("unsqueeze", dim, len(shape) + 1)
-    return ops.reshape(input, shape=(*shape[:dim], 1, *shape[dim:]))
+    out = ops.reshape(input, shape=(*shape[:dim], 1, *shape[dim:]))
+    return out if out._node is None else shown_as(out, "UnsqueezeBackward0")
 
 
 def transpose(input, dim0: int, dim1: int):
@@ -200,14 +202,16 @@ def transpose(input, dim0: int, dim1: int):
         return ops.permute(input, dims=())
     order = list(range(rank))
     order[a], order[b] = b, a
-    return ops.permute(input, dims=tuple(order))
+    out = ops.permute(input, dims=tuple(order))
+    return out if out._node is None else shown_as(out, "TransposeBackward0")
 
 
 def t(input):
-    """The transpose of a matrix; 0-d and 1-d tensors as they are."""
+    """The transpose of a matrix, a view; of a tensor with fewer dims just a view."""
     if input._array.ndim > 2:
         raise ShapeError(f"t() expects a tensor with <= 2 dimensions, but self is {input._array.ndim}D.")
-    return input if input._array.ndim < 2 else ops.permute(input, dims=(1, 0))
+    out = ops.permute(input, dims=(1, 0)[2 - input._array.ndim :])
+    return out if out._node is None else shown_as(out, "TBackward0")
 
 
 def permute(input, *args, dims=None):
@@ -287,7 +291,7 @@ def stack(tensors, dim: int = 0):
         if not isinstance(x, Value):
             raise ArgumentError(f"stack: expected Tensor as element {i}, got {type(x).__name__}.")
     stack_shape_check("stack", [x._array.shape for x in tensors])
-    return ops.cat([unsqueeze(x, dim) for x in tensors], dim=dim)
+    return shown_as(ops.cat([unsqueeze(x, dim) for x in tensors], dim=dim), "StackBackward0")
 
 
 def hstack(tensors):

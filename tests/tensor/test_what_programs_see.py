@@ -46,6 +46,29 @@ def test_nodes_are_of_classes_named_as_pytorch_names_them():
     leaf = product.next_functions[0][0]
     assert type(product).__name__ == "MulBackward0"
     assert type(leaf).__name__ == leaf.name() == "AccumulateGrad" and leaf.variable is x
+    z = mlkit.ones(3, requires_grad=True) * 1
+    z[:1] = 2
+    linear, cell = mlkit.nn.Linear(2, 2), mlkit.nn.functional
+    named = {
+        "AddmmBackward0": linear(x),
+        "MseLossBackward0": cell.mse_loss(x, x.detach()),
+        "NllLossBackward0": cell.cross_entropy(x, mlkit.tensor([0, 1])),
+        "BinaryCrossEntropyWithLogitsBackward0": cell.binary_cross_entropy_with_logits(x, x.detach()),
+        "UnsqueezeBackward0": x.unsqueeze(0),
+        "TransposeBackward0": x.transpose(0, 1),
+        "TBackward0": x.t(),
+        "StackBackward0": mlkit.stack([x, x]),
+        "StdBackward0": x.std(),
+        "PowBackward0": x**2,
+        "MmBackward0": x @ x,
+        "ToCopyBackward0": x.double(),
+        "CopySlices": z,
+    }
+    assert [t.grad_fn.name() for t in named.values()] == list(named)
+    assert "grad_fn=<MseLossBackward0>" in repr(named["MseLossBackward0"])
+    squeezed = x.squeeze(0)
+    squeezed.sum().backward()
+    assert x.grad.tolist() == [[1, 1], [1, 1]]
 
 
 @pytest.mark.parametrize("kind", [float, int, complex])
@@ -140,3 +163,11 @@ def test_a_dictionary_of_parameters_prints_as_pytorchs():
         repr(mlkit.nn.ParameterList([a])) == "ParameterList(  (0): Parameter containing: [mlkit.float32 of size 2x3])"
     )
     assert repr(mlkit.nn.ParameterDict()) == "ParameterDict()"
+
+
+def test_shifts_in_place():
+    x = mlkit.tensor([1, 8])
+    before = x
+    x <<= 2
+    x >>= 1
+    assert x is before and x.tolist() == [2, 16]
