@@ -131,9 +131,7 @@ class Steering:
         if value is None:
             raise ValueError(f"There is no hyperparameter {name!r} yet. Register it: "
                              f"hyperparameter({name!r}, 0.7).")  # fmt: skip
-        number = owner._registered.register(
-            name, value, low, high, apply, model=owner.model, taken=owner._numbers()
-        )
+        number = owner._registered.register(name, value, low, high, apply, model=owner.model, taken=owner._numbers())
         owner._report_hyperparameters()
         return number
 
