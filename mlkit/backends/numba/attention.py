@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 
 import numpy as np
@@ -53,8 +54,14 @@ def attention(k, query, key, value, *, scale, is_causal):
         return NotImplemented
     q, k_, v = heads(query), heads(key), heads(value)
     out, sums = like(q, v.shape[3]), np.empty(q.shape[:3], np.float32)
-    weighted(k, q, k_, v, np.array([scale], np.float32), is_causal, out, sums)
+    weighted(k, q, k_, v, factor_of(scale), is_causal, out, sums)
     return (out, sums) if query.ndim == 4 else (out.reshape((*query.shape[:-1], -1)), sums.reshape(query.shape[:-1]))
+
+
+@functools.lru_cache(64)
+def factor_of(scale: float) -> np.ndarray:
+    """The scale where a kernel reads it."""
+    return np.array([scale], np.float32)
 
 
 def weighted(k, q, k_, v, factor: np.ndarray, is_causal: bool, out, sums) -> None:

@@ -9,7 +9,7 @@ import numpy as np
 
 from mlkit.backends.numba import gradient, override, pool
 from mlkit.backends.numba.conv import LANES, panel, single, summed
-from mlkit.backends.numba.scratch import address, floats, zeros
+from mlkit.backends.numba.scratch import address, floats, nothing
 
 ROWS = 16  # fewer do not pay for turning the weights
 FEW = 256  # rows up to here: weights are turned a panel at a time
@@ -39,7 +39,7 @@ def suits(x, weight_shape) -> bool:
 def begin(bias, count: int) -> np.ndarray:
     """What the sums begin with."""
     if bias is None:
-        return zeros(count)
+        return nothing(count)
     return bias if bias.flags.c_contiguous else np.ascontiguousarray(bias)
 
 
@@ -122,7 +122,7 @@ def input_product(k, rows: np.ndarray, weight: np.ndarray, out: np.ndarray) -> N
         where = (address(laid), 0, outs * panel() * 4)
     else:
         where = (address(weight), count * 4, panel() * 4)
-    rows_product(k, rows, where, zeros(count), out)
+    rows_product(k, rows, where, nothing(count), out)
 
 
 @gradient("linear", "weight", minimum=1024)
@@ -137,7 +137,7 @@ def linear_weight_gradient(k, g, input, weight_shape):
 def columns_product(k, a: np.ndarray, b: np.ndarray) -> np.ndarray:
     """a.T @ b of matrices with as many rows, both as they lie in memory; b's columns in sixteens."""
     (rows, high), wide = a.shape, b.shape[1]
-    zero = zeros(panel())
+    zero = nothing(panel())
     apart = rows >= MANY and high % FAR == 0, rows >= MANY and wide >= FAR
     common = (address(a), high, address(b), wide, address(zero), *map(int, apart))
 
