@@ -21,6 +21,7 @@ from mlkit.core.errors import (
 from mlkit.core.inplace import root_of
 from mlkit.core.size import broadcast_shapes as _broadcast_shapes
 from mlkit.core.value import LevelArray, MetaArray, Value, wrap
+from mlkit.functional.arithmetic import conj
 from mlkit.ops.reduce import canonical_dim, canonical_dims
 from mlkit.ops.shape import follow, resolve_shape, stack_shape_check
 
@@ -680,7 +681,7 @@ def adjoint(input):
     """The last two dims exchanged, conjugated."""
     if input._array.ndim < 2:
         raise RefusedError("tensor.adjoint() is only supported on matrices or batches of matrices.")
-    return ops.conj(ops.mT(input))
+    return conj(ops.mT(input))
 
 
 def diagflat(input, offset: int = 0):

@@ -23,6 +23,7 @@ from mlkit.backends.numba.norms import (
     _layout,
     _summed_rows,
     _vector,
+    input_factors,
     moments,
 )
 from mlkit.backends.numba.scratch import address, floats
@@ -115,16 +116,11 @@ def gradient(g, input, weight, mean, inverse, factor, offset, needs) -> tuple | 
     else:
         found = np.empty((2, channels))
         _each_channel(lambda a, b: kernels.planes_sums(gradients, x, *vectors, found, a, b), x)
-    wide = inverse.astype(np.float64)
-    found[1] *= wide
+    found[1] *= inverse
     grad_input = None
-    if needs[0]:  # scale * (g - mean g - normal * mean (g * normal)), as a * g + b * (x - mean) + c
-        count = input.size // channels
-        scale = wide if weight is None else wide * weight
-        b = -scale * wide * found[1] / count
-        c = -scale * found[0] / count
+    if needs[0]:
+        three = input_factors(inverse, weight, found, input.size // channels)
         result = np.empty(x.shape, np.float32)
-        three = [v.astype(np.float32) for v in (scale, b, c)]
         if pixels:
             given = (*places, *map(address, three), address(result), channels)
             pool.split(lambda i, j: kernels.pixels_gradient(*given, i, j), x.shape[0], _grain(channels))
