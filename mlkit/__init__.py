@@ -87,6 +87,7 @@ from mlkit.functional.arithmetic import (  # noqa: E402
     clamp_max,
     clamp_min,
     complex,
+    conj,
     conj_physical,
     deg2rad,
     div,
@@ -111,6 +112,7 @@ from mlkit.functional.arithmetic import (  # noqa: E402
     pow,
     rad2deg,
     resolve_conj,
+    resolve_neg,
     result_type,
     round,
     rsub,
@@ -362,7 +364,7 @@ newaxis = None
 # Ops whose PyTorch signature is the op's own.
 for _name in (
     "abs acos acosh all amax amin angle any argmax argmin asin asinh atan atan2 atanh bitwise_and bitwise_left_shift "
-    "bitwise_not bitwise_or bitwise_right_shift bitwise_xor ceil clone conj copysign cos cosh eq erf erfc exp exp2 "
+    "bitwise_not bitwise_or bitwise_right_shift bitwise_xor ceil clone copysign cos cosh eq erf erfc exp exp2 "
     "expm1 floor floor_divide fmax fmin fmod frac gcd ge gt hypot imag isfinite isinf isnan lcm le log log10 log1p "
     "log2 logaddexp logical_and logical_not logical_or logical_xor logsumexp lt matmul maximum minimum mul nan_to_num ne "
     "neg nextafter real reciprocal relu remainder rsqrt sgn sigmoid sign signbit sin sinc sinh sqrt tan tanh trunc"
@@ -398,7 +400,7 @@ for _pair in (
     "concat=cat concatenate=cat clip=clamp fix=trunc moveaxis=movedim swapaxes=transpose swapdims=transpose multiply=mul "
     "divide=div true_divide=div subtract=sub negative=neg absolute=abs arcsin=asin arccos=acos arctan=atan arctan2=atan2 "
     "arcsinh=asinh arccosh=acosh arctanh=atanh greater=gt greater_equal=ge less=lt less_equal=le not_equal=ne "
-    "row_stack=vstack ger=outer trapz=trapezoid unsafe_split_with_sizes=unsafe_split resolve_neg=resolve_conj"
+    "row_stack=vstack ger=outer trapz=trapezoid unsafe_split_with_sizes=unsafe_split"
 ).split():
     _alias, _, _name = _pair.partition("=")
     globals()[_alias] = globals()[_name]
@@ -419,12 +421,12 @@ def fill(input, value):
     return input.clone().fill_(value)
 
 
-def is_conj(input) -> _builtins.bool:
-    """Whether the tensor is conjugated lazily: never here."""
+def is_distributed(input) -> _builtins.bool:
+    """Whether the tensor lies on several machines: never here."""
     return False
 
 
-is_neg = is_distributed = is_conj
+is_conj, is_neg = Tensor.is_conj, Tensor.is_neg
 is_inference = Tensor.is_inference
 get_device = Tensor.get_device
 

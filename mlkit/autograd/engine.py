@@ -24,7 +24,7 @@ from mlkit.core import events, value
 from mlkit.core.dispatch import Output, ops, state
 from mlkit.core.errors import ArgumentError, DeviceError, GradientError, MlkitError, ShapeError, ValueRangeError
 from mlkit.core.frames import place_of, users_frame
-from mlkit.core.value import Leaf, LevelArray, MetaArray, Node, Value, wrap
+from mlkit.core.value import LASTING, Leaf, LevelArray, MetaArray, Node, Value, wrap
 from mlkit.ops.registry import unbroadcast
 
 # --- what was kept, handed to the rules -------------------------------------------------------------------------------
@@ -433,7 +433,7 @@ def run(
                 results = run_node_hooks(node, results, g, tensors)
             if listening:
                 events.emit("backward_node", node, results)
-            if not retain_graph and node.saved and op.holds:
+            if not retain_graph and node.saved and op.holds and node.attributes is not LASTING:
                 node.saved, node.freed_by = None, here
             for i, parent in enumerate(inputs):
                 if parent is None:

@@ -158,10 +158,15 @@ class Program:
         if n.op == "check":
             scope[name] = n.kernel
             return f"{name}({arguments[0]})"
-        buffer = self.plan.into.get(n.outputs[0]) if len(n.outputs) == 1 else None
+        buffer = self.plan.into.get(n.outputs[0]) if n.outputs else None
         if buffer is not None:
             scope[name] = buffer
-            return f"{name}({', '.join([*arguments, n.outputs[0]])})"
+            return f"{name}({', '.join([*arguments, *n.outputs])})"
+        if n.outputs and n.outputs[0] in self.plan.fresh:
+            scope[name], makers = self.plan.fresh[n.outputs[0]]
+            scope.update({f"new_{k}": make for k, make in zip(n.outputs, makers, strict=True)})
+            made = [f"{k} = new_{k}(); " for k in n.outputs]
+            return f"{''.join(made)}{name}({', '.join([*arguments, *n.outputs])})"
         scope[name] = self.kernel(n)
         op = REGISTRY.get(n.op)
         text = ", ".join(arguments)

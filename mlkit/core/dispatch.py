@@ -36,6 +36,7 @@ from mlkit.core.refusals import (
     refuse,
 )
 from mlkit.core.value import (
+    LASTING,
     LevelArray,
     MetaArray,
     Node,
@@ -531,6 +532,14 @@ def save(node: Node, op: Op, operands: list, arrays: list, attributes: dict, out
             if kind in ("input", "out"):
                 kept[i] = state.saving[-1](kept[i])
     node.saved = tuple(kept)
+
+
+def lasting(out: Value) -> Value:
+    """Say that the step that made ``out`` keeps a number and no tensor (an alpha, a weight): backward frees nothing there."""
+    node = out._node
+    if node is not None and not node.attributes and not any(isinstance(k, (Value, tuple)) for k in node.saved or ()):
+        node.attributes = LASTING
+    return out
 
 
 def refuse_inference(kept) -> None:

@@ -36,6 +36,11 @@ def check_leaf(target: Value) -> None:
             "a leaf Variable that requires grad is being used in an in-place operation.",
             hint="Wrap it in `with mlkit.no_grad():`, or use the out-of-place form.",
         )
+    if target._seen_without_grad and base._node is not None:
+        raise GradientError(
+            "A view was created in no_grad mode and is being modified inplace with grad mode enabled.",
+            hint="Make the view outside no_grad(), if the change shall have a gradient; else change it inside no_grad().",
+        )
     if isinstance(base._node, Leaf):
         raise GradientError(
             "a view of a leaf Variable that requires grad is being used in an in-place operation.",
@@ -46,11 +51,6 @@ def check_leaf(target: Value) -> None:
             "This view is the output of a function that returns multiple views (split, chunk, unbind) and is being modified "
             "inplace. Such functions do not allow the output views to be modified inplace.",
             hint="Change a clone(), or write through the tensor itself: x[:2].mul_(2).",
-        )
-    if target._seen_without_grad and base._node is not None:
-        raise GradientError(
-            "A view was created in no_grad mode and is being modified inplace with grad mode enabled.",
-            hint="Make the view outside no_grad(), if the change shall have a gradient; else change it inside no_grad().",
         )
 
 

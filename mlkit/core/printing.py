@@ -156,6 +156,8 @@ def tensor_text(x: Value, name: str = "tensor") -> str:
             suffix.append("requires_grad=True")
         else:
             suffix.append(f"grad_fn=<{node.name()}>")
+    elif x._seen_without_grad and x.requires_grad:
+        suffix.append("requires_grad=True")
     text = f"{name}({body}"
     for part in suffix:  # on a line of its own where it would not fit
         line = text[text.rfind("\n") + 1 :]

@@ -229,10 +229,13 @@ class Tensor(Value):
         return tuple(sorted(range(len(steps)), key=lambda d: -steps[d]))
 
     def is_conj(self) -> bool:
-        return False
+        """Whether it is what ``conj()`` gave, or a view of that. (The numbers are conjugated at once here, in memory of
+        their own: what PyTorch does later, on first need.)"""
+        return self._conjugated and self._array.dtype.kind == "c"
 
     def is_neg(self) -> bool:
-        return False
+        """Whether it is the imaginary part of what ``conj()`` gave."""
+        return self._negated
 
     def is_inference(self) -> bool:
         """Whether it was made inside inference_mode."""
@@ -366,9 +369,14 @@ class Tensor(Value):
 
     # --- gradients ----------------------------------------------------------------------------------------------------
 
+    def _shows_what_needs_grad(self) -> bool:
+        """Of a view made in no_grad mode: whether the tensor it looks at requires grad. (Nothing flows through it.)"""
+        base = self._view_of[0] if self._view_of else None
+        return base is not None and base._node is not None and self._array.dtype.kind in "fcV"
+
     @property
     def requires_grad(self) -> bool:
-        return self._node is not None
+        return self._node is not None or self._seen_without_grad and self._shows_what_needs_grad()
 
     @requires_grad.setter
     def requires_grad(self, wanted: bool) -> None:
@@ -462,6 +470,8 @@ class Tensor(Value):
         """The same memory, cut off from the graph."""
         out = value.wrap_like(self._array, self)
         out._storage = value.storage_of(self)
+        if self._conjugated:
+            out._conjugated = True
         return out
 
     def detach_(self):
@@ -529,7 +539,7 @@ class Tensor(Value):
 
     def numpy(self, *, force: bool = False) -> np.ndarray:
         """The NumPy array that shares this tensor's memory (``force=True``: detached and copied from any device)."""
-        if self._node is not None and not force:
+        if state.grad and not force and self.requires_grad:
             raise GradientError(
                 "Can't call numpy() on Tensor that requires grad.", hint="Use tensor.detach().numpy() instead."
             )
@@ -795,11 +805,18 @@ class Tensor(Value):
         new = object.__new__(type(self))
         array = self._array
         new._array = array if array.__class__ is MetaArray else array.copy(order="K")
-        new._node = Leaf(new) if self._node is not None else None
+        new._node = Leaf(new) if self.requires_grad else None
         memo[id(self)] = new
         value.mark_inference(new)
         for key, entry in self.__dict__.items():
-            if key not in ("_storage", "_view_of", "_grad", "_post_accumulate_hooks", "_inference"):
+            if key not in (
+                "_storage",
+                "_view_of",
+                "_grad",
+                "_post_accumulate_hooks",
+                "_inference",
+                "_seen_without_grad",
+            ):
                 new.__dict__[key] = copy.deepcopy(entry, memo)
         if self._grad is not None:
             new._grad = self._grad.clone()
@@ -870,12 +887,12 @@ class Tensor(Value):
     @property
     def mH(self):  # noqa: N802 - PyTorch's name
         """The conjugate transpose of the last two dims."""
-        return ops.conj(ops.mT(self))
+        return arithmetic.conj(ops.mT(self))
 
     @property
     def H(self):  # noqa: N802 - PyTorch's name
         """The conjugate transpose of a matrix."""
-        return ops.conj(shaping.t(self))
+        return arithmetic.conj(shaping.t(self))
 
     @property
     def real(self):
@@ -885,7 +902,10 @@ class Tensor(Value):
     def imag(self):
         if not self.is_complex():
             raise ArgumentErrorOrRuntime("imag is not implemented for tensors with non-complex dtypes.")
-        return ops.imag(self)
+        out = ops.imag(self)
+        if self._conjugated:
+            out._negated = True
+        return out
 
     reshape = shaping.reshape
     view = shaping.view
@@ -1016,7 +1036,7 @@ class Tensor(Value):
     logaddexp = ops.logaddexp
     copysign = ops.copysign
     nan_to_num = ops.nan_to_num
-    conj = ops.conj
+    conj = arithmetic.conj
     angle = ops.angle
     matmul = ops.matmul
 
@@ -1043,7 +1063,7 @@ class Tensor(Value):
     rad2deg = arithmetic.rad2deg
     positive = arithmetic.positive
     conj_physical = arithmetic.conj_physical
-    resolve_conj = resolve_neg = arithmetic.resolve_conj
+    resolve_conj, resolve_neg = arithmetic.resolve_conj, arithmetic.resolve_neg
     nextafter = ops.nextafter
     gcd = ops.gcd
     lcm = ops.lcm

@@ -210,6 +210,9 @@ class Node:
         return add_hook(node_prehooks, self, hook)
 
 
+#: the attributes of simple steps that keep no tensor, only a number: backward may pass them again and again
+LASTING: dict = {}
+
 _node_types: dict[str, type[Node]] = {}
 
 
@@ -313,6 +316,8 @@ class Value:
     _storage: Storage | None = None
     _view_of: tuple | None = None  # (base tensor, ((op, attributes), ...)): how to look at base and see this
     _seen_without_grad = False  # a view made in no_grad mode
+    _conjugated = False  # what conj() gave, or a view of that: PyTorch would conjugate it later
+    _negated = False  # the imaginary part of such a tensor
     _one_of_several = False  # a view that split, chunk or unbind made together with others
     _names: tuple[str | None, ...] | None = None
     _inference = False  # made inside inference_mode: outside it may be read, but not be changed or kept for backward
@@ -441,6 +446,8 @@ def link_view(base: Value, view: Value, op, attributes: dict) -> None:
         view._seen_without_grad = True
     if base._one_of_several:
         view._one_of_several = True
+    if base._conjugated:
+        view._conjugated = True
     view._view_of = (root, (*path, (op, attributes)))
     views = storage.views
     views.append(weakref.ref(view))

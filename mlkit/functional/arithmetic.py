@@ -7,12 +7,18 @@ import builtins
 import numpy as np
 
 from mlkit.core import dtype as dtypes
-from mlkit.core.dispatch import ops
+from mlkit.core.dispatch import lasting, ops
 from mlkit.core.errors import ArgumentError, DtypeError, RefusedError, UnsupportedDtype
 from mlkit.core.value import Value, wrap
 from mlkit.functional.results import named_result
 
 frexp_result = named_result("frexp", ("mantissa", "exponent"))
+
+
+def _scaled(x, factor):
+    """x * factor, a number, as a part of one step: going back through it twice needs no retain_graph."""
+    out = ops.mul(x, factor)
+    return lasting(out) if isinstance(out, Value) else out
 
 
 def add(input, other, *, alpha=1):
@@ -22,17 +28,17 @@ def add(input, other, *, alpha=1):
     >>> mlkit.add(mlkit.tensor([1.0, 2.0]), mlkit.tensor([10.0, 10.0]), alpha=0.5)
     tensor([6., 7.])
     """
-    return ops.add(input, other if alpha == 1 else ops.mul(other, alpha))
+    return ops.add(input, other if alpha == 1 else _scaled(other, alpha))
 
 
 def sub(input, other, *, alpha=1):
     """input - alpha * other."""
-    return ops.sub(input, other if alpha == 1 else ops.mul(other, alpha))
+    return ops.sub(input, other if alpha == 1 else _scaled(other, alpha))
 
 
 def rsub(input, other, *, alpha=1):
     """other - alpha * input."""
-    return ops.sub(other, input if alpha == 1 else ops.mul(input, alpha))
+    return ops.sub(other, input if alpha == 1 else _scaled(input, alpha))
 
 
 def div(input, other, *, rounding_mode: str | None = None):
@@ -154,7 +160,8 @@ def lerp(input, end, weight):
         raise DtypeError(f"lerp: value cannot be converted to type {input.dtype.name} without overflow: {weight}.")
     if _whole(input):
         raise UnsupportedDtype(f"lerp: not implemented for {input.dtype}.")
-    return ops.lerp(input, end, weight)
+    out = ops.lerp(input, end, weight)
+    return out if isinstance(weight, Value) else lasting(out)
 
 
 def addcmul(input, tensor1, tensor2, *, value=1):
@@ -210,12 +217,12 @@ def square(input):
 
 def deg2rad(input):
     """Degrees to radians."""
-    return ops.mul(input, 0.017453292519943295)
+    return _scaled(input, 0.017453292519943295)
 
 
 def rad2deg(input):
     """Radians to degrees."""
-    return ops.mul(input, 57.29577951308232)
+    return _scaled(input, 57.29577951308232)
 
 
 def is_floating_point(input) -> bool:
@@ -392,9 +399,28 @@ def complex(real, imag):  # noqa: A001
     return ops.complex(real, imag)
 
 
+def conj(input):
+    """The complex conjugate; a real tensor is its own.
+
+    >>> import mlkit
+    >>> y = mlkit.tensor([1 + 2j]).conj()
+    >>> y, y.is_conj()
+    (tensor([1.-2.j]), True)
+    """
+    out = ops.conj(input)
+    if out is not input:
+        out._conjugated = not input._conjugated
+    return out
+
+
 def resolve_conj(input):
-    """The tensor itself: conjugation is done at once here."""
-    return input
+    """The same numbers in a tensor whose ``is_conj()`` is False: the tensor itself, or a copy of what conj() gave."""
+    return ops.clone(input) if input.is_conj() else input
+
+
+def resolve_neg(input):
+    """The same numbers in a tensor whose ``is_neg()`` is False: the tensor itself, or a copy."""
+    return ops.clone(input) if input._negated else input
 
 
 def conj_physical(input):

@@ -180,13 +180,15 @@ def tensor(data, *, dtype=None, device=None, requires_grad: bool = False, pin_me
         names: names of the axes, such as ("batch", None).
 
     Raises:
-        ValueRangeError: rows of different length.
+        ValueRangeError: rows of different length; an array in a layout that no tensor has (`from_numpy`).
         ArgumentError: data that holds something else than numbers.
 
     >>> import mlkit
     >>> mlkit.tensor([[1, 2], [3, 4]]).shape
     mlkit.Size([2, 2])
     """
+    if isinstance(data, np.ndarray):
+        check_layout(data)
     try:
         array = _from_nested(data)
     except (TypeError, ValueError) as error:
@@ -250,8 +252,36 @@ def as_tensor(data, dtype=None, device=None):  # noqa: A002
     return tensor(data, dtype=dtype, device=device)
 
 
+def check_layout(array: np.ndarray) -> None:
+    """Raise ValueRangeError for memory that no tensor can have: run through backwards, in another byte order, unaligned."""
+    if not array.dtype.isnative:
+        raise ValueRangeError(
+            "given numpy array has byte order different from the native byte order.",
+            f"array: shape {array.shape}, dtype {array.dtype}",
+            'Convert it first: array.astype(array.dtype.newbyteorder("=")).',
+        )
+    for step in array.strides:
+        if step < 0 and array.size:
+            raise ValueRangeError(
+                "At least one stride in the given numpy array is negative, and tensors with negative strides are not "
+                "supported.",
+                f"array: shape {array.shape}, strides {array.strides} bytes",
+                "Make a copy, as after array[::-1] or numpy.flip: array.copy().",
+            )
+        if array.itemsize and step % array.itemsize and array.size:
+            raise ValueRangeError(
+                "given numpy array strides not a multiple of the element byte size.",
+                f"array: shape {array.shape}, strides {array.strides} bytes, elements of {array.itemsize} bytes",
+                "Copy the numpy array to reallocate the memory: array.copy().",
+            )
+
+
 def from_numpy(array: np.ndarray):
     """A tensor that shares memory with a NumPy array: changing one changes the other.
+
+    Raises:
+        ArgumentError: no array, or one of elements that mlkit has no type for.
+        ValueRangeError: memory that runs backwards (``a[::-1]``), in another byte order, or not aligned to its elements.
 
     >>> import mlkit, numpy
     >>> a = numpy.zeros(2); t = mlkit.from_numpy(a); a[0] = 5; t
@@ -259,6 +289,7 @@ def from_numpy(array: np.ndarray):
     """
     if not isinstance(array, np.ndarray):
         raise ArgumentError(f"from_numpy: expected a numpy.ndarray, got {type(array).__name__}.")
+    check_layout(array)
     dtypes.from_numpy_dtype(array.dtype)
     found = wrap(np.asarray(array))  # a matrix, a memmap or a recarray as the plain array it is
     if not array.flags.c_contiguous:
@@ -945,9 +976,10 @@ def multinomial(input, num_samples: int, replacement: bool = False, *, generator
         raise RefusedError(
             "multinomial: invalid multinomial distribution: weights must be finite, not negative, and not all zero in a row."
         )
-    if not replacement and num_samples > (rows > 0).sum(1).min():
+    if not replacement and num_samples > rows.shape[1]:
         raise RefusedError(
-            f"multinomial: invalid multinomial distribution: cannot draw {num_samples} different indices: a row has fewer non-zero weights.",
+            f"multinomial: cannot sample n_sample > prob_dist.size(-1) samples without replacement: {num_samples} of "
+            f"{rows.shape[1]}.",
             hint="Set replacement=True.",
         )
     if replacement:
@@ -960,7 +992,7 @@ def multinomial(input, num_samples: int, replacement: bool = False, *, generator
         u = to_numpy_array(rand(*rows.shape, generator=generator, dtype=dtypes.float64))
         with np.errstate(divide="ignore"):
             clocks = np.where(rows > 0, -np.log1p(-u) / rows, np.inf)
-        drawn = np.argsort(clocks, axis=1)[:, :num_samples]
+        drawn = np.argsort(clocks, axis=1, kind="stable")[:, :num_samples]  # those of weight 0 last, in their order
     return into(
         out,
         wrap(on_device(drawn.reshape((*weights.shape[:-1], num_samples)).astype(np.int64), _place_of_device(input))),

@@ -27,35 +27,55 @@ def _from_sublists(operands: tuple) -> tuple[str, list]:
     return equation, tensors
 
 
-def _letters(word: str, rank: int, number: int, dots: int) -> list:
+def _rows(words: list[str], tensors: list) -> str:
+    """The operands as an error shows them, a line each: the letters of the equation with the sizes they stand for."""
+    rows = []
+    for number, (word, x) in enumerate(zip(words, tensors, strict=True)):
+        shape = tuple(x._array.shape)
+        before, dots, after = word.partition("...")
+        hidden = len(shape) - len(before) - len(after)
+        text = str(shape)
+        if hidden == 0 or dots and hidden > 0:
+            names = [*before, *["..."] * hidden, *after]
+            text = f"({', '.join(f'{name}={n}' for name, n in zip(names, shape, strict=True))})"
+        rows.append(f"operand {number}: {word or 'no letters'}: {text}")
+    return "\n".join(rows)
+
+
+def _letters(word: str, rank: int, number: int, words: list[str], tensors: list) -> list:
     """One operand's letters, the dims of its ellipsis as negative numbers counted from the right."""
     if word.count("...") > 1 or "." in word.replace("...", ""):
         raise RefusedError(f"einsum(): found '.' for operand {number} that is not part of any ellipsis.")
     plain = word.replace("...", "")
     for letter in plain:
         if letter not in LETTERS:
+            place = sum(len(w) + 1 for w in words[:number]) + word.index(letter)
             raise RefusedError(
-                f"einsum(): invalid subscript given at index {number} in the equation string, subscripts must be in "
-                f"[a-zA-Z], got {letter!r}."
+                f"einsum(): invalid subscript given at index {place} in the equation string, subscripts must be in "
+                f"[a-zA-Z], got {letter!r}.",
+                f"operand {number}: {word}",
             )
     if "..." not in word:
         if len(plain) != rank:
             raise RefusedError(
                 f"einsum(): the number of subscripts in the equation ({len(plain)}) does not match the number of "
-                f"dimensions ({rank}) for operand {number} and no ellipsis was given."
+                f"dimensions ({rank}) for operand {number} and no ellipsis was given.",
+                _rows(words, tensors),
+                "Give each of its dims a letter of its own, or put ... where the rest is.",
             )
         return list(plain)
     hidden = rank - len(plain)
     if hidden < 0:
         raise RefusedError(
             f"einsum(): the number of subscripts in the equation ({len(plain)}) is more than the number of dimensions "
-            f"({rank}) for operand {number}."
+            f"({rank}) for operand {number}.",
+            _rows(words, tensors),
         )
     before, after = word.split("...")
     return [*before, *range(-hidden, 0), *after]
 
 
-def _without_repeats(x, names: list):
+def _without_repeats(x, names: list, number: int, words: list[str], tensors: list):
     """Repeated letters of one operand become the diagonal."""
     while len(set(names)) < len(names):
         for i, name in enumerate(names):
@@ -64,12 +84,28 @@ def _without_repeats(x, names: list):
                 a, b = x._array.shape[i], x._array.shape[j]
                 if a != b:
                     raise RefusedError(
-                        f"einsum(): subscript {name} is repeated for an operand but the sizes don't match, {a} != {b}."
+                        f"einsum(): subscript {name} is repeated for operand {number} but the sizes don't match, {b} != {a}.",
+                        _rows(words, tensors),
+                        "Both dims of a diagonal have one size: use two letters where they differ.",
                     )
                 x = ops.diagonal(x, dim1=i, dim2=j)
                 names = [n for k, n in enumerate(names) if k not in (i, j)] + [name]
                 break
     return x, names
+
+
+def _clash(name, n: int, known: int, number: int, words: list[str], tensors: list, dots: int) -> ShapeError:
+    """Two operands that give one letter, or one dim of an ellipsis, two sizes."""
+    if isinstance(name, int):
+        what = f"dimension {dots + name} covered by ellipsis in operand {number} has size {n}"
+        before = f"ellipsis with size {known} for the respective dimension"
+        hint = "The dims behind ... broadcast from the right: equal sizes, or one of them 1."
+    else:
+        what, before = f"subscript {name} has size {n} for operand {number}", f"size {known}"
+        hint = f"{name} stands for one size in all operands: check their order and transposes, or use another letter."
+    return ShapeError(
+        f"einsum(): {what} which does not broadcast with previously seen {before}.", _rows(words, tensors), hint
+    )
 
 
 def _summed(x, names: list, away: set):
@@ -146,15 +182,12 @@ def einsum(equation, *operands):
     parts = []
     sizes: dict = {}
     for number, (word, x) in enumerate(zip(words, tensors, strict=True)):
-        names = _letters(word, x._array.ndim, number, dots)
-        x, names = _without_repeats(x, names)
+        names = _letters(word, x._array.ndim, number, words, tensors)
+        x, names = _without_repeats(x, names, number, words, tensors)
         for name, n in zip(names, x._array.shape, strict=True):
             known = sizes.get(name, 1)
             if known != n and 1 not in (known, n):
-                raise ShapeError(
-                    f"einsum(): subscript {name} has size {n} for operand {number} which does not broadcast with "
-                    f"previously seen size {known}."
-                )
+                raise _clash(name, n, known, number, words, tensors, dots)
             sizes[name] = n if known == 1 else known
         parts.append((x, names))
     hidden = list(range(-dots, 0))

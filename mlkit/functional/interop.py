@@ -86,7 +86,7 @@ def to_dlpack(tensor: Value):
 
 def dlpack_of(tensor: Value, wishes: dict):
     """What ``Tensor.__dlpack__`` gives: the array library's own capsule."""
-    if tensor._node is not None:
+    if tensor.requires_grad:
         raise BufferError("Can't export tensors that require gradient, use tensor.detach().")
     if not hasattr(tensor._array, "__dlpack__"):
         raise BufferError(f"A tensor on {tensor.device} has no memory to share.")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 
 from mlkit.core import dtype as dtypes
-from mlkit.core.dispatch import ops
+from mlkit.core.dispatch import lasting, ops
 from mlkit.core.errors import ArgumentError, DtypeError, RefusedError, ShapeError
 from mlkit.core.refusals import different_dtypes
 from mlkit.core.value import Value
@@ -86,7 +86,7 @@ def _scaled(name: str, x, factor):
         if name == "addmm":
             raise DtypeError(f"{name}: beta and alpha must be integers for {d} tensors, got {factor}.")
         factor = int(factor)
-    return ops.cast(ops.mul(x, factor), dtype=d)
+    return ops.cast(lasting(ops.mul(x, factor)), dtype=d)
 
 
 def _sum(name: str, input, product, beta, alpha):

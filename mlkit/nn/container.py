@@ -246,8 +246,10 @@ class ParameterList(Module):
             self.append(value)
         return self
 
-    def __repr__(self) -> str:
-        return _with_lines(self, [f"({i}): {_described(value)}" for i, value in enumerate(self)])
+    def extra_repr(self) -> str:
+        return "\n".join(
+            f"  ({i}): {_described(value, str(getattr(value, 'dtype', '')))}" for i, value in enumerate(self)
+        )
 
     def __call__(self, *args, **kwargs):
         raise ShapeError("ParameterList should not be called.")
@@ -343,8 +345,11 @@ class ParameterDict(Module):
         for key, value in parameters.items() if hasattr(parameters, "items") else parameters:
             self[key] = value
 
-    def __repr__(self) -> str:
-        return _with_lines(self, [f"({key}): {_described(value)}" for key, value in self.items()])
+    def extra_repr(self) -> str:
+        return "\n".join(
+            f"  ({key}): {_described(value, value.type() if isinstance(value, Value) else '')}"
+            for key, value in self.items()
+        )
 
     def __call__(self, *args, **kwargs):
         raise ShapeError("ParameterDict should not be called.")
@@ -354,15 +359,10 @@ def _as_parameter(value):
     return Parameter(value) if isinstance(value, Value) and not isinstance(value, Parameter) else value
 
 
-def _described(value) -> str:
+def _described(value, kind: str) -> str:
     if not isinstance(value, Value):
         return f"Object of type: {type(value).__name__}"
-    kind = "Parameter" if isinstance(value, Parameter) else "Tensor"
+    name = "Parameter" if isinstance(value, Parameter) else "Tensor"
     size = "x".join(str(n) for n in value.shape)
     place = f" ({value.device})" if value.is_cuda else ""
-    return f"{kind} containing: [{value.dtype} of size {size}{place}]"
-
-
-def _with_lines(module: Module, lines: list[str]) -> str:
-    body = [line.replace("\n", "\n  ") for line in lines]
-    return f"{module._get_name()}(" + ("\n  " + "\n  ".join(body) + "\n" if body else "") + ")"
+    return f"{name} containing: [{kind} of size {size}{place}]"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy as copy_module
+
 import pytest
 
 import mlkit
@@ -124,6 +126,48 @@ def test_a_view_made_without_gradients_is_not_changed_with_them():
         view = plain[:1]
     view.add_(1)
     assert plain.tolist() == [1, 0]
+
+
+def test_a_view_made_without_gradients_says_what_its_tensor_says():
+    w = leaf(1, 2, 3)
+    with mlkit.no_grad():
+        view, part, parts, copy, plain = w[:2], w[:2][0], w.unbind(), w * 1, w.detach()[:2]
+        assert view.numpy().tolist() == [1, 2] and w.numpy().tolist() == [1, 2, 3]  # in here nothing is cut off by it
+    assert [t.requires_grad for t in (view, part, parts[0], copy, plain, view.detach())] == [True] * 3 + [False] * 3
+    assert view.is_leaf and view.grad_fn is None and "requires_grad=True" in repr(view)
+    with pytest.raises(RuntimeError, match=r"detach\(\)"):
+        view.numpy()
+    copied = copy_module.deepcopy(view)
+    assert copied.requires_grad and copied.is_leaf
+    later = mlkit.zeros(2)
+    with mlkit.no_grad():
+        view = later[:1]
+    assert not view.requires_grad
+    later.requires_grad_()
+    assert view.requires_grad
+
+
+def test_a_number_that_belongs_to_a_step_is_not_freed():
+    ones = mlkit.ones(2)
+    for once in (
+        lambda x: x.add(x, alpha=2),
+        lambda x: mlkit.sub(ones, x, alpha=2),
+        lambda x: mlkit.rsub(x, ones, alpha=2),
+        lambda x: x.lerp(ones, 0.3),
+        lambda x: mlkit.addmm(x[None], ones[None], mlkit.ones(2, 2), beta=2),
+        mlkit.deg2rad,
+    ):
+        x = leaf(1, 2)
+        y = once(x).sum()
+        y.backward()
+        first = x.grad.clone()
+        y.backward()
+        assert mlkit.equal(x.grad, 2 * first)
+    for once in (lambda x: x * 2, lambda x: x.lerp(ones, ones), lambda x: x.addcmul(x, x)):
+        y = once(leaf(1, 2)).sum()
+        y.backward()
+        with pytest.raises(RuntimeError, match="second time"):
+            y.backward()
 
 
 def test_arguments_of_grad_and_backward():

@@ -43,6 +43,16 @@ MISTAKES = {
     "cross_entropy swapped": (lambda: F.cross_entropy(labels(32), z(32, 10)), ["swapped"]),
     "cross_entropy classes": (lambda: F.cross_entropy(z(2, 3), mlkit.tensor([0, 3])), ["Target 3", "4 outputs"]),
     "bmm": (lambda: mlkit.bmm(z(2, 3, 4), z(2, 5, 6)), ["4 != 5"]),
+    "einsum": (
+        lambda: mlkit.einsum("bij,bjk->bik", z(2, 3, 4), z(2, 5, 6)),
+        ["subscript j has size 5", "operand 0: bij: (b=2, i=3, j=4)", "operand 1: bjk: (b=2, j=5, k=6)", "transposes"],
+    ),
+    "einsum dots": (
+        lambda: mlkit.einsum("...i,...i", z(2, 3), z(4, 3)),
+        ["dimension 0", "(...=2, i=3)", "(...=4, i=3)"],
+    ),
+    "einsum letters": (lambda: mlkit.einsum("ij,jk", z(2, 3), z(3)), ["(2) does not match", "jk: (3,)", "put ..."]),
+    "einsum diagonal": (lambda: mlkit.einsum("ii", z(2, 3)), ["operand 0", "3 != 2", "ii: (i=2, i=3)"]),
     "batch_norm": (lambda: nn.BatchNorm2d(8)(z(4, 3, 5, 5)), ["expected 8 channels, input has 3", "BatchNorm2d(3)"]),
     "batch_norm axes": (lambda: nn.BatchNorm2d(8)(z(4, 8)), ["BatchNorm1d"]),
     "layer_norm": (lambda: nn.LayerNorm(10)(z(4, 8)), ["[10]", "[4, 8]", "nn.LayerNorm(8)"]),

@@ -62,9 +62,21 @@ def test_from_numpy_takes_plain_arrays_of_known_types():
     fixed.flags.writeable = False
     with pytest.raises(RuntimeError, match="read-only"):
         mlkit.from_numpy(fixed).add_(1)
-    for bad in (np.array(["a"]), np.ones(2, ">f4"), np.zeros(2, "f4,i4"), np.ones(2, np.longdouble)):
+    for bad in (np.array(["a"]), np.zeros(2, "f4,i4"), np.ones(2, np.longdouble)):
         with pytest.raises(TypeError, match="no element type"):
             mlkit.from_numpy(bad)
+    backwards, unaligned = np.arange(6.0).reshape(2, 3)[:, ::-1], np.zeros(3, dtype=[("a", "i1"), ("b", "f4")])["b"]
+    for bad, words in (
+        (backwards, r"strides \(24, -8\)(.|\n)*array.copy\(\)"),
+        (np.ones(1)[::-1], "negative"),
+        (np.ones(2, ">f4"), "byte order"),
+        (unaligned, "strides not a multiple"),
+    ):
+        for take in (mlkit.from_numpy, mlkit.tensor, mlkit.as_tensor, mlkit.asarray, mlkit.Tensor):
+            with pytest.raises(ValueError, match=words):
+                take(bad)
+    assert mlkit.from_numpy(backwards.copy()).tolist() == [[2, 1, 0], [5, 4, 3]]
+    assert mlkit.from_numpy(np.ones(0)[::-1]).shape == (0,)
     with pytest.raises(TypeError, match=r"numpy\.ndarray"):
         mlkit.from_numpy([1])
 

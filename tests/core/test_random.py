@@ -66,8 +66,9 @@ def test_multinomial():
     drawn = mlkit.multinomial(w, 40_000, replacement=True).numpy()
     assert np.abs(np.bincount(drawn, minlength=3) / 40_000 - [0, 0.25, 0.75]).max() < 0.01
     assert sorted(mlkit.multinomial(w, 2).tolist()) == [1, 2]
+    assert sorted(mlkit.multinomial(w, 3).tolist()[:2]) == [1, 2] and mlkit.multinomial(w, 3)[2] == 0  # as in PyTorch
     with pytest.raises(RuntimeError, match="replacement=True"):
-        mlkit.multinomial(w, 3)
+        mlkit.multinomial(w, 4)
 
 
 def test_bad_arguments():

@@ -116,3 +116,27 @@ def test_a_view_by_raw_strides_knows_its_memory():
 def test_arguments_of_operations_are_named():
     with pytest.raises(TypeError, match=r"amax\(\): argument 'keepdim' must be bool, not str"):
         mlkit.amax(mlkit.ones(2, 2), dim=0, keepdim="yes")
+
+
+def test_what_conj_gave_says_so():
+    z = mlkit.tensor([[1 + 2j, 3 - 1j]])
+    y = z.conj()
+    assert [t.is_conj() for t in (y, y[0], y.T, z.mH, z.H, z.adjoint(), y.detach(), mlkit.conj(z))] == [True] * 8
+    assert [t.is_conj() for t in (z, y.conj(), y * 2, y.clone(), y.resolve_conj(), z.conj_physical(), y.real)] == [
+        False
+    ] * 7
+    assert mlkit.is_conj(y) and not mlkit.ones(2).conj().is_conj()
+    assert y.imag.is_neg() and not y.real.is_neg() and not y.imag.resolve_neg().is_neg()
+    assert y.resolve_conj().tolist() == y.tolist() == [[1 - 2j, 3 + 1j]] and y.imag.resolve_neg().tolist() == [[-2, 1]]
+
+
+def test_a_dictionary_of_parameters_prints_as_pytorchs():
+    a, b = mlkit.nn.Parameter(mlkit.ones(2, 3)), mlkit.nn.Parameter(mlkit.ones(()))
+    assert repr(mlkit.nn.ParameterDict({"a": a, "b": b, "c": 3})) == (
+        "ParameterDict(\n    (a): Parameter containing: [mlkit.FloatTensor of size 2x3]\n"
+        "    (b): Parameter containing: [mlkit.FloatTensor of size ]\n    (c): Object of type: int\n)"
+    )
+    assert (
+        repr(mlkit.nn.ParameterList([a])) == "ParameterList(  (0): Parameter containing: [mlkit.float32 of size 2x3])"
+    )
+    assert repr(mlkit.nn.ParameterDict()) == "ParameterDict()"
