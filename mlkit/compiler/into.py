@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import functools
 import importlib
 import importlib.util
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 
@@ -18,12 +20,16 @@ _UFUNCS = {"sub": np.subtract}
 
 
 def writer(n: GraphNode, facts: Facts) -> Callable | None:
-    """A function (operands..., out) that computes the node into ``out``, to the same bits; None where there is none."""
+    """A function (operands..., outputs...) that computes the node into its outputs, to the same bits; None where there is
+    none."""
     if n.effect:
         return None
     if n.writes is not None:
         return n.writes
-    if n.kernel is not None:
+    found = of_the_backend(n, facts)
+    if found is not None:
+        return found
+    if n.kernel is not None or len(n.outputs) != 1:
         return None
     op = REGISTRY.get(n.op)
     if op is None:
@@ -34,7 +40,12 @@ def writer(n: GraphNode, facts: Facts) -> Callable | None:
     operands = [facts.arrays[a] for a in n.arguments if isinstance(a, Ref)]
     if any(a.dtype.kind not in "fbiu" or a.itemsize == 2 and a.dtype.kind == "f" for a in operands):
         return None
-    if n.op in backends.load("numpy").kernels and not (operands and operands[0].size < smallest_override(n.op)):
+    alone = n.op == "linear" and operands[0].size == operands[0].shape[-1]  # one row: no kernel takes it
+    if (
+        n.op in backends.load("numpy").kernels
+        and not alone
+        and not (operands and operands[0].size < smallest_override(n.op))
+    ):
         return None  # the backend has a kernel of its own for it
     found = getattr(np, op.ufunc) if op.ufunc else _UFUNCS.get(n.op)
     if found is not None:
@@ -45,6 +56,23 @@ def writer(n: GraphNode, facts: Facts) -> Callable | None:
         return found
     make = _MAKERS.get(n.op)
     return make(n, operands, array) if make is not None else None
+
+
+def of_the_backend(n: GraphNode, facts: Facts) -> Callable | None:
+    """The writer that the Numba backend has for the node."""
+    if importlib.util.find_spec("mlkit.backends.numba") is None or any(
+        isinstance(a, Ref) for a in n.attributes.values()
+    ):
+        return None
+    if n.kernel is not None and not n.op.endswith(("_backward", "_backward_input")):
+        return None
+    if n.picks is not None and not all(n.picks):
+        return None
+    if not all(isinstance(a, Ref) or a is None for a in n.arguments):
+        return None
+    operands = [facts.arrays[a] if isinstance(a, Ref) else None for a in n.arguments]
+    outputs = [facts.arrays[k] for k in n.outputs]
+    return importlib.import_module("mlkit.backends.numba.into").writer(n.op, n.attributes, operands, outputs)
 
 
 def smallest_override(name: str) -> int:
@@ -68,6 +96,11 @@ def _matmul(n, operands, array):
 
 def _linear(n, operands, array):
     x, weight = operands[:2]
+    m: Any = backends.load("numpy").m
+    if array.flags.c_contiguous and all(a.dtype == array.dtype for a in operands) and m.single_row(x, weight):
+        if len(operands) == 3 and operands[2].shape != weight.shape[:1]:
+            return None
+        return functools.partial(_row, m.row_product)
     if weight.ndim != 2 or x.ndim != 2:
         return None
     product = _matmul(n, [x, weight.T], array)
@@ -85,6 +118,13 @@ def _linear(n, operands, array):
         np.add(out, bias, out)
 
     return run
+
+
+def _row(product, x, weight, *rest):
+    bias, out = rest if len(rest) == 2 else (None, rest[0])
+    product(x, weight, out)
+    if bias is not None:
+        np.add(out, bias, out)
 
 
 def _sum(n, operands, array):

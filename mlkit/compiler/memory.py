@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
@@ -17,11 +18,15 @@ ALIGNMENT = 64  # bytes: a cache line, and what AVX-512 likes
 
 @dataclass
 class Plan:
-    """``into``: id -> a function that writes that value into its buffer; ``places``: id -> (offset, shape, dtype)."""
+    """``into``: id of a node's first result -> a function that writes all its results into their buffers; ``places``:
+    id -> (offset, shape, dtype, order of dims)."""
 
     size: int = 0
     places: dict[str, tuple[int, tuple, np.dtype, tuple]] = field(default_factory=dict)
     into: dict[str, Callable] = field(default_factory=dict)
+    fresh: dict[str, tuple[Callable, list[Callable]]] = field(
+        default_factory=dict
+    )  # those that leave: and who makes each
     lives: dict[str, tuple[int, int]] = field(default_factory=dict)  # id -> number of its first and last node
     eager_peak: int = 0  # bytes of results alive at once when each op makes a new array, dropped after its last use
     planned_peak: int = 0  # the block, and what lives beside it
@@ -152,32 +157,50 @@ def plan(nodes: list[GraphNode], facts: Facts, kept: set[str]) -> Plan:
     outside = {facts.root(k) for k in kept}
     outside |= {facts.root(k) for n in nodes if n.op == "as_strided" for k in n.inputs}  # it counts from memory's start
     into: dict[str, Callable] = {}
+    results: dict[str, list[str]] = {}
+    fresh: dict[str, tuple[Callable, list[Callable]]] = {}
     for n in nodes:
-        if len(n.outputs) == 1 and not n.effect:
-            (k,) = n.outputs
-            if facts.root(k) == k and k not in outside and k not in facts.written:
+        if n.outputs and not n.effect:
+            for k in n.outputs:
+                if facts.root(k) != k or k in facts.written or not dense(facts.arrays[k]):
+                    break
+            else:
                 write = writer(n, facts)
-                if write is not None and dense(facts.arrays[k]):
-                    into[k] = write
+                if write is not None and outside.isdisjoint(n.outputs):
+                    into[n.outputs[0]] = write
+                    results[n.outputs[0]] = n.outputs
+                elif write is not None:
+                    fresh[n.outputs[0]] = write, [maker(facts.arrays[k]) for k in n.outputs]
     best = None
     for limit in LIMITS:
-        made = planned(nodes, facts, lives, {k: w for k, w in into.items() if facts.graph.values[k].bytes <= limit})
+        some = {k: w for k, w in into.items() if max(facts.graph.values[o].bytes for o in results[k]) <= limit}
+        made = planned(nodes, facts, lives, some, [o for k in some for o in results[k]])
         if best is None or made.planned_peak < best.planned_peak:
             best = made
         if made.planned_peak <= made.eager_peak:
             break
     assert best is not None
+    best.fresh = fresh
     return best
+
+
+def maker(array: np.ndarray) -> Callable[[], np.ndarray]:
+    """What makes arrays like it, without values."""
+    if array.flags.c_contiguous:
+        return functools.partial(np.empty, array.shape, array.dtype)
+    order = order_of(array)
+    shape, back = [array.shape[d] for d in order], np.argsort(order)
+    return lambda: np.empty(shape, array.dtype).transpose(back)
 
 
 #: the largest value that may have a place in the block, tried in this order
 LIMITS = (1 << 62, 4 << 20, 1 << 20, 1 << 16)
 
 
-def planned(nodes: list[GraphNode], facts: Facts, lives: dict[str, tuple[int, int]], into: dict[str, Callable]) -> Plan:
+def planned(nodes: list[GraphNode], facts: Facts, lives: dict, into: dict[str, Callable], keys: list[str]) -> Plan:
     """The plan for just these values."""
     made = Plan(lives=lives, into=into)
-    sizes = {k: facts.graph.values[k].bytes for k in into}
+    sizes = {k: facts.graph.values[k].bytes for k in keys}
     blocks = share(nodes, facts, sizes, lives)
     spans: dict[str, tuple[int, int]] = {}
     for k, block in blocks.items():

@@ -22,13 +22,8 @@ _FLOAT32 = np.dtype(np.float32)
 
 def join(nodes: list[GraphNode], facts: Facts) -> list[GraphNode]:
     """The nodes with each such pair as one."""
-    users: dict[str, list[GraphNode]] = {}
-    place: dict[str, int] = {}
-    for i, n in enumerate(nodes):
-        for k in dict.fromkeys(n.inputs):
-            users.setdefault(k, []).append(n)
-        for k in n.outputs:
-            place[k] = i
+    users = _users(nodes)
+    place = {k: i for i, n in enumerate(nodes) for k in n.outputs}
     instead: dict[str, GraphNode | None] = {}  # a node's id -> what comes in its place
     made: dict[str, GraphNode] = {}  # the ReLU's result -> the node that makes it now
     for n in reversed(nodes):  # of two norms that are added up, the later one takes the sum
@@ -62,6 +57,15 @@ def join(nodes: list[GraphNode], facts: Facts) -> list[GraphNode]:
         instead[n.id] = _backward(n, gradient, forward)
         instead[before.id] = None
     return [m for n in nodes if (m := instead.get(n.id, n)) is not None]
+
+
+def _users(nodes: list[GraphNode]) -> dict[str, list[GraphNode]]:
+    """The nodes that read each value."""
+    users: dict[str, list[GraphNode]] = {}
+    for n in nodes:
+        for k in dict.fromkeys(n.inputs):
+            users.setdefault(k, []).append(n)
+    return users
 
 
 def _alone(key: str, users: dict[str, list[GraphNode]], facts: Facts) -> GraphNode | None:
@@ -206,25 +210,49 @@ def products(nodes: list[GraphNode], facts: Facts) -> list[GraphNode]:
 
     So the gradient of a weight that is used in every step of a loop comes: one product and one addition a step.
     """
-    users: dict[str, list[GraphNode]] = {}
-    for n in nodes:
-        for k in dict.fromkeys(n.inputs):
-            users.setdefault(k, []).append(n)
-    by_output = {k: n for n in nodes for k in n.outputs}
+
+    def replace(
+        n: GraphNode, terms: list[str], by_output: dict, users: dict
+    ) -> tuple[GraphNode, list[GraphNode]] | None:
+        factors = [t for t in terms if _product(by_output.get(t), t, users, facts)]
+        if len(factors) < FEWEST or len({facts.arrays[t].dtype for t in factors}) != 1:
+            return None
+        makers = [by_output[t] for t in factors]
+        return _side_by_side(n, makers, [t for t in terms if t not in factors], by_output, facts), makers
+
+    return _sums_replaced(nodes, facts, replace)
+
+
+def _sums_replaced(nodes: list[GraphNode], facts: Facts, replace: Callable) -> list[GraphNode]:
+    """The nodes with chains of sums as ``replace`` makes them of a chain's last sum and its terms, by who makes and who
+    reads each value: (the node for the whole chain, the makers of terms that it makes needless), or None to leave it."""
+    users, by_output = _users(nodes), {k: n for n in nodes for k in n.outputs}
     gone: set[str] = set()
     instead: dict[str, GraphNode] = {}
     for n in reversed(nodes):
         if n.id in gone or not _sum(n, facts):
             continue
         terms, inner = _terms(n, by_output, users, facts)
-        factors = [t for t in terms if _product(by_output.get(t), t, users, facts)]
-        if len(factors) < FEWEST or len({facts.arrays[t].dtype for t in factors}) != 1:
-            continue
-        rest = [t for t in terms if t not in factors]
-        if len(rest) + 1 < len(terms):
-            gone |= inner | {by_output[t].id for t in factors}
-            instead[n.id] = _side_by_side(n, [by_output[t] for t in factors], rest, by_output, facts)
+        found = replace(n, terms, by_output, users)
+        if found is not None:
+            instead[n.id], makers = found
+            gone |= inner | {m.id for m in makers}
     return [instead.get(n.id, n) for n in nodes if n.id not in gone or n.id in instead]
+
+
+def _instead(n: GraphNode, op: str, inputs: list[str], kernel: Callable) -> GraphNode:
+    """The node that gives what ``n`` gave, by a kernel of its own."""
+    return GraphNode(
+        id=n.id,
+        op=op,
+        inputs=inputs,
+        outputs=list(n.outputs),
+        arguments=[Ref(k) for k in inputs],
+        module=n.module,
+        composites=n.composites,
+        source=n.source,
+        kernel=kernel,
+    )
 
 
 def _sum(n: GraphNode, facts: Facts) -> bool:
@@ -275,18 +303,7 @@ def _side_by_side(n: GraphNode, factors: list[GraphNode], rest: list[str], by_ou
             out += other
         return out
 
-    arguments = [*lefts, *rights, *rest]
-    return GraphNode(
-        id=n.id,
-        op="sum_of_products",
-        inputs=arguments,
-        outputs=list(n.outputs),
-        arguments=[Ref(k) for k in arguments],
-        module=n.module,
-        composites=n.composites,
-        source=n.source,
-        kernel=run,
-    )
+    return _instead(n, "sum_of_products", [*lefts, *rights, *rest], run)
 
 
 # --- pieces put together --------------------------------------------------------------------------------------------------
@@ -295,36 +312,24 @@ def _side_by_side(n: GraphNode, factors: list[GraphNode], rest: list[str], by_ou
 def pieces(nodes: list[GraphNode], facts: Facts) -> list[GraphNode]:
     """The sum of gradients of pieces that do not overlap (queries, keys and values of one product, say) as one array into
     which each is written, instead of one padded with zeros for each, and their sum."""
-    users: dict[str, list[GraphNode]] = {}
-    for n in nodes:
-        for k in dict.fromkeys(n.inputs):
-            users.setdefault(k, []).append(n)
-    by_output = {k: n for n in nodes for k in n.outputs}
-    gone: set[str] = set()
-    instead: dict[str, GraphNode] = {}
-    for n in reversed(nodes):
-        if n.id in gone or not _sum(n, facts):
-            continue
-        terms, inner = _terms(n, by_output, users, facts)
+
+    def replace(
+        n: GraphNode, terms: list[str], by_output: dict, users: dict
+    ) -> tuple[GraphNode, list[GraphNode]] | None:
         apart: dict[str, list[range]] = {}
         for t in terms:
             maker = by_output.get(t)
-            if (
-                maker is None
-                or maker.op != "slice_grad"
-                or not _alone(t, users, facts)
-                or not facts.safe(maker.inputs[0])
-            ):
+            if maker is None or maker.op != "slice_grad" or not _alone(t, users, facts):
                 continue
-            place = _place(maker)
+            place = _place(maker) if facts.safe(maker.inputs[0]) else None
             if place is not None and all(any(map(_no_overlap, place, other)) for other in apart.values()):
                 apart[t] = place
         if len(apart) < 2:
-            continue
+            return None
         makers = [by_output[t] for t in apart]
-        gone |= inner | {m.id for m in makers}
-        instead[n.id] = _assembled(n, makers, [t for t in terms if t not in apart], facts)
-    return [instead.get(n.id, n) for n in nodes if n.id not in gone or n.id in instead]
+        return _assembled(n, makers, [t for t in terms if t not in apart], facts), makers
+
+    return _sums_replaced(nodes, facts, replace)
 
 
 def _place(n: GraphNode) -> list[range] | None:
@@ -361,15 +366,4 @@ def _assembled(n: GraphNode, makers: list[GraphNode], rest: list[str], facts: Fa
             out += other
         return out
 
-    arguments = [*[m.inputs[0] for m in makers], *rest]
-    return GraphNode(
-        id=n.id,
-        op="assemble",
-        inputs=arguments,
-        outputs=list(n.outputs),
-        arguments=[Ref(k) for k in arguments],
-        module=n.module,
-        composites=n.composites,
-        source=n.source,
-        kernel=run,
-    )
+    return _instead(n, "assemble", [*[m.inputs[0] for m in makers], *rest], run)

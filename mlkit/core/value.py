@@ -266,11 +266,11 @@ def _node_class(name: str) -> type[Node]:
 def shown_as(out: Value, name: str) -> Value:
     """``out`` with its node under the name of the whole function that made it, as PyTorch's ``MseLossBackward0``."""
     node = out._node
-    if node is not None and node.__class__.__base__ is Node and node.__class__.__slots__ == ():
-        found = _node_types.get(name)
-        if found is None:
-            found = _node_types[name] = _node_class(name)
-        node.__class__ = found
+    if node is None:
+        return out
+    plain = node.__class__
+    if plain.__base__ is Node and not plain.__slots__:
+        node.__class__ = _node_types.get(name) or _node_types.setdefault(name, _node_class(name))
     return out
 
 

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import numpy as np
+
 from mlkit.core.errors import DtypeError, RefusedError, ShapeError, UnsupportedDtype
+
+_F32, _F64 = np.dtype(np.float32), np.dtype(np.float64)
 
 
 def tuple_of(value, n: int, name: str) -> tuple[int, ...]:
@@ -32,6 +36,24 @@ def check_not_empty(name: str, shape, n: int) -> None:
         raise ShapeError(
             f"{name}: expected input (batch, channel, ...) whose dims other than batch are not empty, got {tuple(shape)}."
         )
+
+
+def usual(*tensors) -> bool:
+    """Whether those that are there are NumPy's, of float32 or float64, all of one type: nothing to refuse then."""
+    first = None
+    for t in tensors:
+        if t is None:
+            continue
+        x = t._array
+        if x.__class__ is not np.ndarray:
+            return False
+        if first is None:
+            first = x.dtype
+            if first is not _F32 and first is not _F64:
+                return False
+        elif x.dtype is not first:
+            return False
+    return first is not None
 
 
 def check_floating(name: str, input) -> None:

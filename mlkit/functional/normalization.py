@@ -9,7 +9,7 @@ from mlkit.core import dtype as dtypes
 from mlkit.core.dispatch import composite, ops
 from mlkit.core.errors import ShapeError, UnsupportedDtype, ValueRangeError
 from mlkit.core.value import LevelArray, MetaArray, is_plain, mark_mutated
-from mlkit.functional.arguments import check_floating, check_same_dtype
+from mlkit.functional.arguments import check_floating, check_same_dtype, usual
 from mlkit.functional.creation import with_names
 
 
@@ -51,6 +51,8 @@ def batch_norm(
     input (N, C, *). In training the batch's own statistics are used and the running ones moved towards them by
     ``momentum``; otherwise the running ones are used.
     """
+    if not training and _four_vectors(input, running_mean, running_var, weight, bias):
+        return ops.batch_norm_eval(input, running_mean, running_var, weight, bias, eps=eps)
     check_floating("batch_norm", input)
     check_same_dtype("batch_norm", input, running_mean=running_mean, running_var=running_var, weight=weight, bias=bias)
     if training and (running_mean is None) != (running_var is None):
@@ -84,6 +86,20 @@ def batch_norm(
         _move(running_mean, mean, momentum)
         _move(running_var, var, momentum, wider)
     return out
+
+
+def _four_vectors(input, mean, var, weight, bias) -> bool:
+    """Whether these are what they are nearly always: nothing to look at closer."""
+    if mean is None or var is None or weight is None or bias is None or not usual(input, mean, var, weight, bias):
+        return False
+    vector = mean._array.shape
+    return (
+        input._array.ndim > 1
+        and len(vector) == 1
+        and var._array.shape == vector
+        and weight._array.shape == vector
+        and bias._array.shape == vector
+    )
 
 
 def _moved(running_mean, running_var, mean, var, momentum: float, wider: float) -> bool:
@@ -198,6 +214,10 @@ def _checked_shape(name, input, normalized_shape) -> tuple:
 
 def layer_norm(input, normalized_shape, weight=None, bias=None, eps: float = 1e-05):
     """Normalisation over the last dims, whose sizes are ``normalized_shape`` (Ba et al. 2016, arXiv:1607.06450)."""
+    if normalized_shape.__class__ is tuple and weight is not None and bias is not None and usual(input, weight, bias):
+        count = len(normalized_shape)
+        if count and input._array.shape[-count:] == weight._array.shape == bias._array.shape == normalized_shape:
+            return ops.layer_norm(input, weight, bias, dims=count, eps=eps)
     check_floating("layer_norm", input)
     shape = _checked_shape("layer_norm", input, normalized_shape)
     check_same_dtype("layer_norm", input, weight=weight, bias=bias)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 
 from mlkit.core import dtype as dtypes
@@ -39,11 +40,24 @@ def _batched(n, input, fn):
     return fn(input)
 
 
-def _max_pool(n, input, kernel_size, stride, padding, dilation, ceil_mode, return_indices):
+def _max_settings(n, kernel_size, stride, padding, dilation, ceil_mode) -> dict:
+    """The arguments in the op's form."""
     kernel, stride, padding = _pool_arguments(n, kernel_size, stride, padding)
     how = {"kernel_size": kernel, "stride": stride, "padding": padding, "ceil_mode": ceil_mode}
     how["dilation"] = tuple_of(dilation, n, "dilation")
     check_window(f"max_pool{n}d", dilation=how["dilation"])
+    return how
+
+
+_known_max_settings = functools.lru_cache(256, typed=True)(_max_settings)  # a layer's are the same in every call
+
+
+def _max_pool(n, input, kernel_size, stride, padding, dilation, ceil_mode, return_indices):
+    given = n, kernel_size, stride, padding, dilation, ceil_mode
+    try:
+        how = _known_max_settings(*given)
+    except TypeError:  # a list is no key
+        how = _max_settings(*given)
     if input._array.dtype.kind in "bc":
         raise UnsupportedDtype(f"max_pool{n}d: not implemented for {input.dtype}.")
     check_not_empty(f"max_pool{n}d", tuple(input._array.shape), n)

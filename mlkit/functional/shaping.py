@@ -9,7 +9,15 @@ import numpy as np
 from mlkit.core import backend as backends
 from mlkit.core import dtype as dtypes
 from mlkit.core.dispatch import ops
-from mlkit.core.errors import ArgumentError, DtypeError, RankError, RefusedError, ShapeError, ValueRangeError
+from mlkit.core.errors import (
+    ArgumentError,
+    DtypeError,
+    MlkitError,
+    RankError,
+    RefusedError,
+    ShapeError,
+    ValueRangeError,
+)
 from mlkit.core.inplace import root_of
 from mlkit.core.size import broadcast_shapes as _broadcast_shapes
 from mlkit.core.value import LevelArray, MetaArray, Value, shown_as, wrap
@@ -62,6 +70,13 @@ def view(input, *shape, size=None, dtype=None):
         return _reinterpreted(input, shape[0])
     wanted = sizes(shape)
     array = input._array
+    if array.__class__ is np.ndarray:
+        try:
+            out = ops.reshape(input, shape=wanted)
+        except MlkitError:
+            out = input  # said below, in view's own words
+        if out._view_of is not None and out is not input:  # it shows the same memory, which is all that is asked
+            return out
     if isinstance(array, LevelArray) and not array.plain:
         array = array.memory()
     if array.__class__ is not MetaArray:
@@ -196,14 +211,24 @@ def unsqueeze(input, dim: int):
 
 def transpose(input, dim0: int, dim1: int):
     """Dims dim0 and dim1 exchanged."""
-    rank = input._array.ndim
-    a, b = canonical_dim("transpose", dim0, rank), canonical_dim("transpose", dim1, rank)
-    if rank == 0:
-        return ops.permute(input, dims=())
-    order = list(range(rank))
-    order[a], order[b] = b, a
-    out = ops.permute(input, dims=tuple(order))
+    try:
+        order = _exchanged(dim0, dim1, input._array.ndim)
+    except ArgumentError:
+        raise
+    except TypeError:  # a dim that is no key
+        order = _exchanged.__wrapped__(dim0, dim1, input._array.ndim)
+    out = ops.permute(input, dims=order)
     return out if out._node is None else shown_as(out, "TransposeBackward0")
+
+
+@functools.lru_cache(256, typed=True)
+def _exchanged(dim0: int, dim1: int, rank: int) -> tuple[int, ...]:
+    """The dims in order, but for these two."""
+    a, b = canonical_dim("transpose", dim0, rank), canonical_dim("transpose", dim1, rank)
+    order = list(range(rank))
+    if rank:
+        order[a], order[b] = b, a
+    return tuple(order)
 
 
 def t(input):

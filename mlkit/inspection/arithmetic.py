@@ -19,7 +19,7 @@ from mlkit.autograd.grad_mode import enable_grad, no_grad
 from mlkit.compiler.graph import GraphNode, Ref
 from mlkit.core import dtype as dtypes
 from mlkit.core.dispatch import apply
-from mlkit.core.errors import DataError
+from mlkit.core.errors import DataError, MlkitError
 from mlkit.core.value import wrap
 from mlkit.inspection.explanation import Cell, Explanation, Step, Terms, number
 from mlkit.inspection.formulas import formula
@@ -792,7 +792,7 @@ def slopes(scene: Scene, index: tuple[int, ...], output: int) -> dict[str, Any]:
     """What the number depends on, and how strongly: for operations whose arithmetic is not written out."""
     try:
         found = derivative(scene, index, output)
-    except Exception:  # an operation that cannot be done in float64 on these operands, or has no gradient here
+    except MlkitError:  # it refuses these operands in float64 (a matrix that is singular now), or has no gradient here
         found = []
     found = [(place, slope) for place, slope in found if slope.any()]
     if not found:

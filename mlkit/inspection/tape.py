@@ -10,7 +10,7 @@ from mlkit.autograd.grad_mode import no_grad
 from mlkit.compiler.graph import Graph, GraphModule, GraphNode, GraphValue, Ref
 from mlkit.core import dtype as dtypes
 from mlkit.core.dispatch import Output, execute
-from mlkit.core.errors import GradientError
+from mlkit.core.errors import GradientError, MlkitError
 from mlkit.core.frames import place_text
 from mlkit.core.value import Leaf, MetaArray, Value, wrap
 from mlkit.inspection.inspection import Inspection
@@ -166,6 +166,11 @@ def _saved(node: Any) -> dict[int, Any]:
     return found
 
 
+def _given(node: Any, place: int) -> bool:
+    """Whether the node had an array there, kept or not: a bias that learns nothing, say."""
+    return node.shapes is not None and place < len(node.shapes) and node.shapes[place] is not None
+
+
 def _outputs(node: Any, arguments: list[Any], graph: Graph) -> tuple:
     """The node's results: kept, or done again where every operand is known."""
     op = REGISTRY.get(getattr(node.op, "name", ""))
@@ -177,7 +182,7 @@ def _outputs(node: Any, arguments: list[Any], graph: Graph) -> tuple:
             if argument not in graph._tensors:
                 return ()
             operands.append(graph._tensors[argument])
-        elif argument is None and place < len(op.inputs) - op.optional:
+        elif argument is None and (op.variadic or place < len(op.inputs) - op.optional or _given(node, place)):
             return ()
         else:
             operands.append(argument)
@@ -186,7 +191,7 @@ def _outputs(node: Any, arguments: list[Any], graph: Graph) -> tuple:
     try:
         with no_grad():
             made = execute(op, (operands,) if op.variadic else tuple(operands), node.attributes or {})
-    except Exception:  # an operand that was a number and was not kept: the result stays unknown
+    except MlkitError:  # an operand that the program has given another shape since: the result stays unknown
         return ()
     return made if isinstance(made, tuple) else (made,)
 

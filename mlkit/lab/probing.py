@@ -14,7 +14,7 @@ from types import ModuleType
 from typing import Any
 
 from mlkit.core.machine import memory_bytes
-from mlkit.core.value import MetaArray, Value
+from mlkit.core.value import LevelArray, MetaArray, Value
 
 __all__ = ["Answer", "made_at", "probe"]
 
@@ -130,20 +130,21 @@ def _version() -> str:
 
 
 def _tensor_row(name: str, tensor: Any) -> dict[str, Any]:
+    array = _innermost(tensor)._array
     row: dict[str, Any] = {
         "name": name,
         "type": type(tensor).__name__,
         "shape": [int(n) for n in tensor._array.shape],
         "dtype": _dtype(tensor),
         "device": _device(tensor),
-        "bytes": _bytes(tensor._array),
+        "bytes": _bytes(array),
         "grad": tensor._node is not None,
         "gradient": tensor._grad is not None,
         "made": not tensor.is_leaf,
     }
-    owner = _owner(tensor._array)
+    owner = _owner(array)
     row["memory"] = id(owner)  # rows of the same number share memory
-    row["view"] = owner is not tensor._array and _bytes(owner) > row["bytes"]
+    row["view"] = owner is not array and _bytes(owner) > row["bytes"]
     return row
 
 
@@ -201,13 +202,16 @@ def _dtype(tensor: Any) -> str:
     return str(tensor.dtype).removeprefix("mlkit.")
 
 
+def _innermost(tensor: Any) -> Any:
+    """The tensor with the numbers: a tensor of vmap or of forward mode, which a program may have kept, has none itself."""
+    while isinstance(tensor._array, LevelArray):
+        tensor = tensor._array.inner
+    return tensor
+
+
 def _device(tensor: Any) -> str:
-    if type(tensor._array) is MetaArray:
-        return "meta"
-    try:
-        return str(tensor.device)
-    except Exception:  # a tensor inside a transform is on none
-        return "unknown"
+    tensor = _innermost(tensor)
+    return "meta" if type(tensor._array) is MetaArray else str(tensor.device)
 
 
 def _bytes(array: Any) -> int:
@@ -232,5 +236,5 @@ def _cuda() -> list[dict[str, Any]]:
         pool = cupy.get_default_memory_pool()
         device = cupy.cuda.runtime.getDevice()
         return [{"device": f"cuda:{device}", "used": int(pool.used_bytes()), "held": int(pool.total_bytes())}]
-    except Exception:  # no driver
+    except (RuntimeError, AttributeError):  # CuPy finds no driver; a thread is still importing CuPy
         return []

@@ -174,8 +174,8 @@ def _mixed_samples(model: Module, inputs: Any) -> Iterator[Finding]:
             if not is_tensor(output) or not output.ndim or len(output) != len(few) or not output.requires_grad:
                 return
             (gradient,) = mlkit.autograd.grad(output[0].sum(), few, allow_unused=True)
-    except Exception:
-        return  # a model that cannot be asked so is no finding
+    except Exception:  # the user's forward, on fewer samples: whatever it raises then is no finding
+        return
     if gradient is not None and np.any(array_of(gradient)[1:]):
         yield Finding(
             "mixed-samples",

@@ -89,10 +89,15 @@ class _Convolution(_ConvNd):
 
     def forward(self, input):
         convolve = (convolution.conv1d, convolution.conv2d, convolution.conv3d)[self.n - 1]
+        own = self._parameters
+        if self._as_registered and "weight" in own and "bias" in own:
+            weight, bias = own["weight"], own["bias"]
+        else:
+            weight, bias = self.weight, self.bias
         if self.padding_mode == "zeros":
-            return convolve(input, self.weight, self.bias, self.stride, self.padding, self.dilation, self.groups)
+            return convolve(input, weight, bias, self.stride, self.padding, self.dilation, self.groups)
         input = pad(input, self._reversed_padding_repeated_twice, mode=self.padding_mode)
-        return convolve(input, self.weight, self.bias, self.stride, 0, self.dilation, self.groups)
+        return convolve(input, weight, bias, self.stride, 0, self.dilation, self.groups)
 
 
 class Conv1d(_Convolution):

@@ -54,6 +54,9 @@ class Linear(Module):
         init.default_linear_(self.weight, self.bias)
 
     def forward(self, input):
+        own = self._parameters
+        if self._as_registered and "weight" in own and "bias" in own:
+            return linear.linear(input, own["weight"], own["bias"])
         return linear.linear(input, self.weight, self.bias)
 
     def extra_repr(self) -> str:

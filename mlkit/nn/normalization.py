@@ -124,7 +124,12 @@ class _BatchNorm(_NormBase):
                 momentum = 1.0 / float(self.num_batches_tracked)
         update = self.training and self.track_running_stats
         mean, var = (self.running_mean, self.running_var) if update or not use_batch else (None, None)
-        return normalization.batch_norm(input, mean, var, self.weight, self.bias, use_batch, momentum, self.eps)
+        own = self._parameters
+        if self._as_registered and "weight" in own and "bias" in own:
+            weight, bias = own["weight"], own["bias"]
+        else:
+            weight, bias = self.weight, self.bias
+        return normalization.batch_norm(input, mean, var, weight, bias, use_batch, momentum, self.eps)
 
 
 class BatchNorm1d(_BatchNorm):
@@ -347,6 +352,9 @@ class LayerNorm(Module):
                 init.zeros_(self.bias)
 
     def forward(self, input):
+        own = self._parameters
+        if self._as_registered and "weight" in own and "bias" in own:
+            return normalization.layer_norm(input, self.normalized_shape, own["weight"], own["bias"], self.eps)
         return normalization.layer_norm(input, self.normalized_shape, self.weight, self.bias, self.eps)
 
     def extra_repr(self) -> str:

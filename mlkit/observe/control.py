@@ -76,13 +76,11 @@ class Control:
             self._commands.append(Message(command, name, value))
             self._arrived.notify_all()
 
-    def pending(self, name: str) -> float | None:
-        """The value most recently sent for `name` that is not yet applied."""
+    def foreseen(self, numbers: dict[str, float]) -> dict[str, float]:
+        """`numbers` by name, with the values that were sent for them and are not yet applied."""
         with self._arrived:
-            for message in reversed(self._commands):
-                if message.command == "set" and message.name == name:
-                    return message.value
-        return None
+            sent = {one.name: one.value for one in self._commands if one.command == "set"}
+        return {name: sent.get(name, value) for name, value in numbers.items()}
 
     def wait(self, timeout: float = POLL_SECONDS) -> None:
         """Sleep until a command arrives from this process, or the time is up."""

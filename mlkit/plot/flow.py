@@ -10,6 +10,7 @@ from mlkit.display import colors
 from mlkit.observe.flow import QUANTITIES, open_flow
 from mlkit.observe.flow.measure import SPREADS
 from mlkit.observe.flow.numbers import one_of, shared_edges, shares_in, values_of
+from mlkit.plot import theme
 from mlkit.plot.figures import _axes, _colormap, _plain
 
 KINDS = ("lines", "bars", "heatmap", "ridge")
@@ -19,6 +20,7 @@ COLUMNS = 200
 """Steps that a heat map shows; more would not be seen."""
 
 
+@theme.styled
 def gradient_flow(
     flow: Any, quantity: str = "gradient", layer: str | int | None = None, *, kind: str | None = None, ax: Any = None
 ) -> Any:

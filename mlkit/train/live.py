@@ -73,6 +73,7 @@ class Live:
             self._run = outer._run
         run, thread = self._run, threading.get_ident()
         if run.control.poll() == "stop":
+            run.broken_off()
             run.say_stopped()
             return
         means = Means()
@@ -181,7 +182,7 @@ class Live:
     def lr(self) -> float | None:
         """The learning rate of the optimizer, once it is known; setting it takes effect before the next batch."""
         optimizer = self._run.optimizer
-        return None if optimizer is None else optimizer.param_groups[0]["lr"]
+        return None if optimizer is None else self.hyperparameters.get("lr", optimizer.param_groups[0]["lr"])
 
     @lr.setter
     def lr(self, value: float) -> None:
@@ -190,8 +191,10 @@ class Live:
 
     @property
     def hyperparameters(self) -> dict[str, float]:
-        """The numbers that can be changed while it runs, by name."""
-        return self._run.hyperparameters()
+        """The numbers that can be changed while it runs, by name; those just set, which count from the next batch on,
+        with their new value."""
+        numbers = self._run.hyperparameters()
+        return self._run.control.foreseen(numbers) if self._run.open else numbers
 
     def set(self, name: str, value: float) -> None:
         """Change one of `hyperparameters`; takes effect before the next batch.
@@ -363,8 +366,9 @@ class _LoopRun:
         self.close("finished" if whole and not stopped else "stopped")
 
     def broken_off(self) -> None:
-        """A further pass ends before its first batch: the run, which the pass before had closed, is not finished."""
-        if not self.open and self.step and self.recorder.status()["state"] == "finished":
+        """A further pass ends before its first batch: the run, which the pass before had closed, is not finished. It
+        may say "stopping" by now, if Stop was pressed between the two."""
+        if not self.open and self.step and self.recorder.status()["state"] in ("finished", "stopping"):
             self.recorder.end("stopped")
 
     def close(self, state: str, error: str | None = None, report: dict[str, Any] | None = None) -> None:

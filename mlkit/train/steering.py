@@ -75,8 +75,7 @@ class Steering:
     def lr(self) -> float:
         """The learning rate of the first parameter group. Setting it takes effect at the next step; the other groups
         keep their ratio to it, and a scheduler goes on from there."""
-        waiting = self.control.pending("lr") if self.training else None
-        return self.optimizer.param_groups[0]["lr"] if waiting is None else waiting
+        return self.hyperparameters.get("lr", self.optimizer.param_groups[0]["lr"])  # a tensor is no number to turn
 
     @lr.setter
     def lr(self, value: float) -> None:
@@ -84,7 +83,12 @@ class Steering:
 
     @property
     def hyperparameters(self) -> dict[str, float]:
-        """The numbers that can be changed while it runs, by name."""
+        """The numbers that can be changed while it runs, by name; those just set, which count from the next step on, with
+        their new value."""
+        return self.control.foreseen(self._numbers()) if self.training else self._numbers()
+
+    def _numbers(self) -> dict[str, float]:
+        """What the step that is going on has."""
         numbers = {
             name: value
             for name, value in self.optimizer.param_groups[0].items()
@@ -127,9 +131,7 @@ class Steering:
         if value is None:
             raise ValueError(f"There is no hyperparameter {name!r} yet. Register it: "
                              f"hyperparameter({name!r}, 0.7).")  # fmt: skip
-        number = owner._registered.register(
-            name, value, low, high, apply, model=owner.model, taken=owner.hyperparameters
-        )
+        number = owner._registered.register(name, value, low, high, apply, model=owner.model, taken=owner._numbers())
         owner._report_hyperparameters()
         return number
 
@@ -205,7 +207,7 @@ class Steering:
 
     def _set(self, name: str, value: float) -> None:
         self._check_setting(name, value)
-        old = self.hyperparameters[name]
+        old = self._numbers()[name]
         if name in self._registered:
             value = self._registered.set(name, value, self.model)
         elif name == "grad_clip":
@@ -226,7 +228,7 @@ class Steering:
         self.recorder.event("message", level="warning", text=text)
 
     def _report_hyperparameters(self) -> None:
-        numbers = self.hyperparameters
+        numbers = self._numbers()
         self.recorder.update(lr=numbers.get("lr"), hyperparameters=numbers, registered=self._registered.describe())
 
     def _send_from_source(self, command: str, name: str | None, value: Any) -> None:

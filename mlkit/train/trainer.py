@@ -630,7 +630,7 @@ class Trainer(Keeping):
                 device=str(self.device),
                 precision=self.precision.name,
                 accumulate=self.accumulate,
-                hyperparameters=self.hyperparameters,
+                hyperparameters=self._numbers(),
             )
             self.recorder.update(
                 step=self.place["step"],

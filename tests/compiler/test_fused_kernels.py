@@ -20,6 +20,24 @@ def ops_of(f, part: int = 0) -> str:
     return f.explain().recordings[0].parts[part].source
 
 
+def compare(compiled, f, *inputs, **tolerance):
+    """The results of ``compiled`` are those of ``f``, while it records and again when it has recorded."""
+    for _ in range(2):
+        for a, b in zip(compiled(*inputs), f(*inputs), strict=True):
+            assert mlkit.allclose(a, b, **tolerance)
+
+
+def compare_gradients(compiled, step, weight, *shape, **tolerance):
+    """Both leave the same gradient in ``weight``, for other numbers each time."""
+    for seed in range(3):
+        mlkit.manual_seed(seed)
+        x = mlkit.randn(*shape)
+        compiled(x)
+        found = weight.grad.numpy().copy()
+        step(x)
+        np.testing.assert_allclose(found, weight.grad.numpy(), **tolerance)
+
+
 @pytest.fixture(params=[1, 2], ids=["one thread", "two threads"])
 def threads(request):
     before = pool.threads()
@@ -70,10 +88,7 @@ def test_a_chain_that_others_read_too_leaves_its_values():
         return through @ w, through.sum(0), through.sum((0, 1))
 
     c = mlkit.compile(f)
-    g, y = mlkit.randn(300, 256), mlkit.randn(300, 256)
-    for _ in range(2):
-        for a, b in zip(c(g, y, w), f(g, y, w), strict=True):
-            assert mlkit.allclose(a, b, rtol=1e-4, atol=1e-3)
+    compare(c, f, mlkit.randn(300, 256), mlkit.randn(300, 256), w, rtol=1e-4, atol=1e-3)
     assert "fused" in ops_of(c) and "sum" in ops_of(c)
 
 
@@ -200,11 +215,8 @@ def test_what_stands_between_is_seen_by_others():
         y = norm(x)
         return y.relu(), y
 
-    c, x = mlkit.compile(f), mlkit.randn(4, 16, 8, 8)
     norm.eval()
-    for _ in range(2):
-        for a, b in zip(c(x), f(x), strict=True):
-            assert mlkit.allclose(a, b, atol=1e-6)
+    compare(mlkit.compile(f), f, mlkit.randn(4, 16, 8, 8), atol=1e-6)
 
 
 # --- products -------------------------------------------------------------------------------------------------------------
@@ -223,13 +235,7 @@ def test_the_gradient_of_a_weight_in_a_loop_is_one_product(backend):
         return y
 
     c = mlkit.compile(step, backend=backend)
-    for seed in range(3):
-        mlkit.manual_seed(seed)
-        x = mlkit.randn(10, 24)
-        c(x)
-        found = w.grad.numpy().copy()
-        step(x)
-        np.testing.assert_allclose(found, w.grad.numpy(), rtol=2e-4, atol=1e-4)
+    compare_gradients(c, step, w, 10, 24, rtol=2e-4, atol=1e-4)
     assert "sum_of_products" in ops_of(c)
 
 
@@ -239,10 +245,7 @@ def test_products_that_others_read_stay():
         return parts[0] + parts[1] + parts[2] + parts[3], parts[1]
 
     c = mlkit.compile(f)
-    a, b = mlkit.randn(8, 8), mlkit.randn(8, 8)
-    for _ in range(2):
-        for x, y in zip(c(a, b), f(a, b), strict=True):
-            assert mlkit.allclose(x, y, atol=1e-5)
+    compare(c, f, mlkit.randn(8, 8), mlkit.randn(8, 8), atol=1e-5)
     assert "sum_of_products" not in ops_of(c)
 
 
@@ -272,11 +275,5 @@ def test_gradients_of_pieces_are_put_together(body, joined, backend):
         return parts[0].detach() * 1
 
     c = mlkit.compile(step, backend=backend)
-    for seed in range(3):
-        mlkit.manual_seed(seed)
-        x = mlkit.randn(5, 6)
-        c(x)
-        found = w.grad.numpy().copy()
-        step(x)
-        np.testing.assert_allclose(found, w.grad.numpy(), rtol=1e-5, atol=1e-6)
+    compare_gradients(c, step, w, 5, 6, rtol=1e-5, atol=1e-6)
     assert ("assemble" in ops_of(c)) is joined

@@ -10,6 +10,7 @@ import mlkit
 from mlkit.core import rich
 from mlkit.core.errors import MlkitError, ShapeError
 from mlkit.display import error as display
+from tests.tools.notebooks import run as run_notebook
 
 
 def fail():
@@ -87,9 +88,7 @@ def test_outside_ipython_nothing_is_installed(monkeypatch):
 
 
 def test_in_a_notebook_the_card_comes_and_the_cell_fails(parse, tmp_path):
-    nbclient = pytest.importorskip("nbclient")
     nbformat = pytest.importorskip("nbformat")
-    pytest.importorskip("ipykernel")
     cell = textwrap.dedent("""
         from mlkit.core import rich
         from mlkit.core.errors import ShapeError
@@ -106,13 +105,7 @@ def test_in_a_notebook_the_card_comes_and_the_cell_fails(parse, tmp_path):
         list(DataLoader(Broken(), batch_size=2, num_workers=1))
     """).strip()
     notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(code) for code in (cell, "1 / 0", worker)])
-    client = nbclient.NotebookClient(notebook, timeout=120, kernel_name="python3", allow_errors=True)
-    try:
-        client.execute()
-    except Exception as error:
-        if type(error).__name__ == "NoSuchKernel":
-            pytest.skip("no python3 kernel is installed")
-        raise
+    run_notebook(notebook, tmp_path, allow_errors=True)
     first, second, third = (cell.outputs for cell in notebook.cells)
     cards = [o for o in first if o.output_type == "display_data"]
     failures = [o for o in first if o.output_type == "error"]

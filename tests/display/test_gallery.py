@@ -1,30 +1,16 @@
 """The gallery notebook: every display in it, executed, converted, without scripts."""
 
 import re
-from pathlib import Path
 
 import pytest
 
-NOTEBOOK = Path(__file__).parents[2] / "notebooks" / "guide" / "gallery.ipynb"
+from tests.tools.notebooks import run_guide
 
 
 @pytest.fixture(scope="module")
 def gallery(tmp_path_factory):
     """The notebook, run in a kernel of its own."""
-    nbclient, nbformat = pytest.importorskip("nbclient"), pytest.importorskip("nbformat")
-    pytest.importorskip("ipykernel")
-    notebook = nbformat.read(NOTEBOOK, as_version=4)
-    folder = tmp_path_factory.mktemp("gallery")
-    client = nbclient.NotebookClient(
-        notebook, timeout=180, kernel_name="python3", resources={"metadata": {"path": str(folder)}}
-    )
-    try:
-        client.execute()
-    except Exception as error:
-        if type(error).__name__ == "NoSuchKernel":
-            pytest.skip("no python3 kernel is installed")
-        raise
-    return notebook
+    return run_guide("gallery", tmp_path_factory.mktemp("gallery")).notebook
 
 
 def drawn(notebook):

@@ -110,6 +110,16 @@ def test_a_figure_follows_the_theme_in_a_notebook_and_is_white_in_a_file(parse, 
     assert corner.min() > 0.99
 
 
+def test_every_drawing_function_follows_the_theme():
+    """A function without the project's settings would draw a white figure in a dark notebook."""
+    bare = [
+        name
+        for name in plot.__all__
+        if callable(draw := getattr(plot, name)) and name != "history_interactive" and not hasattr(draw, "__wrapped__")
+    ]
+    assert not bare
+
+
 def test_a_users_own_axes_and_settings_are_left_alone():
     import matplotlib.pyplot as pyplot
 

@@ -13,6 +13,8 @@ from mlkit import nn
 from mlkit.core.errors import DataError, GradientError
 from mlkit.inspection import Change, inspect, load, validate
 from mlkit.nn import functional as F
+from tests.ops.make_inputs import arrays_for, cases
+from tests.ops.test_every_op import call, differentiable
 
 
 class Block(nn.Module):
@@ -111,6 +113,37 @@ def test_a_loss_whose_graph_is_gone_still_shows_it(net, images):
         seen.what_if(target="stem.weight", scale=0)
     with pytest.raises(GradientError, match="no graph"):
         inspect(mlkit.ones(3))
+
+
+def test_what_a_loss_tells_again_is_what_the_run_had_whichever_operands_learn():
+    """Of every operation: a bias that learns nothing and was not kept makes the result unknown, not another one."""
+    compared = 0
+    for case in cases():
+        op, sample = case.values
+        if not differentiable(op, sample):
+            continue
+        arrays, attributes = arrays_for(op, sample)
+        smooth = [i for i, a in enumerate(arrays) if a.dtype.kind == "f"]
+        for learning in (smooth, *[[i] for i in smooth]):
+            tensors = [mlkit.from_numpy(a.copy()).requires_grad_(i in learning) for i, a in enumerate(arrays)]
+            outputs = call(op, tensors, attributes)
+            loss = sum(o.sum() for o in outputs if o.requires_grad and o.dtype.is_floating_point)
+            if not mlkit.is_tensor(loss):
+                continue
+            graph = inspect(loss).graph
+            node = next(n for n in graph.nodes if n.op == op.name)
+            for key, output in zip(node.outputs, outputs, strict=False):
+                if output.requires_grad and key in graph._tensors:
+                    found = graph._tensors[key].detach().numpy()
+                    np.testing.assert_allclose(found, output.detach().numpy(), rtol=1e-6, atol=1e-8, err_msg=op.name)
+                    compared += 1
+    assert compared > 500
+
+
+def test_a_weight_that_has_another_shape_since_is_no_obstacle(net, images):
+    loss = criterion(net(images))
+    net.stem.weight.data = mlkit.zeros(4, 2, 3, 3)
+    assert inspect(loss, model=net).value("output").item() == pytest.approx(loss.item())
 
 
 @pytest.mark.parametrize(

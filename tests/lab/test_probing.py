@@ -50,6 +50,23 @@ def test_tensors_and_models_are_found_with_their_facts() -> None:
     json.dumps(answer)
 
 
+def test_a_tensor_kept_from_inside_a_transform_does_not_hide_the_others() -> None:
+    kept: list[Any] = []
+
+    def f(x: Any) -> Any:
+        kept.append(x)
+        return x * 2
+
+    x = mlkit.rand(3, 2)
+    mlkit.func.vmap(f)(x)
+    mlkit.func.jvp(f, (x,), (x,))
+    mlkit.func.vmap(f)(mlkit.zeros(3, 2, device="meta"))
+    rows = probe({"one": kept[0], "dual": kept[1], "far": kept[2], "x": x})["tensors"]
+    assert [row["shape"] for row in rows] == [[2], [3, 2], [2], [3, 2]]
+    assert [row["device"] for row in rows] == ["cpu", "cpu", "meta", "cpu"]
+    assert [row["bytes"] for row in rows] == [24, 24, 0, 24] and rows[0]["memory"] == rows[3]["memory"]
+
+
 def test_looking_changes_nothing() -> None:
     namespace = names()
     w, y = namespace["w"], namespace["y"]

@@ -110,9 +110,9 @@ def test_set_is_applied_between_steps_and_an_error_there_is_reported():
     control = observe.Control(on_set=on_set, on_problem=problems.append)
     control.send("set", "lr", 0.5)
     control.send("set", "nonsense", 1.0)
-    assert control.pending("lr") == 0.5 and applied == []
+    assert control.foreseen({"lr": 0.1, "eps": 0.0}) == {"lr": 0.5, "eps": 0.0} and applied == []
     assert control.poll() == "go"
-    assert control.pending("lr") is None and applied == [("lr", 0.5)]
+    assert control.foreseen({"lr": 0.1}) == {"lr": 0.1} and applied == [("lr", 0.5)]
     assert problems == ["set: there is no nonsense to set"]
 
 

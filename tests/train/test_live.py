@@ -173,6 +173,17 @@ def test_leaving_early_leaves_things_right(tmp_path, way):
     assert live._run.step == 11 and live.status == "finished"
 
 
+def test_stop_between_two_passes_stops_the_run(tmp_path):
+    model, optimizer, loss = parts()
+    live = quiet(loader(), model, optimizer, run_dir=tmp_path)
+    train(live, model, optimizer, loss)
+    assert live.status == "finished"
+    live.stop()
+    with pytest.warns(UserWarning, match="told to stop"):
+        train(live, model, optimizer, loss)
+    assert live.status == "stopped"
+
+
 def test_it_is_steered_from_another_thread(tmp_path):
     model, optimizer, loss = parts()
     live = quiet(loader(), model, optimizer, run_dir=tmp_path)

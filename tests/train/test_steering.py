@@ -108,6 +108,9 @@ def test_the_learning_rate_changes_at_a_step(started):
         with pytest.raises(ValueError, match="lr must be a finite number"):
             run.lr = bad
     assert run.lr == 0.5
+    run.set("weight_decay", 0.125)
+    assert run.hyperparameters["weight_decay"] == 0.125  # from the next step on, and said at once
+    until(lambda: t.optimizer.param_groups[0]["weight_decay"] == 0.125)
 
 
 def test_setting_keeps_group_ratios_and_schedules():

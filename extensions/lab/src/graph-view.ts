@@ -157,7 +157,7 @@ export class GraphView extends Widget implements IRenderMime.IRenderer {
         svg.append(make('path', { d: `M${end[0] - 3.5} ${end[1] - 6}L${end[0]} ${end[1]}L${end[0] + 3.5} ${end[1] - 6}z`, class: 'arrow' }));
       }
       if (wire.labelAt && wire.label) {
-        svg.append(make('text', { x: wire.labelAt[0] + 5, y: wire.labelAt[1] + 4, class: 'label' }, wire.label));
+        svg.append(make('text', { x: wire.labelAt[0], y: wire.labelAt[1] + 4, 'text-anchor': 'middle', class: 'label' }, wire.label));
       }
     }
     for (const item of items.filter(one => one.kind !== 'open')) {

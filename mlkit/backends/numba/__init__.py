@@ -157,13 +157,13 @@ def choosing(chosen: Override, reference: Callable) -> Callable:
     def forward(first, *rest, **attributes):
         if first.__class__ is not np.ndarray or first.size < minimum or not usable():
             return reference(first, *rest, **attributes)
-        out = function(kernels(family), first, *rest, **attributes)
+        out = function(_loaded.get(family) or kernels(family), first, *rest, **attributes)
         return reference(first, *rest, **attributes) if out is NotImplemented else out
 
     def unary(x):
         if x.__class__ is not np.ndarray or x.size < minimum or not usable():
             return reference(x)
-        out = function(kernels(family), x)
+        out = function(_loaded.get(family) or kernels(family), x)
         return reference(x) if out is NotImplemented else out
 
     code = function.__code__
@@ -182,7 +182,7 @@ def choosing_gradient(chosen: Override) -> Callable:
                     break
         if first.__class__ is not np.ndarray or first.size < minimum or not usable():
             return rule(m, g, *kept)
-        out = function(kernels(family), g, *kept)
+        out = function(_loaded.get(family) or kernels(family), g, *kept)
         return rule(m, g, *kept) if out is NotImplemented else out
 
     return backward

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 
 import numpy as np
@@ -16,7 +17,8 @@ GRAIN = 1 << 18  # products that make a thread worth waking
 
 def heads(x: np.ndarray) -> np.ndarray:
     """(*, heads, rows, features) as four dims, each row's features neighbours in memory."""
-    x = x.reshape((math.prod(x.shape[:-3]), *x.shape[-3:]) if x.ndim > 2 else (1, 1, *x.shape))
+    if x.ndim != 4:
+        x = x.reshape((math.prod(x.shape[:-3]), *x.shape[-3:]) if x.ndim > 2 else (1, 1, *x.shape))
     return x if x.strides[-1] == 4 and min(x.strides) > 0 else np.ascontiguousarray(x)
 
 
@@ -51,21 +53,33 @@ def attention(k, query, key, value, *, scale, is_causal):
     if not suits(query, key, value) or not scale > 0:
         return NotImplemented
     q, k_, v = heads(query), heads(key), heads(value)
+    out, sums = like(q, v.shape[3]), np.empty(q.shape[:3], np.float32)
+    pool.split(*weighted(k, q, k_, v, factor_of(scale), is_causal, out, sums))
+    return (out, sums) if query.ndim == 4 else (out.reshape((*query.shape[:-1], -1)), sums.reshape(query.shape[:-1]))
+
+
+@functools.lru_cache(64)
+def factor_of(scale: float) -> np.ndarray:
+    """The scale where a kernel reads it."""
+    return np.array([scale], np.float32)
+
+
+def weighted(k, q, k_, v, factor: np.ndarray, is_causal: bool, out, sums) -> tuple:
+    """The attention of four-dimensional heads into ``out``, and the logarithms of its sums into ``sums``: as what
+    ``pool.split`` takes, which may be called again while the arrays are alive."""
     batch, count, queries, features = q.shape
     keys, wide = v.shape[2:]
-    out, sums = like(q, wide), np.empty((batch, count, queries), np.float32)
-    factor = np.array([scale], np.float32)
-    padded = -(-keys // WIDEST) * WIDEST
-    common = (*place(q), *place(k_), *place(v), *place(out), address(sums), count, queries, keys, features, wide)
-    common += (address(factor), int(is_causal))
+    room, kernel = (QUERIES + features) * (-(-keys // WIDEST) * WIDEST) + 1024, k.forward
+    common = (
+        *place(q), *place(k_), *place(v), *place(out), address(sums), count, queries, keys, features, wide,
+        address(factor), int(is_causal),
+    )  # fmt: skip
 
     def work(a, b):
-        space = floats((QUERIES + features) * padded + 1024)
-        k.forward(*common, address(space), a, b)
+        space = floats(room)
+        kernel(*common, address(space), a, b)
 
-    pool.split(work, batch * count, max(1, GRAIN // (queries * keys * features)))
-    shape = query.shape[:-1]
-    return out.reshape((*shape, wide)), sums.reshape(shape)
+    return work, batch * count, max(1, GRAIN // (queries * keys * features))
 
 
 @gradient("attention", minimum=4096)

@@ -14,6 +14,7 @@ from mlkit.backends.numba.simd import BYTES, LANES, PANEL, copy_bytes, emitted, 
 
 QUERIES = 48  # at once in backward
 FEWER = 24  # in forward, where nothing is added up over them: less is computed that nobody sees
+TOGETHER = 4  # rows whose softmax is made at once
 
 
 @helper
@@ -35,28 +36,31 @@ def turned(source, row, count, features, target, panels, patch):
 
 
 @emitted
-def soften(e, scores, vectors, scale, found):
-    """scores -> exp((scores - largest) * scale); the largest times scale and the sum go to ``found``."""
-    top = e.slot(e.splat(-math.inf))
+def soften(e, rows, scores, row, vectors, scale, found):
+    """Rows of scores -> exp((scores - largest) * scale) / their sum; for each of the rows the largest times scale and the
+    sum go to ``found``. Several rows at once, since each alone waits for its own largest and for its own sum."""
+    tops = [e.slot(e.splat(-math.inf)) for _ in range(rows)]
     with e.loop(vectors) as i:
-        top.set(e.load(scores + i * BYTES).larger(top.get()))
-    most = e.everywhere(top.get(), lambda a, b: a.larger(b))
-    total = e.slot(e.splat(0))
+        for r in range(rows):
+            tops[r].set(e.load(scores + row * r + i * BYTES).larger(tops[r].get()))
+    most = [e.everywhere(top.get(), lambda a, b: a.larger(b)) for top in tops]
+    totals = [e.slot(e.splat(0)) for _ in range(rows)]
     factor = e.splat(scale)
     with e.loop(vectors) as i:
-        y = exp(e, (e.load(scores + i * BYTES) - most) * factor)
-        e.store(scores + i * BYTES, y)
-        total.set(total.get() + y)
-    e.store(found, most * factor)
-    e.store(found + BYTES, e.everywhere(total.get(), lambda a, b: a + b))
-
-
-@emitted
-def scaled(e, x, vectors, factor):
-    """x * factor, in place."""
-    by = e.splat(factor)
+        for r in range(rows):
+            here = scores + row * r + i * BYTES
+            y = exp(e, (e.load(here) - most[r]) * factor)
+            e.store(here, y)
+            totals[r].set(totals[r].get() + y)
+    sums = [e.everywhere(total.get(), lambda a, b: a + b) for total in totals]
+    for r in range(rows):
+        e.store(found + 2 * r * BYTES, most[r] * factor)
+        e.store(found + (2 * r + 1) * BYTES, sums[r])
+    shares = [1.0 / x for x in sums]
     with e.loop(vectors) as i:
-        e.store(x + i * BYTES, e.load(x + i * BYTES) * by)
+        for r in range(rows):
+            here = scores + row * r + i * BYTES
+            e.store(here, e.load(here) * shares[r])
 
 
 @kernel()
@@ -69,7 +73,7 @@ def forward(
     panels = (keys + PANEL - 1) // PANEL
     row = panels * PANEL * 4
     scores, found = scratch, scratch + QUERIES * row
-    zero = found + 2 * BYTES
+    zero = found + 2 * TOGETHER * BYTES
     patch = zero + PANEL * 4
     keys_turned = patch + LANES * BYTES
     zero_bytes(zero, PANEL * 4)
@@ -85,43 +89,55 @@ def forward(
             for p in range(used):
                 b = keys_turned + p * features * PANEL * 4
                 rows_times(rows, PANEL, q + start * q_row, q_row, features, 1, 0, 1, 0, b, PANEL * 4, zero, 0, scores + p * PANEL * 4, row)  # fmt: skip
-            for i in range(rows):
-                end = min(start + i + 1, seen) if causal else seen
+            i = 0
+            while i < rows:  # in fours, which begin at multiples of four: so their last vector is the same
+                some = TOGETHER if rows - i >= TOGETHER else 1
+                first_end = start + i + 1 if causal else seen
+                end = min(first_end + some - 1, seen)
                 vectors = (end + LANES - 1) // LANES
-                for j in range(end, vectors * LANES):
-                    poke(scores + i * row + j * 4, -math.inf)
-                soften(scores + i * row, vectors, scale, found)
-                poke(sums + (item * queries + start + i) * 4, peek(found) + math.log(peek(found + BYTES)))
-                scaled(scores + i * row, vectors, 1 / peek(found + BYTES))
-                if vectors * LANES < seen:
-                    zero_bytes(scores + i * row + vectors * BYTES, (seen - vectors * LANES) * 4)
+                here = scores + i * row
+                hidden(here, row, some, first_end, seen, vectors)
+                if some == TOGETHER:
+                    soften(TOGETHER, here, row, vectors, scale, found)
+                else:
+                    soften(1, here, row, vectors, scale, found)
+                for r in range(some):
+                    there = found + 2 * r * BYTES
+                    poke(sums + (item * queries + start + i + r) * 4, peek(there) + math.log(peek(there + BYTES)))
+                    if vectors * LANES < seen:
+                        zero_bytes(here + r * row + vectors * BYTES, (seen - vectors * LANES) * 4)
+                i += some
             for p in range(0, wide, PANEL):
                 rows_times(rows, min(PANEL, wide - p), scores, row, seen, 1, 0, 1, 0, v + p * 4, v_row, zero, 0, o + start * o_row + p * 4, o_row)  # fmt: skip
 
 
 @emitted
-def weigh(e, scores, vectors, scale, total):
-    """exp(scores * scale - total), in place."""
-    factor, less = e.splat(scale), e.splat(total)
+def weigh(e, rows, weights, grads, row, vectors, scale, totals, g, g_row, out, out_row, wide):
+    """Rows of scores -> their weights exp(scores * scale - total), and ``grads``, those by the weights, -> those by the
+    scores: weights * (grads - sum of g * out) * scale. ``totals`` are neighbours, ``wide`` the vectors of a row of g."""
+    factor = e.splat(scale)
+    owns = [e.slot(e.splat(0)) for _ in range(rows)]
+    with e.loop(wide) as i:
+        for r in range(rows):
+            x, y = e.load(g + g_row * r + i * BYTES), e.load(out + out_row * r + i * BYTES)
+            owns[r].set(x.times_plus(y, owns[r].get()))
+    own = [e.everywhere(x.get(), lambda a, b: a + b) for x in owns]
+    less = [e.broadcast(totals + 4 * r) for r in range(rows)]
     with e.loop(vectors) as i:
-        e.store(scores + i * BYTES, exp(e, e.load(scores + i * BYTES) * factor - less))
+        for r in range(rows):
+            place = row * r + i * BYTES
+            y = exp(e, e.load(weights + place) * factor - less[r])
+            e.store(weights + place, y)
+            e.store(grads + place, y * (e.load(grads + place) - own[r]) * factor)
 
 
-@emitted
-def back(e, weights, grads, vectors, own, scale):
-    """grads -> weights * (grads - own) * scale."""
-    less, factor = e.splat(own), e.splat(scale)
-    with e.loop(vectors) as i:
-        e.store(grads + i * BYTES, e.load(weights + i * BYTES) * (e.load(grads + i * BYTES) - less) * factor)
-
-
-@emitted
-def inner(e, a, b, vectors, found):
-    """The sum of a * b."""
-    total = e.slot(e.splat(0))
-    with e.loop(vectors) as i:
-        total.set(e.load(a + i * BYTES).times_plus(e.load(b + i * BYTES), total.get()))
-    e.store(found, e.everywhere(total.get(), lambda x, y: x + y))
+@helper
+def hidden(scores, row, rows, first, seen, vectors):
+    """Scores of keys that causal rows (``first`` is the number of keys that the first one sees) do not see: -infinity, up
+    to the last whole vector."""
+    for r in range(rows):
+        for j in range(min(first + r, seen), vectors * LANES):
+            poke(scores + r * row + j * 4, -math.inf)
 
 
 @kernel()
@@ -136,8 +152,7 @@ def backward(
     panels = (keys + PANEL - 1) // PANEL
     row = panels * PANEL * 4
     weights, grads = scratch, scratch + QUERIES * row
-    found = grads + QUERIES * row
-    zero = found + BYTES
+    zero = grads + QUERIES * row
     patch = zero + PANEL * 4
     keys_turned = patch + LANES * BYTES
     values_turned = keys_turned + features * row
@@ -162,17 +177,24 @@ def backward(
                 rows_times(rows, PANEL, q + start * q_row, q_row, features, 1, 0, 1, 0, b, PANEL * 4, zero, 0, weights + there, row)  # fmt: skip
                 b = values_turned + p * wide * PANEL * 4
                 rows_times(rows, PANEL, go + start * g_row, g_row, wide, 1, 0, 1, 0, b, PANEL * 4, zero, 0, grads + there, row)  # fmt: skip
-            for i in range(rows):
-                end = min(start + i + 1, seen) if causal else seen
+            i = 0
+            while i < rows:
+                some = TOGETHER if rows - i >= TOGETHER else 1
+                first_end = start + i + 1 if causal else seen
+                end = min(first_end + some - 1, seen)
                 vectors = (end + LANES - 1) // LANES
-                for j in range(end, vectors * LANES):
-                    poke(weights + i * row + j * 4, -math.inf)
-                weigh(weights + i * row, vectors, scale, peek(sums + (item * queries + start + i) * 4))
-                inner(go + (start + i) * g_row, o + (start + i) * o_row, wide // LANES, found)
-                back(weights + i * row, grads + i * row, vectors, peek(found), scale)
+                here, beside, own = weights + i * row, grads + i * row, sums + (item * queries + start + i) * 4
+                given, made = go + (start + i) * g_row, o + (start + i) * o_row
+                hidden(here, row, some, first_end, seen, vectors)
+                if some == TOGETHER:
+                    weigh(TOGETHER, here, beside, row, vectors, scale, own, given, g_row, made, o_row, wide // LANES)
+                else:
+                    weigh(1, here, beside, row, vectors, scale, own, given, g_row, made, o_row, wide // LANES)
                 if vectors * LANES < seen:
-                    zero_bytes(weights + i * row + vectors * BYTES, (seen - vectors * LANES) * 4)
-                    zero_bytes(grads + i * row + vectors * BYTES, (seen - vectors * LANES) * 4)
+                    for r in range(some):
+                        zero_bytes(here + r * row + vectors * BYTES, (seen - vectors * LANES) * 4)
+                        zero_bytes(beside + r * row + vectors * BYTES, (seen - vectors * LANES) * 4)
+                i += some
             columns_times(seen, wide, weights, row, rows, 1, 0, 1, 0, go + start * g_row, g_row, gv, gv_row, gv, gv_row)  # fmt: skip
             columns_times(seen, features, grads, row, rows, 1, 0, 1, 0, q + start * q_row, q_row, gk, gk_row, gk, gk_row)  # fmt: skip
             for p in range(0, features, PANEL):

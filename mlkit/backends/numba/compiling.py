@@ -175,9 +175,10 @@ def warm(shown: Callable = iter) -> tuple[int, int]:
     return compiled, len(kernels)
 
 
-def helper(function: Callable):
-    """A function that kernels call: compiled into each of them, never alone."""
-    return numba.njit(nogil=True, error_model="numpy")(function)
+def helper(function: Callable | None = None, /, **options) -> Callable:
+    """A function that kernels call: compiled into each of them, never alone. ``options`` go to ``numba.njit``."""
+    made = numba.njit(nogil=True, error_model="numpy", **options)
+    return made if function is None else made(function)
 
 
 # --- a sign of life ---------------------------------------------------------------------------------------------------------

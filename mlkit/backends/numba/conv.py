@@ -14,7 +14,7 @@ import numpy as np
 
 from mlkit.backends.numba import gradient, kernels, override, pool
 from mlkit.backends.numba.flat import FLOAT32
-from mlkit.backends.numba.scratch import address, floats, zeros
+from mlkit.backends.numba.scratch import address, floats, nothing, zeros
 from mlkit.core import config
 
 LANES = 16
@@ -64,10 +64,13 @@ def packed(k, weight: np.ndarray, columns: int) -> np.ndarray:
 
 
 def spread(columns: int, bias) -> np.ndarray:
-    """The bias for every column of the panels."""
+    """The bias for every column of the panels, to be read only."""
+    if bias is None:
+        return nothing(columns)
+    if bias.size == columns and bias.flags.c_contiguous:
+        return bias
     out = zeros(columns)
-    if bias is not None:
-        out[: bias.size] = bias
+    out[: bias.size] = bias
     return out
 
 
@@ -132,6 +135,12 @@ def output_sizes(shape, kernel, stride, padding, dilation) -> tuple[int, int]:
     )  # type: ignore[return-value]
 
 
+@functools.lru_cache(256)
+def known_output(shape, kernel, stride, padding, dilation) -> tuple:
+    """(the sizes of the output, the padding before each line and column): asked once for a layer."""
+    return output_sizes(shape, kernel, stride, padding, dilation), (padding[0][0], padding[1][0])
+
+
 def fits(x, weight, groups) -> bool:
     return x.ndim == 4 and weight.ndim == 4 and groups == 1 and x.shape[1] == weight.shape[1]
 
@@ -171,10 +180,9 @@ def conv2d(k, input, weight, bias=None, *, stride, padding, dilation, groups):
     if not single(input, weight, bias) or not fits(input, weight, groups):
         return NotImplemented
     kernel, outs = weight.shape[2:], weight.shape[0]
-    sizes = output_sizes(input.shape[2:], kernel, stride, padding, dilation)
+    sizes, before = known_output(input.shape[2:], kernel, stride, padding, dilation)
     if min(sizes) < 1 or bias is not None and bias.shape != (outs,):
         return NotImplemented  # the reference says what is wrong
-    before = (padding[0][0], padding[1][0])
     if few_pixels(weight, stride, sizes, input.shape[0]):
         return rows_of_weights(k, input, weight, bias, stride, dilation, before, sizes)
     x = last_channels(k, input)
@@ -308,7 +316,7 @@ def winograd_forward(x, weight, bias, before, sizes, out):
     total = batch * tiles_h * tiles_w
     if total <= 64 and few_tiles(total, channels, outs):
         given = (address(x), high, wide, channels, *before, tiles_h, tiles_w)
-        planes, start, zero = tile_planes(k.input_planes, given, total, channels), spread(outs, bias), zeros(32)
+        planes, start, zero = tile_planes(k.input_planes, given, total, channels), spread(outs, bias), nothing(32)
 
         def panels(a, b):
             patch, turned = floats(SQUARES), floats(PLANES * (channels * 32 + LANES))
@@ -320,17 +328,20 @@ def winograd_forward(x, weight, bias, before, sizes, out):
 
         pool.split(panels, -(-outs // panel()))
         return
-    turned, patch = floats(PLANES * (channels * outs + LANES)), floats(SQUARES)
-    k.weights(address(weight), *weight.strides, channels, outs, address(patch), address(turned))
-    start, zero = spread(outs, bias), zeros(32)
-    tiles = max(12, min(96, SPACE // (PLANES * 4 * (channels + outs)) // 12 * 12))
+    turned = floats(SQUARES + PLANES * (channels * outs + LANES))
+    there = address(turned)
+    basis = there + SQUARES * 4
+    k.weights(address(weight), *weight.strides, channels, outs, there, basis)
+    start, zero = spread(outs, bias), nothing(32)
+    tiles = max(12, min(96, SPACE // (PLANES * 4 * (channels + outs)) // 12 * 12, -(-total // 12) * 12))
+    room = PLANES * (tiles * channels + LANES) + PLANES * LANES
 
     def work(a, b):
-        planes = floats(PLANES * (tiles * channels + LANES) + PLANES * LANES)
-        results = floats(PLANES * (tiles * outs + LANES))
+        planes = floats(room + PLANES * (tiles * outs + LANES))
+        space = address(planes)
         k.forward(
-            address(x), high, wide, channels, address(turned), address(start), outs, *before, address(out), *sizes,
-            total, tiles, address(zero), address(planes), address(results), a, b,
+            address(x), high, wide, channels, basis, address(start), outs, *before, address(out), *sizes,
+            total, tiles, address(zero), space, space + room * 4, a, b,
         )  # fmt: skip
 
     pool.split(work, -(-total // tiles), max(1, (1 << 20) // (tiles * channels * outs)))

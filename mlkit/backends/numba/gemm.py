@@ -9,7 +9,7 @@ import numpy as np
 
 from mlkit.backends.numba import gradient, override, pool
 from mlkit.backends.numba.conv import LANES, panel, single, summed
-from mlkit.backends.numba.scratch import address, floats, zeros
+from mlkit.backends.numba.scratch import address, floats, nothing
 
 ROWS = 16  # fewer do not pay for turning the weights
 FEW = 256  # rows up to here: weights are turned a panel at a time
@@ -39,7 +39,7 @@ def suits(x, weight_shape) -> bool:
 def begin(bias, count: int) -> np.ndarray:
     """What the sums begin with."""
     if bias is None:
-        return zeros(count)
+        return nothing(count)
     return bias if bias.flags.c_contiguous else np.ascontiguousarray(bias)
 
 
@@ -58,27 +58,54 @@ def rows_product(k, a: np.ndarray, b: tuple[int, int, int], start: np.ndarray, o
 
 @override("linear", minimum=1024)
 def linear(k, input, weight, bias=None):
-    if not single(input, weight, bias) or not suits(input, weight.shape) or not weight.flags.c_contiguous:
+    if not single(input, weight, bias):
         return NotImplemented
+    shape = input.shape
+    if not fits(input.size, shape, weight) or bias is not None and bias.shape != weight.shape[:1]:
+        return NotImplemented
+    out = np.empty((*shape[:-1], weight.shape[0]), np.float32)
+    product(k, input if input.flags.c_contiguous else np.ascontiguousarray(input), weight, bias, out)
+    return out
+
+
+def fits(size: int, shape: tuple, weight: np.ndarray) -> bool:
+    """Whether ``product`` does it: enough rows, whole vectors, weights as a layer has them."""
+    if weight.ndim != 2 or len(shape) < 2 or not weight.flags.c_contiguous:
+        return False
     outs, count = weight.shape
-    if outs % LANES or count % LANES or input.shape[-1] != count or bias is not None and bias.shape != (outs,):
-        return NotImplemented
-    x, start = matrix(input), begin(bias, outs)
-    rows = x.shape[0]
-    out = np.empty((rows, outs), np.float32)
+    return (
+        count == shape[-1]
+        and size >= ROWS * count
+        and not outs % LANES
+        and not count % LANES
+        and outs * count <= WEIGHTS
+    )
+
+
+def product(k, x: np.ndarray, weight: np.ndarray, bias, out: np.ndarray) -> None:
+    """out = x @ weight.T + bias: ``x`` and ``out`` of any number of dims, without gaps in memory."""
+    outs, count = weight.shape
+    rows, start, wide = x.size // count, begin(bias, outs), k.PANEL
     if rows <= FEW:
-        few = (address(x), rows, count, address(weight), address(start), outs, address(out))
-
-        def work(a, b):
-            space = floats(min(count, k.DEPTH) * panel())
-            k.panels_by_rows(*few, address(space), a, b)
-
-        pool.split(work, -(-outs // panel()), max(1, GRAIN // (rows * count * panel())))
+        pool.split(*few_rows(k, x, weight, start, out))
     else:
         turned = floats(outs * count)
         k.turn(address(weight), outs, count, address(turned))
-        rows_product(k, x, (address(turned), 0, count * panel() * 4), start, out)
-    return out if input.ndim == 2 else out.reshape((*input.shape[:-1], outs))
+        rows_product(k, x.reshape(rows, count), (address(turned), 0, count * wide * 4), start, out.reshape(rows, outs))
+
+
+def few_rows(k, x: np.ndarray, weight: np.ndarray, start: np.ndarray, out: np.ndarray) -> tuple:
+    """``product`` of up to FEW rows as what ``pool.split`` takes: it may be called again while the arrays are alive."""
+    outs, count = weight.shape
+    rows, wide = x.size // count, k.PANEL
+    few = (address(x), rows, count, address(weight), address(start), outs, address(out))
+    room, kernel = min(count, k.DEPTH) * wide, k.panels_by_rows
+
+    def work(a, b):
+        space = floats(room)
+        kernel(*few, address(space), a, b)
+
+    return work, -(-outs // wide), max(1, GRAIN // (rows * count * wide))
 
 
 @gradient("linear", "input", minimum=1024)
@@ -88,16 +115,22 @@ def linear_input_gradient(k, g, weight):
     outs, count = weight.shape
     if count % LANES:
         return NotImplemented
-    rows, zero = matrix(g), zeros(count)
+    rows = matrix(g)
     out = np.empty((rows.shape[0], count), np.float32)
+    input_product(k, rows, weight, out)
+    return out if g.ndim == 2 else out.reshape((*g.shape[:-1], count))
+
+
+def input_product(k, rows: np.ndarray, weight: np.ndarray, out: np.ndarray) -> None:
+    """out = rows @ weight, of matrices without gaps."""
+    outs, count = weight.shape
     if count >= FAR and rows.shape[0] >= MANY:
         laid = floats(outs * count)
         k.lay(address(weight), outs, count, address(laid))
         where = (address(laid), 0, outs * panel() * 4)
     else:
         where = (address(weight), count * 4, panel() * 4)
-    rows_product(k, rows, where, zero, out)
-    return out if g.ndim == 2 else out.reshape((*g.shape[:-1], count))
+    rows_product(k, rows, where, nothing(count), out)
 
 
 @gradient("linear", "weight", minimum=1024)
@@ -112,7 +145,7 @@ def linear_weight_gradient(k, g, input, weight_shape):
 def columns_product(k, a: np.ndarray, b: np.ndarray) -> np.ndarray:
     """a.T @ b of matrices with as many rows, both as they lie in memory; b's columns in sixteens."""
     (rows, high), wide = a.shape, b.shape[1]
-    zero = zeros(panel())
+    zero = nothing(panel())
     apart = rows >= MANY and high % FAR == 0, rows >= MANY and wide >= FAR
     common = (address(a), high, address(b), wide, address(zero), *map(int, apart))
 

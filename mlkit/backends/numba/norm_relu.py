@@ -15,6 +15,7 @@ from mlkit.backends.numba.norms import (
     MINIMUM,
     _as,
     _back,
+    _contiguous,
     _each_channel,
     _each_plane,
     _fit_channels,
@@ -22,6 +23,7 @@ from mlkit.backends.numba.norms import (
     _layout,
     _summed_rows,
     _vector,
+    input_factors,
     moments,
 )
 from mlkit.backends.numba.scratch import address, floats
@@ -48,12 +50,16 @@ def _fits(x: np.ndarray, pixels: bool) -> bool:
 def _forward(x, pixels: bool, shape: tuple, shift, factor, offset, added) -> np.ndarray:
     kernels = numba.kernels(FAMILY)
     out = np.empty(x.shape, np.float32)
-    others = [] if added is None else [_as(added, x.shape, pixels)]
-    run = getattr(kernels, f"{'pixels' if pixels else 'planes'}_scale{'_add' if others else ''}_relu")
-    if pixels:
-        pool.split(lambda a, b: run(x, shift, factor, offset, *others, out, a, b), x.shape[0], _grain(x.shape[1]))
+    if added is None:
+        run = kernels.pixels_scale_relu if pixels else kernels.planes_scale_relu
+        given: tuple = (x, shift, factor, offset, out)
     else:
-        _each_plane(lambda a, b: run(x, shift, factor, offset, *others, out, a, b), x)
+        run = kernels.pixels_scale_add_relu if pixels else kernels.planes_scale_add_relu
+        given = (x, shift, factor, offset, _as(added, x.shape, pixels), out)
+    if pixels:
+        pool.split(lambda a, b: run(*given, a, b), x.shape[0], _grain(x.shape[1]))
+    else:
+        _each_plane(lambda a, b: run(*given, a, b), x)
     return _back(out, shape, pixels)
 
 
@@ -79,11 +85,10 @@ def evaluate(input, mean, var, weight, bias, eps: float, added=None) -> np.ndarr
     if not _usable(input, mean, var, weight, bias) or added is not None and not _like(added, input):
         return None
     x, pixels = _layout(input)
-    factor = 1 / np.sqrt(var.astype(np.float64) + eps)
-    if weight is not None:
-        factor *= weight
-    offset = _vector(bias, input.shape[1], 0.0)
-    return _forward(x, pixels, input.shape, _vector(mean, 0, 0.0), factor.astype(np.float32), offset, added)
+    channels = input.shape[1]
+    factor = np.empty(channels, np.float32)
+    numba.kernels(NORMS).factors(_contiguous(var), _vector(weight, channels, 1.0), float(eps), factor)
+    return _forward(x, pixels, input.shape, _contiguous(mean), factor, _vector(bias, channels, 0.0), added)
 
 
 def _like(added, input) -> bool:
@@ -111,16 +116,11 @@ def gradient(g, input, weight, mean, inverse, factor, offset, needs) -> tuple | 
     else:
         found = np.empty((2, channels))
         _each_channel(lambda a, b: kernels.planes_sums(gradients, x, *vectors, found, a, b), x)
-    wide = inverse.astype(np.float64)
-    found[1] *= wide
+    found[1] *= inverse
     grad_input = None
-    if needs[0]:  # scale * (g - mean g - normal * mean (g * normal)), as a * g + b * (x - mean) + c
-        count = input.size // channels
-        scale = wide if weight is None else wide * weight
-        b = -scale * wide * found[1] / count
-        c = -scale * found[0] / count
+    if needs[0]:
+        three = input_factors(inverse, weight, found, input.size // channels)
         result = np.empty(x.shape, np.float32)
-        three = [v.astype(np.float32) for v in (scale, b, c)]
         if pixels:
             given = (*places, *map(address, three), address(result), channels)
             pool.split(lambda i, j: kernels.pixels_gradient(*given, i, j), x.shape[0], _grain(channels))

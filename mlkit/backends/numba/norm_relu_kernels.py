@@ -8,15 +8,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from mlkit.backends.numba.compiling import kernel
+from mlkit.backends.numba.compiling import helper, kernel
+from mlkit.backends.numba.norms_kernels import BLOCK, ZERO, channel_sums, contract, sums
 from mlkit.backends.numba.simd import BYTES, LANES, emitted, peek
-
-F = np.float32
-ZERO = F(0)
-BLOCK = 64  # rows summed in float32 before float64 takes over
-
-sums = {"fastmath": {"contract", "reassoc"}}
-contract = {"fastmath": {"contract"}}
 
 _VECTORS = "float32[::1], float32[::1], float32[::1]"
 
@@ -68,29 +62,18 @@ def pixels_scale_add_relu(x, shift, factor, offset, other, y, start, stop):
 # --- backward -------------------------------------------------------------------------------------------------------------
 
 
+@helper(**contract, forceinline=True)
+def let_through(g, x, shift, factor, offset):
+    d = x - shift
+    through = g if d * factor + offset > ZERO else ZERO
+    return through, through * d
+
+
 @kernel(f"void(float32[:, :, ::1], float32[:, :, ::1], {_VECTORS}, float64[:, ::1], int64, int64)", **sums)
 def planes_sums(g, x, shift, factor, offset, found, start, stop):
     """Row 0: the sum of g where the ReLU let through; row 1: of that times x - shift."""
-    n, _, size = x.shape
     for c in range(start, stop):
-        first = second = 0.0
-        s, f, o = shift[c], factor[c], offset[c]
-        for b in range(n):
-            gradient, plane = g[b, c], x[b, c]
-            low = 0
-            while low < size:
-                high = min(low + 1024, size)
-                one = two = ZERO
-                for i in range(low, high):
-                    d = plane[i] - s
-                    through = gradient[i] if d * f + o > ZERO else ZERO
-                    one += through
-                    two += through * d
-                first += np.float64(one)
-                second += np.float64(two)
-                low = high
-        found[0, c] = first
-        found[1, c] = second
+        found[0, c], found[1, c] = channel_sums(let_through, g, x, c, shift[c], factor[c], offset[c])
 
 
 @kernel(

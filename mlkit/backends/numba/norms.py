@@ -229,6 +229,14 @@ def batch_norm_train(kernels, input, weight=None, bias=None, *, eps):
     return _back(out, input.shape, pixels), near, var.astype(np.float32), inverse.astype(np.float32)
 
 
+def input_factors(inverse, weight, sums: np.ndarray, count: int) -> list[np.ndarray]:
+    """a, b and c of the input's gradient, a * g + b * (x - mean) + c, by the ``sums`` of g and of g * normal over each
+    channel: that is scale * (g - mean g - normal * mean (g * normal))."""
+    wide = inverse.astype(np.float64)
+    scale = wide if weight is None else wide * weight
+    return [v.astype(np.float32) for v in (scale, -scale * wide * sums[1] / count, -scale * sums[0] / count)]
+
+
 @gradient("batch_norm_train", minimum=MINIMUM)
 def batch_norm_train_gradient(kernels, g, input, weight, out, needs, eps):
     if g[0] is None or any(part is not None for part in g[1:]) or g[0].dtype is not FLOAT32:
@@ -247,14 +255,9 @@ def batch_norm_train_gradient(kernels, g, input, weight, out, needs, eps):
         found = np.empty((2, channels))
         _each_channel(lambda a, b: kernels.planes_sums(gradients, x, mean, inverse, found, a, b), x)
     grad_input = None
-    if needs[0]:  # scale * (g - mean g - normal * mean (g * normal)), as a * g + b * (x - mean) + c
-        count = input.size // channels
-        wide = inverse.astype(np.float64)
-        scale = wide if weight is None else wide * weight
-        b = -scale * wide * found[1] / count
-        c = -scale * found[0] / count
+    if needs[0]:
+        three = input_factors(inverse, weight, found, input.size // channels)
         result = np.empty(x.shape, np.float32)
-        three = [v.astype(np.float32) for v in (scale, b, c)]
         _apply(kernels, "gradient", x, pixels, gradients, x, mean, *three, result)
         grad_input = _back(result, input.shape, pixels)
     sums = found.astype(np.float32)

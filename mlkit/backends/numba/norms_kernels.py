@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 
-from mlkit.backends.numba.compiling import kernel
+from mlkit.backends.numba.compiling import helper, kernel
 from mlkit.backends.numba.simd import BYTES, LANES, emitted
 
 F = np.float32
@@ -152,38 +152,71 @@ def rms_norm_gradient(g, x, weight, eps, out, weight_gradient, start, stop):
 # "planes": (N, C, size), each channel of an example in one piece. "pixels": (rows, C), the channels side by side.
 
 
+# What a statistic needs is two sums over each channel. A term says what one place adds to them.
+
+
+@helper(**contract, forceinline=True)
+def deviation(g, x, shift, factor, offset):
+    d = x - shift
+    return d, d * d
+
+
+@helper(**contract, forceinline=True)
+def normalised(g, x, mean, inverse, offset):
+    return g, g * ((x - mean) * inverse)
+
+
+@helper(**sums, forceinline=True)
+def channel_sums(term, g, x, c, shift, factor, offset):
+    """Both sums over channel c of planes."""
+    n, _, size = x.shape
+    first = second = 0.0
+    for b in range(n):
+        gradient, plane = g[b, c], x[b, c]
+        low = 0
+        while low < size:
+            high = min(low + 1024, size)
+            one = two = ZERO
+            for i in range(low, high):
+                more, again = term(gradient[i], plane[i], shift, factor, offset)
+                one += more
+                two += again
+            first += np.float64(one)
+            second += np.float64(two)
+            low = high
+    return first, second
+
+
+@helper(**contract, forceinline=True)
+def row_sums(term, g, x, shift, factor, found, start, stop):
+    """Both sums over pixels start .. stop of each channel, added to the two rows of ``found``."""
+    channels = x.shape[1]
+    one, two = np.zeros(channels, np.float32), np.zeros(channels, np.float32)
+    low = start
+    while low < stop:
+        high = min(low + BLOCK, stop)
+        for r in range(low, high):
+            gradient, row = g[r], x[r]
+            for c in range(channels):
+                more, again = term(gradient[c], row[c], shift[c], factor[c], ZERO)
+                one[c] += more
+                two[c] += again
+        for c in range(channels):
+            found[0, c] += one[c]
+            found[1, c] += two[c]
+            one[c] = two[c] = ZERO
+        low = high
+
+
 @kernel("void(float32[:, :, ::1], float64[:, ::1], int64, int64)", **sums)
 def planes_moments(x, moments, start, stop):
     """Row 0: the mean of each channel from start to stop; row 1: its biased variance."""
-    n, _, size = x.shape
+    count = x.shape[0] * x.shape[2]
     for c in range(start, stop):
-        total = 0.0
-        for b in range(n):
-            plane = x[b, c]
-            low = 0
-            while low < size:
-                high = min(low + 1024, size)
-                part = ZERO
-                for i in range(low, high):
-                    part += plane[i]
-                total += np.float64(part)
-                low = high
-        mean = total / (n * size)
-        near = F(mean)
-        total = 0.0
-        for b in range(n):
-            plane = x[b, c]
-            low = 0
-            while low < size:
-                high = min(low + 1024, size)
-                part = ZERO
-                for i in range(low, high):
-                    d = plane[i] - near
-                    part += d * d
-                total += np.float64(part)
-                low = high
-        moments[0, c] = mean
-        moments[1, c] = total / (n * size)
+        total, _ = channel_sums(deviation, x, x, c, ZERO, ONE, ZERO)
+        moments[0, c] = total / count
+        _, squares = channel_sums(deviation, x, x, c, F(total / count), ONE, ZERO)
+        moments[1, c] = squares / count
 
 
 @kernel(
@@ -205,24 +238,8 @@ def planes_scale(x, shift, factor, offset, y, start, stop):
 )
 def planes_sums(g, x, mean, inverse, found, start, stop):
     """Row 0: the sum of g; row 1: of g times the normalised x."""
-    n, _, size = x.shape
     for c in range(start, stop):
-        first = second = 0.0
-        m, s = mean[c], inverse[c]
-        for b in range(n):
-            gradient, plane = g[b, c], x[b, c]
-            low = 0
-            while low < size:
-                high = min(low + 1024, size)
-                one = two = ZERO
-                for i in range(low, high):
-                    one += gradient[i]
-                    two += gradient[i] * ((plane[i] - m) * s)
-                first += np.float64(one)
-                second += np.float64(two)
-                low = high
-        found[0, c] = first
-        found[1, c] = second
+        found[0, c], found[1, c] = channel_sums(normalised, g, x, c, mean[c], inverse[c], ZERO)
 
 
 @kernel(
@@ -243,22 +260,7 @@ def planes_gradient(g, x, mean, a, b, c, out, start, stop):
 @kernel("void(float32[:, ::1], float32[::1], float64[:, ::1], int64, int64)", **contract)
 def pixels_moments(x, shift, found, start, stop):
     """Row 0: the sum of x - shift over the rows; row 1: of its square. A shift near the mean keeps the digits."""
-    channels = x.shape[1]
-    one, two = np.zeros(channels, np.float32), np.zeros(channels, np.float32)
-    low = start
-    while low < stop:
-        high = min(low + BLOCK, stop)
-        for r in range(low, high):
-            row = x[r]
-            for c in range(channels):
-                d = row[c] - shift[c]
-                one[c] += d
-                two[c] += d * d
-        for c in range(channels):
-            found[0, c] += one[c]
-            found[1, c] += two[c]
-            one[c] = two[c] = ZERO
-        low = high
+    row_sums(deviation, x, x, shift, shift, found, start, stop)
 
 
 @kernel("void(float32[:, ::1], float32[::1], float32[::1], float32[::1], float32[:, ::1], int64, int64)", **contract)
@@ -271,21 +273,7 @@ def pixels_scale(x, shift, factor, offset, y, start, stop):
 
 @kernel("void(float32[:, ::1], float32[:, ::1], float32[::1], float32[::1], float64[:, ::1], int64, int64)", **contract)
 def pixels_sums(g, x, mean, inverse, found, start, stop):
-    channels = x.shape[1]
-    one, two = np.zeros(channels, np.float32), np.zeros(channels, np.float32)
-    low = start
-    while low < stop:
-        high = min(low + BLOCK, stop)
-        for r in range(low, high):
-            gradient, row = g[r], x[r]
-            for c in range(channels):
-                one[c] += gradient[c]
-                two[c] += gradient[c] * ((row[c] - mean[c]) * inverse[c])
-        for c in range(channels):
-            found[0, c] += one[c]
-            found[1, c] += two[c]
-            one[c] = two[c] = ZERO
-        low = high
+    row_sums(normalised, g, x, mean, inverse, found, start, stop)
 
 
 @kernel(

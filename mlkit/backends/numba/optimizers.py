@@ -46,6 +46,9 @@ class Table:
         self.arrays = [p._array for p in members]
         self.holders = [tuple([kept[name] for name in names]) for kept in self.kept]
         self.remembered = [tuple([holder._array for holder in holders]) for holders in self.holders]
+        self.counters = [kept.get("step") for kept in self.kept]
+        self.steps = self._count_together()
+        self.numbers: tuple = ()  # what the last step's settings were, and the table of numbers made of them
         self.addresses = np.empty((len(names) + 2, len(members)), np.int64)
         for column, (x, others) in enumerate(zip(self.arrays, self.remembered, strict=True)):
             self.addresses[0, column] = address(x)
@@ -54,6 +57,32 @@ class Table:
         self.starts = np.zeros(len(members) + 1, np.int64)
         np.cumsum([x.size for x in self.arrays], out=self.starts[1:])
         self.sound = len(set(self.addresses[0].tolist())) == len(members)  # no tensor twice
+
+    def _count_together(self) -> np.ndarray | None:
+        """All counts of steps in one array, of which each tensor in ``state`` shows its own; None where one is different."""
+        arrays = [getattr(c, "_array", None) for c in self.counters]
+        if not all(a.__class__ is np.ndarray and a.dtype is FLOAT32 and not a.ndim for a in arrays):
+            return None
+        steps = np.array(arrays, np.float32)
+        self.counts = [steps[i : i + 1].reshape(()) for i in range(len(arrays))]
+        for counter, own in zip(self.counters, self.counts, strict=True):
+            counter._array = own
+        return steps
+
+    def count(self) -> list[float]:
+        """One step more for all; how many each has made."""
+        if self.steps is not None and all(
+            kept["step"] is counter and counter._array is own
+            for kept, counter, own in zip(self.kept, self.counters, self.counts, strict=True)
+        ):
+            self.steps += 1
+            return self.steps.tolist()
+        counts = []
+        for kept in self.kept:
+            step = kept["step"]
+            step._array += 1
+            counts.append(float(step._array))
+        return counts
 
     def gradients(self, state: dict, params: list[Value]) -> list[np.ndarray] | None:
         """The gradients, their addresses put into row 1; None where anything is not as it was."""
@@ -162,21 +191,26 @@ def _step_adam(optimizer, group: dict, params: list[Value]) -> list[Value]:
         return left
     lr, (beta1, beta2), decay = group["lr"], group["betas"], group["weight_decay"]
     decoupled = bool(group["decoupled_weight_decay"])
-    numbers = np.empty((len(table.members), 8), np.float32)
-    numbers[:] = (
-        -1.0 if group["maximize"] else 1.0,
-        1 - lr * decay if decoupled else decay,
-        *(1 - beta1, beta2, 1 - beta2),
-        *(0.0, group["eps"], 0.0),
-    )
-    known: dict[float, tuple[float, float]] = {}
-    for column, kept in enumerate(table.kept):
-        step = kept["step"]
-        step._array += 1
-        count = float(step._array)
-        if count not in known:
-            known[count] = (1 - beta2**count) ** -0.5, lr / (1 - beta1**count)
-        numbers[column, 5], numbers[column, 7] = known[count]
+    settings = group["maximize"], lr, beta1, beta2, group["eps"], decay, decoupled
+    if not table.numbers or table.numbers[0] != settings:
+        numbers = np.empty((len(table.members), 8), np.float32)
+        numbers[:] = (
+            -1.0 if group["maximize"] else 1.0,
+            1 - lr * decay if decoupled else decay,
+            *(1 - beta1, beta2, 1 - beta2),
+            *(0.0, group["eps"], 0.0),
+        )
+        table.numbers = settings, numbers
+    numbers = table.numbers[1]
+    counts = table.count()
+    for count in set(counts):  # nearly always all are the same
+        now = (1 - beta2**count) ** -0.5, lr / (1 - beta1**count)
+        if counts.count(count) == len(counts):
+            numbers[:, 5], numbers[:, 7] = now
+        else:
+            for column, own in enumerate(counts):
+                if own == count:
+                    numbers[column, 5], numbers[column, 7] = now
     _run(kernels.adam, table, numbers, decoupled)
     mark_all_mutated(table.members)
     return left

@@ -7,11 +7,10 @@ not begun: calls may come from several Python threads at once, and from inside t
 
 from __future__ import annotations
 
-import contextlib
 import os
 import queue
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 from mlkit.backends.numpy import blas
 
@@ -121,7 +120,7 @@ def split(work: Callable[[int, int], object], total: int, grain: int = 1) -> Non
     ``work`` should spend its time without the GIL. Returns when all is done; an error in any range is raised here, and
     so is an interrupt, after the ranges that had begun.
     """
-    count = threads()
+    count = _threads or threads()
     parts = min(count * 2, total // grain) if count > 1 else 1
     if parts < 2:
         if total:
@@ -146,28 +145,40 @@ _alone = 0  # how many are inside one_blas_thread now
 _before = 1
 
 
-@contextlib.contextmanager
-def one_blas_thread() -> Iterator[None]:
-    """NumPy's products inside use one thread, where that can be set; put back when the last of several callers leaves."""
-    global _alone, _before
-    found = blas.openblas()
-    if found is None:
-        yield
-        return
-    get, put = found
-    with _lock:
-        if _alone == 0:
-            _before = get()
-            if _before > 1:
-                put(1)
-        _alone += 1
-    try:
-        yield
-    finally:
-        with _lock:
-            _alone -= 1
-            if _alone == 0 and _before > 1:
-                put(_before)
+class OneBlasThread:
+    """NumPy's products inside use one thread, where that can be set; put back when the last of several callers leaves.
+
+    A class, since the context manager that a generator makes costs 2 us, as much as a small product."""
+
+    __slots__ = ()
+
+    def __enter__(self) -> None:
+        global _alone, _before
+        found = blas.openblas()
+        if found is not None:
+            with _lock:
+                if _alone == 0:
+                    _before = found[0]()
+                    if _before > 1:
+                        found[1](1)
+                _alone += 1
+
+    def __exit__(self, *exc) -> None:
+        global _alone
+        found = blas.openblas()
+        if found is not None:
+            with _lock:
+                _alone -= 1
+                if _alone == 0 and _before > 1:
+                    found[1](_before)
+
+
+_one_blas_thread = OneBlasThread()
+
+
+def one_blas_thread() -> OneBlasThread:
+    """``with one_blas_thread():`` see OneBlasThread."""
+    return _one_blas_thread
 
 
 def _forked() -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+
 import numpy as np
 
 from mlkit.backends.numba import gradient, kernels, override, pool
@@ -12,6 +14,26 @@ from mlkit.ops.pool import check_pool
 GRAIN = 1 << 16  # results that make a thread worth waking
 
 
+class Shaped:
+    """What the rule for an op's shape asks of an input."""
+
+    def __init__(self, shape: tuple):
+        self.shape, self.ndim = shape, len(shape)
+
+
+@functools.lru_cache(256)
+def known_sizes(name, shape, kernel_size, stride, padding, dilation, ceil_mode) -> tuple:
+    """How many lines and pixels come out; asked once for a shape."""
+    return check_pool(name, 2, Shaped(shape), kernel_size, stride, padding, dilation, ceil_mode)
+
+
+def sizes_of(name, shape, *how) -> tuple:
+    try:
+        return known_sizes(name, shape, *how)
+    except TypeError:  # a list is no key
+        return check_pool(name, 2, Shaped(shape), *how)
+
+
 def lasting(k, x):
     return at_least_sixteen(last_channels(kernels("mlkit.backends.numba.conv"), x))
 
@@ -20,13 +42,15 @@ def lasting(k, x):
 def max_pool2d(k, input, *, kernel_size, stride, padding, dilation, ceil_mode):
     if not single(input) or input.ndim != 4 or input.shape[2] * input.shape[3] >= 1 << 31:
         return NotImplemented
-    sizes = check_pool("max_pool2d", 2, input, kernel_size, stride, padding, dilation, ceil_mode)
+    sizes = sizes_of("max_pool2d", input.shape, kernel_size, stride, padding, dilation, ceil_mode)
     x = lasting(k, input)
     batch, high, wide, channels = x.shape
-    values = np.empty((batch, *sizes, channels), np.float32)
-    indices = np.empty(values.shape, np.int64)
-    common = (address(x), high, wide, channels, *kernel_size, *stride, *padding, *dilation, *sizes)
-    common += (address(values), address(indices))
+    shape = (batch, *sizes, channels)
+    values, indices = np.empty(shape, np.float32), np.empty(shape, np.int64)
+    common = (
+        address(x), high, wide, channels, *kernel_size, *stride, *padding, *dilation, *sizes,
+        address(values), address(indices),
+    )  # fmt: skip
     grain = max(1, GRAIN // (sizes[1] * channels))
     pool.split(lambda a, b: k.max_forward(*common, a, b), batch * sizes[0], grain)
     return channels_first(values, input.shape[1]), channels_first(indices, input.shape[1])
@@ -56,7 +80,7 @@ def _averaging(kernel_size, stride, padding, sizes, count_include_pad, divisor_o
 def avg_pool2d(k, input, *, kernel_size, stride, padding, ceil_mode, count_include_pad, divisor_override):
     if not single(input) or input.ndim != 4:
         return NotImplemented
-    sizes = check_pool("avg_pool2d", 2, input, kernel_size, stride, padding, (1, 1), ceil_mode)
+    sizes = sizes_of("avg_pool2d", input.shape, kernel_size, stride, padding, (1, 1), ceil_mode)
     x = lasting(k, input)
     batch, high, wide, channels = x.shape
     out = np.empty((batch, *sizes, channels), np.float32)

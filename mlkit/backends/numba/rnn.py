@@ -64,7 +64,7 @@ def lstm_gradient(k, g, hidden, cell, weight, projection, mask, out, needs):
     none = zeros(batch * size)
     given = [none if x is None else row_major(x) for x in g[:2]]
     each = [0 if x is None else batch * size * 4 for x in g[:2]]
-    packed, zero = laid(weight), zeros(32)
+    packed, zero = laid(weight), zeros(size)
     g_hidden, g_cell = np.zeros((batch, size), np.float32), np.zeros((batch, size), np.float32)
     g_gates = np.empty_like(opened)
     cell, cells, opened = row_major(cell), row_major(cells), row_major(opened)

@@ -6,9 +6,17 @@ gates go through their functions while they are there. The hidden size is a mult
 
 from __future__ import annotations
 
-from mlkit.backends.numba.compiling import kernel
+from mlkit.backends.numba.compiling import helper, kernel
 from mlkit.backends.numba.products import rows_times
 from mlkit.backends.numba.simd import BYTES, PANEL, emitted, sigmoid, tanh
+
+
+@helper
+def through(packed, columns, rows, x, row, count, start, start_row, y, y_row):
+    """y = start + x times the weights in panels: ``columns`` numbers in each row, sums of ``count`` products."""
+    for p in range(0, columns, PANEL):
+        width = min(PANEL, columns - p)
+        rows_times(rows, width, x, row, count, 1, 0, 1, 0, packed + p * count * 4, width * 4, start + p * 4, start_row, y + p * 4, y_row)  # fmt: skip
 
 
 @emitted
@@ -34,9 +42,7 @@ def lstm_forward(gates, packed, steps, batch, size, hidden, cell, states, cells,
             before, cell_before = states + at - batch * row, cells + at - batch * row
         else:
             before, cell_before = hidden + first * row, cell + first * row
-        for p in range(0, 4 * size, PANEL):
-            width = min(PANEL, 4 * size - p)
-            rows_times(rows, width, before, row, size, 1, 0, 1, 0, packed + p * row, width * 4, gates + at * 4 + p * 4, wide, opened + at * 4 + p * 4, wide)  # fmt: skip
+        through(packed, 4 * size, rows, before, row, size, gates + at * 4, wide, opened + at * 4, wide)
         for i in range(rows):
             for c in range(0, row, BYTES):
                 here = i * row + c
@@ -81,17 +87,20 @@ def lstm_backward(
                     from_states + t * states_step + mine, from_cells + t * cells_step + mine,
                     g_hidden + mine, g_cell + mine, g_gates + at * 4 + i * wide + c,
                 )  # fmt: skip
-        for p in range(0, size, PANEL):
-            width = min(PANEL, size - p)
-            rows_times(rows, width, g_gates + at * 4, wide, 4 * size, 1, 0, 1, 0, packed + p * wide, width * 4, zero, 0, g_hidden + first * row + p * 4, row)  # fmt: skip
+        through(packed, size, rows, g_gates + at * 4, wide, 4 * size, zero, 0, g_hidden + first * row, row)
+
+
+def gru_gates(e, gates, own, size):
+    """Sixteen of each gate of one example, after their functions, from both shares of them."""
+    r = sigmoid(e, e.load(gates) + e.load(own))
+    z = sigmoid(e, e.load(gates + size) + e.load(own + size))
+    return r, z, tanh(e, r.times_plus(e.load(own + size * 2), e.load(gates + size * 2)))
 
 
 @emitted
 def gru_point(e, gates, own, size, before, state):
     """Sixteen cells of one example: the new hidden state from both shares of the gates and the state before."""
-    r = sigmoid(e, e.load(gates) + e.load(own))
-    z = sigmoid(e, e.load(gates + size) + e.load(own + size))
-    n = tanh(e, r.times_plus(e.load(own + size * 2), e.load(gates + size * 2)))
+    r, z, n = gru_gates(e, gates, own, size)
     e.store(state, z.times_plus(e.load(before) - n, n))
 
 
@@ -103,9 +112,7 @@ def gru_forward(gates, packed, bias, steps, batch, size, hidden, states, own, fi
     for t in range(steps):
         at = (t * batch + first) * row
         before = states + at - batch * row if t else hidden + first * row
-        for p in range(0, 3 * size, PANEL):
-            width = min(PANEL, 3 * size - p)
-            rows_times(rows, width, before, row, size, 1, 0, 1, 0, packed + p * row, width * 4, bias + p * 4, 0, own + p * 4, wide)  # fmt: skip
+        through(packed, 3 * size, rows, before, row, size, bias, 0, own, wide)
         for i in range(rows):
             for c in range(0, row, BYTES):
                 here = i * row + c
@@ -116,13 +123,10 @@ def gru_forward(gates, packed, bias, steps, batch, size, hidden, states, own, fi
 def gru_point_back(e, gates, own, size, before, from_state, g_hidden, stays, g_gates):
     """The gradient of ``gru_point``: of both shares of the gates (of the hidden one in place of ``own``), and what of the
     earlier state's does not pass through the gates."""
-    kept = e.load(own + size * 2)
-    r = sigmoid(e, e.load(gates) + e.load(own))
-    z = sigmoid(e, e.load(gates + size) + e.load(own + size))
-    n = tanh(e, r.times_plus(kept, e.load(gates + size * 2)))
+    r, z, n = gru_gates(e, gates, own, size)
     gh = e.load(g_hidden) + e.load(from_state)
     g_n = gh * (1.0 - z) * (1.0 - n * n)
-    g_r = g_n * kept * r * (1.0 - r)
+    g_r = g_n * e.load(own + size * 2) * r * (1.0 - r)
     g_z = gh * (e.load(before) - n) * z * (1.0 - z)
     for number, (x, y) in enumerate(((g_r, g_r), (g_z, g_z), (g_n, g_n * r))):
         e.store(g_gates + size * number, x)
@@ -149,7 +153,5 @@ def gru_backward(
                     gates + at * 3 + i * wide + c, own + at * 3 + i * wide + c, row, before + here,
                     from_states + at + here, g_hidden + mine, stays + mine, g_gates + at * 3 + i * wide + c,
                 )  # fmt: skip
-        for p in range(0, size, PANEL):
-            width = min(PANEL, size - p)
-            there = first * row + p * 4
-            rows_times(rows, width, own + at * 3, wide, 3 * size, 1, 0, 1, 0, packed + p * wide, width * 4, stays + there, row, g_hidden + there, row)  # fmt: skip
+        there = first * row
+        through(packed, size, rows, own + at * 3, wide, 3 * size, stays + there, row, g_hidden + there, row)

@@ -176,6 +176,37 @@ class NumpyReader(Reader):
             return self.linear_(input, weight, bias)
         return in_single_precision(self.linear_)(input, weight, bias)
 
+    def linear_(self, x, weight, bias):
+        if self.single_row(x, weight):
+            out = np.empty((*x.shape[:-1], weight.shape[0]), x.dtype)
+            self.row_product(x, weight, out)
+        else:
+            out = self.matmul_(x, weight.T)
+        if bias is not None:
+            out += bias
+        return out
+
+    def single_row(self, x, weight) -> bool:
+        """Whether x is one row for weights (out, in) that lie as a layer has them."""
+        return (
+            x.ndim > 0
+            and weight.ndim == 2
+            and x.size == x.shape[-1] == weight.shape[1] > 0
+            and x.dtype is weight.dtype
+            and x.dtype.kind == "f"
+            and weight.flags.c_contiguous
+        )
+
+    def row_product(self, x, weight, out) -> None:
+        """out = x @ weight.T of a single row: the weights are read once, as they lie, which is all there is to do."""
+        outs, count = weight.shape
+        row, out = x.reshape(-1), out.reshape(-1)
+        if weight.size < 1 << 18:
+            weight.dot(row, out)
+        else:
+            with pool.one_blas_thread():
+                pool.split(lambda i, j: weight[i:j].dot(row, out[i:j]), outs, max(1, (1 << 18) // count))
+
     @functools.cached_property
     def _low_product(self):
         return in_single_precision(self.matmul_)

@@ -29,7 +29,7 @@ from mlkit.observe.flow import measure
 from mlkit.observe.flow.flow import Flow
 from mlkit.observe.flow.layers import ACTIVATIONS, FUNCTIONS, RECTIFIERS, SATURATING, Layers
 from mlkit.observe.flow.measure import Sheet
-from mlkit.observe.flow.purse import Purse, clock
+from mlkit.observe.flow.purse import ADVANCE, Purse, clock
 from mlkit.observe.flow.recording import PER_ROW, Recording
 from mlkit.observe.recorder import Recorder
 from mlkit.observe.running import recorder_of
@@ -161,11 +161,12 @@ class GradientFlow(Flow):
 
     @property
     def cost(self) -> float:
-        """The share of the training's time that looking has taken lately, about; 0 while unknown."""
+        """The share of the training's time that looking has taken lately, about; 0 while unknown: in the first hundred
+        steps the first samples, which come at once, are most of it."""
         samples = self._recorded.read(max(0, self._recorded.count - 10))
-        if len(samples) < 3 or not self._purse.usual:
+        if len(samples) < 3 or not self._purse.usual or self._step < ADVANCE:
             return 0.0
-        steps = samples.steps[-1] - samples.steps[0]
+        steps = max(self._step, samples.steps[-1]) - samples.steps[0]
         return float(np.median(samples.costs[1:]) * (len(samples) - 1) / max(1e-12, steps * self._purse.usual))
 
     def detach(self) -> None:

@@ -1,6 +1,7 @@
 /** What the kernel last said, and the drawing, which both sides may change. */
 import type { NdArray } from "../../shared/codec";
 import type { Channel } from "../../shared/model";
+import { Watched } from "../../shared/watched";
 import { INK, line } from "./drawing";
 
 export interface Layer {
@@ -26,40 +27,32 @@ export interface State {
 
 const BETWEEN = 50; // a drawing at most 20 times a second
 
-export class Drawing {
+export class Drawing extends Watched {
   state: State | null = null;
   problem = "";
   ink = new Uint8Array(INK * INK);
   drawing = false;
   private readonly me = 1 + Math.floor(Math.random() * 2 ** 30);
-  private version = 0;
-  private frame = 0;
   private timer: ReturnType<typeof setTimeout> | undefined;
   private sent = 0;
-  private readonly listeners = new Set<() => void>();
   private readonly stop: () => void;
 
   constructor(readonly channel: Channel) {
+    super();
     this.stop = channel.listen((message) => this.take(message));
     channel.send({ kind: "sync" });
   }
 
-  readonly subscribe = (callback: () => void): (() => void) => {
-    this.listeners.add(callback);
-    return () => this.listeners.delete(callback);
-  };
-  readonly snapshot = (): number => this.version;
-
   line(x0: number, y0: number, x1: number, y1: number): void {
     this.ink = this.ink.slice();
     line(this.ink, x0, y0, x1, y1);
-    this.changed();
+    this.redraw();
     this.later();
   }
 
   clear(): void {
     this.ink = new Uint8Array(INK * INK);
-    this.changed();
+    this.redraw();
     this.ask({ kind: "clear" });
   }
 
@@ -67,10 +60,10 @@ export class Drawing {
     this.ask({ kind: "example", digit });
   }
 
-  close(): void {
+  override close(): void {
     this.stop();
     clearTimeout(this.timer);
-    cancelAnimationFrame(this.frame);
+    super.close();
   }
 
   private async ask(message: Record<string, unknown>): Promise<void> {
@@ -78,7 +71,7 @@ export class Drawing {
     this.timer = undefined;
     const reply = await this.channel.ask(message);
     this.problem = reply.ok ? "" : (reply.error ?? "That did not work.");
-    this.changed();
+    this.redraw();
   }
 
   private later(): void {
@@ -103,15 +96,6 @@ export class Drawing {
       // What was drawn here is newer here than what comes back of it.
       if (first || (state.from !== this.me && !this.drawing)) this.ink = new Uint8Array(state.ink.data as Uint8Array);
     } else return;
-    this.changed();
-  }
-
-  private changed(): void {
-    if (this.frame) return;
-    this.frame = requestAnimationFrame(() => {
-      this.frame = 0;
-      this.version += 1;
-      for (const listener of this.listeners) listener();
-    });
+    this.redraw();
   }
 }

@@ -1,6 +1,7 @@
 /** What a page knows of recorded gradients. All views of one model share it; `widget.py` describes the messages. */
 import type { NdArray } from "../../shared/codec";
 import type { Channel } from "../../shared/model";
+import { Watched } from "../../shared/watched";
 
 export const QUANTITIES = ["gradient", "weight", "ratio", "dead", "activation"] as const;
 export type Quantity = (typeof QUANTITIES)[number];
@@ -105,7 +106,7 @@ const floats = (array: NdArray): Float64Array => Float64Array.from(array.data as
 /** How long to wait for missing samples before asking again. */
 const ASK_AGAIN = 3000;
 
-export class Store {
+export class Store extends Watched {
   runs: Recorded[] = [];
   findings: Finding[] = [];
   verdict = "";
@@ -115,13 +116,11 @@ export class Store {
   spread: Spread | null = null;
   problem = "";
   heard = false;
-  version = 0;
   private asked = 0;
-  private frame = 0;
-  private readonly listeners = new Set<() => void>();
   private readonly timer: ReturnType<typeof setInterval>;
 
   constructor(private readonly channel: Channel) {
+    super();
     channel.listen((message) => this.receive(message));
     this.sync();
     // A request can be lost, for example while the kernel restarts; ask until something has come.
@@ -130,16 +129,9 @@ export class Store {
     }, ASK_AGAIN);
   }
 
-  subscribe = (callback: () => void): (() => void) => {
-    this.listeners.add(callback);
-    return () => this.listeners.delete(callback);
-  };
-
-  snapshot = (): number => this.version;
-
-  close(): void {
+  override close(): void {
     clearInterval(this.timer);
-    cancelAnimationFrame(this.frame);
+    super.close();
   }
 
   /** Ask for the spread of a layer's values, now and while it changes. */
@@ -159,7 +151,7 @@ export class Store {
   private receive(message: Record<string, unknown>): void {
     if (message.kind === "problem" || (message.kind === "reply" && message.ok === false)) {
       this.problem = String(message.text ?? message.error ?? "");
-      this.changed();
+      this.redraw();
       return;
     }
     if (message.kind === "spread") {
@@ -175,7 +167,7 @@ export class Store {
           marks: floats(run.marks),
         })),
       };
-      this.changed();
+      this.redraw();
       return;
     }
     if (message.kind !== "update" && message.kind !== "verdict") return;
@@ -187,7 +179,7 @@ export class Store {
     this.heard = true;
     this.problem = "";
     if (message.kind === "update") this.take(message.runs as Record<string, unknown>[]);
-    this.changed();
+    this.redraw();
   }
 
   private take(pieces: Record<string, unknown>[]): void {
@@ -208,16 +200,6 @@ export class Store {
       return run;
     });
     if (more || (!complete && Date.now() - this.asked > ASK_AGAIN)) this.sync();
-  }
-
-  /** At most one redraw per frame, however many messages come. */
-  private changed(): void {
-    if (this.frame) return;
-    this.frame = requestAnimationFrame(() => {
-      this.frame = 0;
-      this.version += 1;
-      for (const listener of this.listeners) listener();
-    });
   }
 }
 

@@ -1,5 +1,6 @@
 /** What a page knows of a model: the document and what Python says of it. All views of one builder share it. */
 import type { Channel, Model, Reply } from "../../shared/model";
+import { Watched } from "../../shared/watched";
 
 export interface Property {
   name: string;
@@ -102,6 +103,8 @@ export interface Answer extends Reply {
   said?: string;
   fits?: string[];
   fit?: boolean;
+  /** Blocks were moved to make room for a new one. */
+  room?: boolean;
   panel?: string;
 }
 
@@ -114,32 +117,30 @@ const TRAITS = ["_palette", "_document", "_shapes", "_history", "_code", "_train
 /** Blocks that were copied last, for pages that may not read the clipboard. */
 let clipping = "";
 
-export class Editor {
+export class Editor extends Watched {
   document!: DocumentData;
   types = new Map<string, BlockType>();
   training: Training = { state: "none", error: "" };
-  version = 0;
-  private frame = 0;
-  private readonly listeners = new Set<() => void>();
   private readonly changed = () => this.take();
 
   constructor(
     readonly model: Model,
     readonly channel: Channel,
   ) {
+    super();
     for (const name of TRAITS) model.on(`change:${name}`, this.changed as never);
     channel.listen((message) => {
       if (message.kind !== "training") return;
       this.training = message as unknown as Training;
-      this.wake();
+      this.redraw();
     });
     this.take();
     channel.send({ kind: "sync" });
   }
 
-  close(): void {
+  override close(): void {
     for (const name of TRAITS) this.model.off(`change:${name}`, this.changed as never);
-    cancelAnimationFrame(this.frame);
+    super.close();
   }
 
   private take(): void {
@@ -147,7 +148,7 @@ export class Editor {
     this.types = new Map();
     for (const { name, blocks } of this.groups)
       for (const block of blocks) this.types.set(block.name, { ...block, group: name });
-    this.wake();
+    this.redraw();
   }
 
   get groups(): { name: string; blocks: BlockType[] }[] {
@@ -162,23 +163,6 @@ export class Editor {
   get home(): "notebook" | "document" {
     return (this.model.get("_home") as { kind?: "document" } | undefined)?.kind ?? "notebook";
   }
-
-  /** At most one redraw per frame, however much has come. */
-  private wake(): void {
-    if (this.frame) return;
-    this.frame = requestAnimationFrame(() => {
-      this.frame = 0;
-      this.version += 1;
-      for (const listener of this.listeners) listener();
-    });
-  }
-
-  subscribe = (callback: () => void): (() => void) => {
-    this.listeners.add(callback);
-    return () => this.listeners.delete(callback);
-  };
-
-  snapshot = (): number => this.version;
 
   graph(name: string): GraphData {
     return this.document.graphs.find((graph) => graph.name === name) ?? this.document;

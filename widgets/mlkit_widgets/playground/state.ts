@@ -1,6 +1,7 @@
 /** What the kernel last said of the playground. Each message is whole, so nothing has to be put together. */
 import type { NdArray } from "../../shared/codec";
 import type { Channel, Reply } from "../../shared/model";
+import { Watched } from "../../shared/watched";
 
 export interface Score {
   train: number | null;
@@ -37,37 +38,29 @@ export interface State {
 
 const NO_WORD = "The kernel has not answered";
 
-export class Playing {
+export class Playing extends Watched {
   state: State | null = null;
   points: PointSet | null = null;
   problem = "";
-  private version = 0;
-  private frame = 0;
-  private readonly listeners = new Set<() => void>();
   private readonly stop: () => void;
 
   constructor(readonly channel: Channel) {
+    super();
     this.stop = channel.listen((message) => this.take(message));
     channel.send({ kind: "sync" });
   }
-
-  readonly subscribe = (callback: () => void): (() => void) => {
-    this.listeners.add(callback);
-    return () => this.listeners.delete(callback);
-  };
-  readonly snapshot = (): number => this.version;
 
   /** Send something, and show what the kernel has against it. */
   async ask(message: Record<string, unknown>): Promise<Reply> {
     const reply = await this.channel.ask(message);
     this.problem = reply.ok ? "" : (reply.error ?? "That did not work.");
-    this.changed();
+    this.redraw();
     return reply;
   }
 
-  close(): void {
+  override close(): void {
     this.stop();
-    cancelAnimationFrame(this.frame);
+    super.close();
   }
 
   private take(message: Record<string, unknown>): void {
@@ -77,15 +70,6 @@ export class Playing {
       if (this.problem.startsWith(NO_WORD)) this.problem = ""; // it was only busy
       if (message.points) this.points = message.points as PointSet;
     } else return;
-    this.changed();
-  }
-
-  private changed(): void {
-    if (this.frame) return; // one drawing for all that comes before the next frame
-    this.frame = requestAnimationFrame(() => {
-      this.frame = 0;
-      this.version += 1;
-      for (const listener of this.listeners) listener();
-    });
+    this.redraw();
   }
 }

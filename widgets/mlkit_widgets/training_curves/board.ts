@@ -1,6 +1,7 @@
 /** What a page knows of the runs it shows. All views of one model share it; `widget.py` describes the messages. */
 import type { NdArray } from "../../shared/codec";
 import type { Channel, Reply } from "../../shared/model";
+import { Watched } from "../../shared/watched";
 
 export interface Report {
   type: string;
@@ -187,18 +188,16 @@ export class Run {
 }
 
 /** All runs of one widget. */
-export class Board {
+export class Board extends Watched {
   runs: Run[] = [];
   /** Whether the kernel has ever answered. */
   answered = false;
   problem = "";
-  version = 0;
   private asked = 0;
-  private frame = 0;
-  private readonly listeners = new Set<() => void>();
   private readonly timer: ReturnType<typeof setInterval>;
 
   constructor(private readonly channel: Channel) {
+    super();
     channel.listen((message) => this.receive(message));
     this.sync();
     // A request can be lost, for example while the kernel restarts; ask until something has come.
@@ -207,16 +206,9 @@ export class Board {
     }, ASK_AGAIN);
   }
 
-  subscribe = (callback: () => void): (() => void) => {
-    this.listeners.add(callback);
-    return () => this.listeners.delete(callback);
-  };
-
-  snapshot = (): number => this.version;
-
-  close(): void {
+  override close(): void {
     clearInterval(this.timer);
-    cancelAnimationFrame(this.frame);
+    super.close();
   }
 
   command(run: Run, command: string, name?: string, value?: unknown): Promise<Reply> {
@@ -239,7 +231,7 @@ export class Board {
   private receive(message: Record<string, unknown>): void {
     if (message.kind === "problem" || (message.kind === "reply" && message.ok === false)) {
       this.problem = String(message.text ?? message.error ?? "");
-      this.changed();
+      this.redraw();
     }
     if (message.kind !== "update") return;
     let complete = true;
@@ -256,17 +248,7 @@ export class Board {
     this.answered = true;
     this.problem = "";
     if (!complete && Date.now() - this.asked > ASK_AGAIN) this.sync();
-    this.changed();
-  }
-
-  /** At most one redraw per frame, however many messages come. */
-  private changed(): void {
-    if (this.frame) return;
-    this.frame = requestAnimationFrame(() => {
-      this.frame = 0;
-      this.version += 1;
-      for (const listener of this.listeners) listener();
-    });
+    this.redraw();
   }
 }
 
