@@ -500,7 +500,11 @@ def _runs_text(options: argparse.Namespace) -> str:
                          runs.readable(run.size), best])  # fmt: skip
         total = runs.readable(sum(run.size for run in found))
         folder = layout.runs_root(options.root)
-        return f"{runs.aligned(rows)}\n{len(found)} runs, {total}, in {folder}" if found else f"no runs in {folder}"
+        return (
+            f"{runs.aligned(rows)}\n{layout.so_many_runs(len(found))}, {total}, in {folder}"
+            if found
+            else f"no runs in {folder}"
+        )
     run = runs.summary_of(runs.find_run(options.name, options.root))
     if options.json:
         return layout.to_json(_run_facts(run), indent=1)

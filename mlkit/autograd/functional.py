@@ -66,6 +66,18 @@ def _check_vectors(v, others: tuple, name: str, what: str) -> tuple:
     return v
 
 
+def _along_inputs(v, x: tuple, name: str) -> tuple:
+    """``v`` with the shapes of the inputs; one for an only input of one element."""
+    if v is None:
+        if len(x) != 1 or x[0]._array.size != 1:
+            raise GradientError(
+                "The vector v can only be None if the input to the user-provided function is a single Tensor with a "
+                "single element."
+            )
+        v = (ops.ones_like(x[0]),)
+    return _check_vectors(v, x, name, "input")
+
+
 def _gradient(outputs, inputs, grads, create_graph: bool, strict: bool, name: str, like=None) -> list:
     """grad() with zeros where an input took no part, or an error that says so when strict."""
     pairs = [(o, g) for o, g in zip(outputs, grads, strict=True) if o._node is not None]
@@ -137,14 +149,7 @@ def jvp(func: Callable, inputs, v=None, create_graph: bool = False, strict: bool
     with enable_grad():
         given, _ = _tuple(inputs, "inputs", "jvp")
         x = _fresh(given, create_graph)
-        if v is None:
-            if len(x) != 1 or x[0]._array.size != 1:
-                raise GradientError(
-                    "The vector v can only be None if the input to the user-provided function is a single Tensor with a "
-                    "single element."
-                )
-            v = (ops.ones_like(x[0]),)
-        v = _check_vectors(v, x, "jvp", "input")
+        v = _along_inputs(v, x, "jvp")
         outputs, single_out = _tuple(func(*x), "outputs of the user-provided function", "jvp")
         weights = _fresh(tuple(ops.zeros_like(o) for o in outputs), False)
         grads = _gradient(outputs, x, weights, True, strict, "jvp")
@@ -165,14 +170,7 @@ def vhp(func: Callable, inputs, v=None, create_graph: bool = False, strict: bool
     with enable_grad():
         given, single = _tuple(inputs, "inputs", "vhp")
         x = _fresh(given, create_graph)
-        if v is None:
-            if len(x) != 1 or x[0]._array.size != 1:
-                raise GradientError(
-                    "The vector v can only be None if the input to the user-provided function is a single "
-                    "Tensor with a single element."
-                )
-            v = (ops.ones_like(x[0]),)
-        v = _check_vectors(v, x, "vhp", "input")
+        v = _along_inputs(v, x, "vhp")
         outputs, single_out = _tuple(func(*x), "outputs of the user-provided function", "vhp")
         _scalar(outputs, single_out, "vhp")
         first = _gradient(outputs, x, (ops.ones_like(outputs[0]),), True, strict, "vhp")
@@ -192,14 +190,7 @@ def hvp(func: Callable, inputs, v=None, create_graph: bool = False, strict: bool
     with enable_grad():
         given, single = _tuple(inputs, "inputs", "hvp")
         x = _fresh(given, create_graph)
-        if v is None:
-            if len(x) != 1 or x[0]._array.size != 1:
-                raise GradientError(
-                    "The vector v can only be None if the input to the user-provided function is a single "
-                    "Tensor with a single element."
-                )
-            v = (ops.ones_like(x[0]),)
-        v = _check_vectors(v, x, "hvp", "input")
+        v = _along_inputs(v, x, "hvp")
         outputs, single_out = _tuple(func(*x), "outputs of the user-provided function", "hvp")
         _scalar(outputs, single_out, "hvp")
         first = _gradient(outputs, x, (ops.ones_like(outputs[0]),), True, strict, "hvp")

@@ -240,6 +240,21 @@ def _sums_replaced(nodes: list[GraphNode], facts: Facts, replace: Callable) -> l
     return [instead.get(n.id, n) for n in nodes if n.id not in gone or n.id in instead]
 
 
+def _instead(n: GraphNode, op: str, inputs: list[str], kernel: Callable) -> GraphNode:
+    """The node that gives what ``n`` gave, by a kernel of its own."""
+    return GraphNode(
+        id=n.id,
+        op=op,
+        inputs=inputs,
+        outputs=list(n.outputs),
+        arguments=[Ref(k) for k in inputs],
+        module=n.module,
+        composites=n.composites,
+        source=n.source,
+        kernel=kernel,
+    )
+
+
 def _sum(n: GraphNode, facts: Facts) -> bool:
     if n.op != "add" or n.kernel is not None or len(n.inputs) != 2 or len(set(n.inputs)) != 2:
         return False
@@ -288,18 +303,7 @@ def _side_by_side(n: GraphNode, factors: list[GraphNode], rest: list[str], by_ou
             out += other
         return out
 
-    arguments = [*lefts, *rights, *rest]
-    return GraphNode(
-        id=n.id,
-        op="sum_of_products",
-        inputs=arguments,
-        outputs=list(n.outputs),
-        arguments=[Ref(k) for k in arguments],
-        module=n.module,
-        composites=n.composites,
-        source=n.source,
-        kernel=run,
-    )
+    return _instead(n, "sum_of_products", [*lefts, *rights, *rest], run)
 
 
 # --- pieces put together --------------------------------------------------------------------------------------------------
@@ -362,15 +366,4 @@ def _assembled(n: GraphNode, makers: list[GraphNode], rest: list[str], facts: Fa
             out += other
         return out
 
-    arguments = [*[m.inputs[0] for m in makers], *rest]
-    return GraphNode(
-        id=n.id,
-        op="assemble",
-        inputs=arguments,
-        outputs=list(n.outputs),
-        arguments=[Ref(k) for k in arguments],
-        module=n.module,
-        composites=n.composites,
-        source=n.source,
-        kernel=run,
-    )
+    return _instead(n, "assemble", [*[m.inputs[0] for m in makers], *rest], run)

@@ -102,19 +102,11 @@ class Categorical(Distribution):
         return ops.expand(values, shape=(self._num_events, *self._batch_shape)) if expand else values
 
 
-class OneHotCategorical(Distribution):
-    """``Categorical`` with one-hot vectors for values."""
+class _OfCategorical(Distribution):
+    """A distribution whose parameters are those of the ``Categorical`` that it draws from."""
 
     arg_constraints = {"probs": constraints.simplex, "logits": constraints.real_vector}
-    support = constraints.one_hot
-    has_enumerate_support = True
-
-    def __init__(self, probs=None, logits=None, validate_args=None):
-        self._categorical = Categorical(probs, logits)
-        super().__init__(self._categorical.batch_shape, self._categorical.param_shape[-1:], validate_args)
-
-    def _expand_into(self, new, batch_shape):
-        new._categorical = self._categorical.expand(batch_shape)
+    _categorical: Categorical
 
     @property
     def probs(self):
@@ -127,6 +119,20 @@ class OneHotCategorical(Distribution):
     @property
     def param_shape(self):
         return self._categorical.param_shape
+
+
+class OneHotCategorical(_OfCategorical):
+    """``Categorical`` with one-hot vectors for values."""
+
+    support = constraints.one_hot
+    has_enumerate_support = True
+
+    def __init__(self, probs=None, logits=None, validate_args=None):
+        self._categorical = Categorical(probs, logits)
+        super().__init__(self._categorical.batch_shape, self._categorical.param_shape[-1:], validate_args)
+
+    def _expand_into(self, new, batch_shape):
+        new._categorical = self._categorical.expand(batch_shape)
 
     @property
     def mean(self):
@@ -166,10 +172,8 @@ class OneHotCategoricalStraightThrough(OneHotCategorical):
         return hard + (self.probs - self.probs.detach())
 
 
-class Multinomial(Distribution):
+class Multinomial(_OfCategorical):
     """How often each of k choices came up in ``total_count`` draws."""
-
-    arg_constraints = {"probs": constraints.simplex, "logits": constraints.real_vector}
 
     def __init__(self, total_count: int = 1, probs=None, logits=None, validate_args=None):
         if not isinstance(total_count, int):
@@ -180,18 +184,6 @@ class Multinomial(Distribution):
 
     def _expand_into(self, new, batch_shape):
         new.total_count, new._categorical = self.total_count, self._categorical.expand(batch_shape)
-
-    @property
-    def probs(self):
-        return self._categorical.probs
-
-    @property
-    def logits(self):
-        return self._categorical.logits
-
-    @property
-    def param_shape(self):
-        return self._categorical.param_shape
 
     @constraints.dependent_property(is_discrete=True, event_dim=1)
     def support(self):
@@ -225,10 +217,9 @@ class Multinomial(Distribution):
         return n * self._categorical.entropy() - math.lgamma(n + 1) + (weights * ops.lgamma(counts + 1)).sum((0, -1))
 
 
-class ExpRelaxedCategorical(Distribution):
+class ExpRelaxedCategorical(_OfCategorical):
     """log of ``RelaxedOneHotCategorical``'s values."""
 
-    arg_constraints = {"probs": constraints.simplex, "logits": constraints.real_vector}
     support = constraints.real_vector
     has_rsample = True
 
@@ -239,18 +230,6 @@ class ExpRelaxedCategorical(Distribution):
 
     def _expand_into(self, new, batch_shape):
         new.temperature, new._categorical = self.temperature, self._categorical.expand(batch_shape)
-
-    @property
-    def probs(self):
-        return self._categorical.probs
-
-    @property
-    def logits(self):
-        return self._categorical.logits
-
-    @property
-    def param_shape(self):
-        return self._categorical.param_shape
 
     def rsample(self, sample_shape=()):
         u = open_uniform_like(self.logits, self._extended_shape(sample_shape)).clamp(max=1 - 2.0**-24)

@@ -345,15 +345,16 @@ class LogNormal(_Named):
         return f"LogNormal({', '.join(f'{n}: {getattr(self, n).detach()}' for n in ('loc', 'scale'))})"
 
 
-class HalfNormal(TransformedDistribution):
-    """|x| for normal x with mean 0 and standard deviation ``scale``."""
+class _Half(TransformedDistribution):
+    """|x| for x spread evenly to both sides of 0 with ``scale``."""
 
     arg_constraints = {"scale": constraints.positive}
     support = constraints.nonnegative
     has_rsample = True
+    whole: type[Distribution]  # the distribution of x
 
     def __init__(self, scale, validate_args=None):
-        super().__init__(Normal(0, scale, validate_args=False), AbsTransform(), validate_args=validate_args)
+        super().__init__(self.whole(0, scale, validate_args=False), AbsTransform(), validate_args=validate_args)
 
     @property
     def scale(self):
@@ -361,80 +362,54 @@ class HalfNormal(TransformedDistribution):
 
     def _check_parameters(self):
         self.base_dist._check_parameters()
+
+    @property
+    def mode(self):
+        return ops.zeros_like(self.scale)
+
+    def log_prob(self, value):
+        log_prob = self.base_dist.log_prob(self._checked(value)) + math.log(2)
+        return where(value >= 0, log_prob, full_like(log_prob, -math.inf))
+
+    def cdf(self, value):
+        return 2 * self.base_dist.cdf(self._checked(value)) - 1
+
+    def icdf(self, prob):
+        return self.base_dist.icdf((prob + 1) / 2)
+
+    def entropy(self):
+        return self.base_dist.entropy() - math.log(2)
+
+    def __repr__(self):
+        return f"{type(self).__name__}(scale: {self.scale.detach()})"
+
+
+class HalfNormal(_Half):
+    """|x| for normal x with mean 0 and standard deviation ``scale``."""
+
+    whole = Normal
 
     @property
     def mean(self):
         return self.scale * math.sqrt(2 / math.pi)
 
     @property
-    def mode(self):
-        return ops.zeros_like(self.scale)
-
-    @property
     def variance(self):
         return ops.square(self.scale) * (1 - 2 / math.pi)
 
-    def log_prob(self, value):
-        log_prob = self.base_dist.log_prob(self._checked(value)) + math.log(2)
-        return where(value >= 0, log_prob, full_like(log_prob, -math.inf))
 
-    def cdf(self, value):
-        return 2 * self.base_dist.cdf(self._checked(value)) - 1
-
-    def icdf(self, prob):
-        return self.base_dist.icdf((prob + 1) / 2)
-
-    def entropy(self):
-        return self.base_dist.entropy() - math.log(2)
-
-    def __repr__(self):
-        return f"HalfNormal(scale: {self.scale.detach()})"
-
-
-class HalfCauchy(TransformedDistribution):
+class HalfCauchy(_Half):
     """|x| for Cauchy x around 0 with ``scale``."""
 
-    arg_constraints = {"scale": constraints.positive}
-    support = constraints.nonnegative
-    has_rsample = True
-
-    def __init__(self, scale, validate_args=None):
-        super().__init__(Cauchy(0, scale, validate_args=False), AbsTransform(), validate_args=validate_args)
-
-    @property
-    def scale(self):
-        return self.base_dist.scale
-
-    def _check_parameters(self):
-        self.base_dist._check_parameters()
+    whole = Cauchy
 
     @property
     def mean(self):
         return full_like(self.scale, math.inf)
 
     @property
-    def mode(self):
-        return ops.zeros_like(self.scale)
-
-    @property
     def variance(self):
         return self.base_dist.variance
-
-    def log_prob(self, value):
-        log_prob = self.base_dist.log_prob(self._checked(value)) + math.log(2)
-        return where(value >= 0, log_prob, full_like(log_prob, -math.inf))
-
-    def cdf(self, value):
-        return 2 * self.base_dist.cdf(self._checked(value)) - 1
-
-    def icdf(self, prob):
-        return self.base_dist.icdf((prob + 1) / 2)
-
-    def entropy(self):
-        return self.base_dist.entropy() - math.log(2)
-
-    def __repr__(self):
-        return f"HalfCauchy(scale: {self.scale.detach()})"
 
 
 class Gumbel(Distribution):
@@ -682,10 +657,6 @@ class LogitRelaxedBernoulli(ProbsOrLogits, Distribution):
     def _expand_into(self, new, batch_shape):
         super()._expand_into(new, batch_shape)
         new.temperature = self.temperature
-
-    @property
-    def param_shape(self):
-        return self._given.shape
 
     def rsample(self, sample_shape=()):
         u = clamp_probs(open_uniform_like(self.probs, self._extended_shape(sample_shape)))

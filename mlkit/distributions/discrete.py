@@ -46,10 +46,6 @@ class Bernoulli(ProbsOrLogits, ExponentialFamily):
         super().__init__(self._given.shape, validate_args=validate_args)
 
     @property
-    def param_shape(self):
-        return self._given.shape
-
-    @property
     def mean(self):
         return self.probs
 
@@ -145,10 +141,6 @@ class Binomial(ProbsOrLogits, Distribution):
         return constraints.integer_interval(0, self.total_count)
 
     @property
-    def param_shape(self):
-        return self._given.shape
-
-    @property
     def mean(self):
         return self.total_count * self.probs
 
@@ -205,10 +197,6 @@ class NegativeBinomial(ProbsOrLogits, Distribution):
         self.total_count, self.__dict__[name] = broadcast_all(total_count, given)
         self.total_count = ops.cast_like(self.total_count, self._given)
         super().__init__(self._given.shape, validate_args=validate_args)
-
-    @property
-    def param_shape(self):
-        return self._given.shape
 
     @property
     def mean(self):

@@ -276,6 +276,10 @@ class ProbsOrLogits:
     def _given(self):
         return self.__dict__["probs"] if "probs" in self.__dict__ else self.__dict__["logits"]
 
+    @property
+    def param_shape(self):
+        return self._given.shape
+
     def __getattr__(self, name):
         # reached only for the one of the two that was not given
         if name == "logits" and "probs" in self.__dict__:

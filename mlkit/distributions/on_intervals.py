@@ -54,10 +54,6 @@ class ContinuousBernoulli(ProbsOrLogits, ExponentialFamily):
         super()._expand_into(new, batch_shape)
         new._lims = self._lims
 
-    @property
-    def param_shape(self):
-        return self._given.shape
-
     def _parts(self):
         """Whether the formulas hold, probs moved to where they do, its log odds, and the distance of probs from 1/2."""
         probs = self.probs

@@ -236,8 +236,5 @@ def _cuda() -> list[dict[str, Any]]:
         pool = cupy.get_default_memory_pool()
         device = cupy.cuda.runtime.getDevice()
         return [{"device": f"cuda:{device}", "used": int(pool.used_bytes()), "held": int(pool.total_bytes())}]
-    except (
-        RuntimeError,
-        AttributeError,
-    ):  # no driver (CuPy's errors are RuntimeErrors); a thread is still importing CuPy
+    except (RuntimeError, AttributeError):  # CuPy finds no driver; a thread is still importing CuPy
         return []

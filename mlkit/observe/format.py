@@ -47,6 +47,14 @@ def runs_root(root: str | os.PathLike[str] | None = None) -> Path:
     return Path(root if root is not None else os.environ.get("MLKIT_RUNS") or "runs")
 
 
+def so_many_runs(count: int) -> str:
+    """
+    >>> so_many_runs(1), so_many_runs(1200)
+    ('1 run', '1,200 runs')
+    """
+    return f"{count:,} run{'' if count == 1 else 's'}"
+
+
 def file_name(series: str) -> str:
     """The file of a series: ``train/loss`` is kept in ``train__loss.bin``.
 

@@ -262,10 +262,8 @@ class TidyReport:
     def __repr__(self) -> str:
         did = "would remove" if self.dry_run else "removed"
         left = sum(run.size for run in self.kept)
-        return (
-            f"{did} {len(self.removed)} runs ({readable(self.freed)}); {len(self.kept)} are kept ({readable(left)}), "
-            f"{len(self.alive)} of them being written"
-        )
+        removed = f"{did} {layout.so_many_runs(len(self.removed))} ({readable(self.freed)})"
+        return f"{removed}; {len(self.kept)} are kept ({readable(left)}), {len(self.alive)} of them being written"
 
 
 def tidy_runs(

@@ -484,7 +484,7 @@ def _open_directory(path: Path) -> DirectorySource:
     if not path.is_dir():
         raise FileNotFoundError(f"There is no run directory {path}. mlkit.observe.list_runs() names those there are.")
     inside = sorted(child.parent.name for child in path.glob(f"*/{layout.META}"))
-    hint = f" It holds {len(inside)} runs; open one of them, for example {path / inside[-1]}." if inside else ""
+    hint = f" It holds {layout.so_many_runs(len(inside))}: open {path / inside[-1]}, say." if inside else ""
     raise FileNotFoundError(f"{path} is not a run directory: it has no {layout.META}.{hint}")
 
 

@@ -119,7 +119,7 @@ def test_tidy(tmp_path, options, left):
     assert len(names(tmp_path)) == 4
     report = observe.tidy_runs(tmp_path, **options)
     assert names(tmp_path) == left and [one.name for one in report.removed] == [one.name for one in would.removed]
-    assert report.freed >= 10_000 * (4 - len(left)) and f"{4 - len(left)} runs" in repr(report)
+    assert report.freed >= 10_000 * (4 - len(left)) and f" {4 - len(left)} run" in repr(report)
 
 
 def test_an_interrupted_tidying_is_finished_by_the_next(tmp_path):
