@@ -95,6 +95,7 @@ from mlkit.functional.arithmetic import (  # noqa: E402
     float_power,
     frexp,
     heaviside,
+    imag,
     is_complex,
     is_floating_point,
     is_nonzero,
@@ -365,7 +366,7 @@ newaxis = None
 for _name in (
     "abs acos acosh all amax amin angle any argmax argmin asin asinh atan atan2 atanh bitwise_and bitwise_left_shift "
     "bitwise_not bitwise_or bitwise_right_shift bitwise_xor ceil clone copysign cos cosh eq erf erfc exp exp2 "
-    "expm1 floor floor_divide fmax fmin fmod frac gcd ge gt hypot imag isfinite isinf isnan lcm le log log10 log1p "
+    "expm1 floor floor_divide fmax fmin fmod frac gcd ge gt hypot isfinite isinf isnan lcm le log log10 log1p "
     "log2 logaddexp logical_and logical_not logical_or logical_xor logsumexp lt matmul maximum minimum mul nan_to_num ne "
     "neg nextafter real reciprocal relu remainder rsqrt sgn sigmoid sign signbit sin sinc sinh sqrt tan tanh trunc"
 ).split():

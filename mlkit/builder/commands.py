@@ -326,7 +326,7 @@ def _do_repair(builder: ModelBuilder, repair: Repair, graph: str | None) -> Answ
         return document.with_graph(make_room(g, made), graph) if made else document
 
     builder.history.do(repair.words, change)
-    return {"select": made or ([repair.block] if repair.block else [])}
+    return {"select": made or ([repair.block] if repair.block else []), "room": bool(made)}
 
 
 def _fetch(builder: ModelBuilder, data: str) -> None:

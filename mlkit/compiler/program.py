@@ -54,6 +54,9 @@ class Program:
         self.scope: dict[str, Any] = {"asarray": np.asarray}
         #: what runs it with less work per call, where the library has such a thing
         self.replay: Any = None
+        #: calls without arguments, of arrays that stay: name -> (what makes the call, the arrays' names)
+        self.bound: dict[str, tuple[Callable, list[str]]] = {}
+        self.static: set[str] = set()
         self.lines: list[str] = []
         self.line_nodes: dict[int, GraphNode] = {}
         self._write()
@@ -68,7 +71,7 @@ class Program:
         for i, n in enumerate(dynamic):
             for key in n.inputs:
                 last[key] = i
-        bound = set(scope)
+        bound = self.static = set(scope)
         kept = set(self.results) | bound
         lines = [f"def run({', '.join(self.inputs)}):"]
         #: (node, its line, the names that nobody needs after it), for who runs it line by line
@@ -100,6 +103,11 @@ class Program:
     def _step(self, node: GraphNode | None, line: str, gone: list[str]) -> None:
         if self.library.compile is not None:
             self.steps.append((node, compile(line.strip(), self.filename, "exec"), gone))
+
+    def _bind_again(self, name: str) -> None:
+        """Make the call of a node whose arrays all stay where they are."""
+        bind, given = self.bound[name]
+        self.scope[name] = bind(*[None if a == "None" else self.scope[a] for a in given])
 
     def _bind(self) -> set[str]:
         """Put what does not change into the scope: parameters, constants, buffers, and views of them."""
@@ -160,6 +168,12 @@ class Program:
             return f"{name}({arguments[0]})"
         buffer = self.plan.into.get(n.outputs[0]) if n.outputs else None
         if buffer is not None:
+            bind = getattr(buffer, "bind", None)
+            given = [*arguments, *n.outputs]
+            if bind is not None and all(a in self.static for a in given if a != "None"):
+                self.bound[name] = bind, given
+                self._bind_again(name)
+                return f"{name}()"
             scope[name] = buffer
             return f"{name}({', '.join([*arguments, *n.outputs])})"
         if n.outputs and n.outputs[0] in self.plan.fresh:
@@ -226,6 +240,8 @@ class Program:
                 del self.scope[key]
         self.scope.update({f"begin_{k}": a for k, a in self.fresh.items()})
         self._bind()
+        for name in self.bound:
+            self._bind_again(name)
         if self.replay is not None:
             self.replay.forget()
 

@@ -882,16 +882,20 @@ class Tensor(Value):
     @property
     def mT(self):  # noqa: N802 - PyTorch's name
         """The last two dims exchanged."""
-        return ops.mT(self)
+        return ops.mT(self) if self._array.ndim else self
 
     @property
     def mH(self):  # noqa: N802 - PyTorch's name
         """The conjugate transpose of the last two dims."""
-        return arithmetic.conj(ops.mT(self))
+        return arithmetic.conj(self.mT)
 
     @property
     def H(self):  # noqa: N802 - PyTorch's name
         """The conjugate transpose of a matrix."""
+        if self._array.ndim not in (0, 2):
+            raise RefusedError(
+                f"tensor.H is only supported on matrices (2-D tensors). Got {self._array.ndim}-D tensor."
+            )
         return arithmetic.conj(shaping.t(self))
 
     @property
@@ -900,12 +904,7 @@ class Tensor(Value):
 
     @property
     def imag(self):
-        if not self.is_complex():
-            raise ArgumentErrorOrRuntime("imag is not implemented for tensors with non-complex dtypes.")
-        out = ops.imag(self)
-        if self._conjugated:
-            out._negated = True
-        return out
+        return arithmetic.imag(self)
 
     reshape = shaping.reshape
     view = shaping.view

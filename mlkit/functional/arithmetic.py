@@ -88,9 +88,12 @@ def clamp(input, min=None, max=None):  # noqa: A002
     if isinstance(min, Value) or isinstance(max, Value):
         if any(b is not None and not isinstance(b, Value) for b in (min, max)):
             raise ArgumentError("clamp(): min and max must be both tensors or both numbers.")
+        # chosen by where, not maximum: at a tie the gradient is the input's alone
         if min is not None:
-            input = ops.maximum(input, min)
-        return ops.minimum(input, max) if max is not None else input
+            input = ops.where(ops.logical_or(ops.lt(input, min), ops.isnan(min)), min, input)
+        if max is not None:
+            input = ops.where(ops.logical_or(ops.gt(input, max), ops.isnan(max)), max, input)
+        return input
     category = -1
     for bound in (min, max):
         if bound is not None:
@@ -164,11 +167,24 @@ def lerp(input, end, weight):
     return out if isinstance(weight, Value) else lasting(out)
 
 
+def _of_common_dtype(*tensors):
+    """All in the dtype of them together, before a product of some of them would round."""
+    if len({t._array.dtype for t in tensors}) == 1:
+        return tensors
+    kinds: list = [None, None]  # of tensors without dims, of the others
+    for t in tensors:
+        d, place = dtypes.from_numpy_dtype(t._array.dtype), t._array.ndim > 0
+        kinds[place] = d if kinds[place] is None else dtypes.promote_types(kinds[place], d)
+    common = dtypes.result_dtype(kinds[1], kinds[0], None)
+    return tuple(ops.cast(t, dtype=common) for t in tensors)
+
+
 def addcmul(input, tensor1, tensor2, *, value=1):
     """input + value * tensor1 * tensor2."""
     _tensors("addcmul", input=input, tensor1=tensor1, tensor2=tensor2)
     if all(x._array.dtype == bool for x in (input, tensor1, tensor2)):
         raise UnsupportedDtype("addcmul: not implemented for bool.")
+    input, tensor1, tensor2 = _of_common_dtype(input, tensor1, tensor2)
     return add(input, ops.mul(tensor1, tensor2), alpha=value)
 
 
@@ -177,6 +193,7 @@ def addcdiv(input, tensor1, tensor2, *, value=1):
     _tensors("addcdiv", input=input, tensor1=tensor1, tensor2=tensor2)
     if all(_whole(x) for x in (tensor1, tensor2)):
         raise DtypeError("Integer division with addcdiv is no longer supported.", hint="Convert first: x.float().")
+    input, tensor1, tensor2 = _of_common_dtype(input, tensor1, tensor2)
     return add(input, ops.div(tensor1, tensor2), alpha=value)
 
 
@@ -370,6 +387,8 @@ def float_power(input, exponent):
 def logaddexp2(input, other):
     """log2(2**input + 2**other), stable."""
     ln2 = 0.6931471805599453
+    if isinstance(input, Value) and isinstance(other, Value) and _whole(input) and _whole(other):
+        raise UnsupportedDtype(f"logaddexp2: not implemented for {input.dtype}.", hint="Convert first: x.float().")
     if isinstance(input, Value) and isinstance(other, Value) and input._array.dtype != other._array.dtype:
         common = result_type(input, other)  # before the products, which would round a short number
         input, other = ops.cast(input, dtype=common), ops.cast(other, dtype=common)
@@ -382,6 +401,8 @@ def polar(abs, angle):  # noqa: A002
         raise DtypeError(
             f"Expected both inputs to be Half, Float or Double tensors but got {abs.dtype}, {angle.dtype}."
         )
+    if "bfloat16" in (abs.dtype.name, angle.dtype.name):
+        raise DtypeError("Expected both inputs to be Half, Float or Double tensors but got bfloat16.")
     if abs._array.dtype != angle._array.dtype:
         raise DtypeError(f"Expected object of dtype {abs.dtype} but got {angle.dtype} for second argument.")
     return ops.complex(ops.mul(abs, ops.cos(angle)), ops.mul(abs, ops.sin(angle)))
@@ -410,6 +431,16 @@ def conj(input):
     out = ops.conj(input)
     if out is not input:
         out._conjugated = not input._conjugated
+    return out
+
+
+def imag(input):
+    """The imaginary part, a view of the complex tensor's memory."""
+    if not is_complex(input):
+        raise RefusedError("imag is not implemented for tensors with non-complex dtypes.")
+    out = ops.imag(input)
+    if input._conjugated:
+        out._negated = True
     return out
 
 

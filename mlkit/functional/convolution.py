@@ -123,6 +123,8 @@ def _transposed(n, input, weight, bias, stride, padding, output_padding, groups,
         raise different_dtypes(ops.conv2d.op, [input, weight])
     if bias is not None and (n == 3 or bias.is_complex()):
         check_same_dtype(name, input, False, bias=bias)
+    elif bias is not None and bias._array.dtype != input._array.dtype:
+        bias = ops.cast_like(bias, input)
     sizes = []
     for n_in, k, s, p, o, d in zip(shape[2:], kernel[2:], stride, padding, output_padding, dilation, strict=True):
         if o >= max(s, d):

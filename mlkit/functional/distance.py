@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from mlkit.core.dispatch import composite, ops
-from mlkit.core.errors import DtypeError, ShapeError
+from mlkit.core.errors import DtypeError, RefusedError, ShapeError
 from mlkit.functional.arithmetic import result_type
 
 
@@ -31,6 +31,8 @@ def normalize(input, p: float = 2.0, dim: int = 1, eps: float = 1e-12, out=None)
     """input divided by its p-norm along ``dim`` (by eps where the norm is smaller)."""
     if input._array.dtype.kind not in "fVc":
         raise DtypeError(f"normalize: expected a floating point or complex tensor as input, got {input.dtype}.")
+    if isinstance(p, complex):
+        raise RefusedError("linalg.vector_norm: Expected a non-complex scalar as the order of norm.")
     dim = tuple(range(input._array.ndim)) if dim is None else dim
     result = ops.div(input, ops.clamp(length(input, 2.0 if p is None else p, dim, keepdim=True), min=eps))
     return result if out is None else out.copy_(result)
@@ -44,6 +46,11 @@ def cosine_similarity(x1, x2, dim: int = 1, eps: float = 1e-8):
     >>> mlkit.nn.functional.cosine_similarity(mlkit.tensor([[1.0, 0.0]]), mlkit.tensor([[1.0, 1.0]]))
     tensor([0.7071])
     """
+    if all(x._array.dtype.kind in "biu" for x in (x1, x2)):
+        raise DtypeError(
+            f"cosine_similarity: expected common dtype to be floating point, yet common dtype is {x1.dtype}.",
+            hint="Convert first: x.float().",
+        )
     if tuple(x1._array.shape) != tuple(x2._array.shape):
         shape = ops.add(x1, x2)._array.shape
         x1, x2 = ops.expand(x1, shape=tuple(shape)), ops.expand(x2, shape=tuple(shape))

@@ -112,7 +112,7 @@ def _summed(x, names: list, away: set):
     dims = tuple(i for i, n in enumerate(names) if n in away)
     if not dims:
         return x, names
-    return ops.cast_like(ops.sum(x, dim=dims), x), [n for n in names if n not in away]
+    return ops.sum(x, dim=dims), [n for n in names if n not in away]
 
 
 def _contract(a, a_names: list, b, b_names: list, kept: set, sizes: dict):

@@ -10,7 +10,7 @@ import numpy as np
 
 from mlkit.core import dtype as dtypes
 from mlkit.core.dispatch import ops
-from mlkit.core.errors import ArgumentError, DtypeError, ShapeError
+from mlkit.core.errors import ArgumentError, DtypeError, RankError, ShapeError
 from mlkit.core.value import Value, wrap
 from mlkit.functional import creation
 from mlkit.functional.out import takes_out
@@ -296,6 +296,10 @@ def rfftfreq(n: int, d: float = 1.0, *, dtype=None, layout=None, device=None, re
 
 def _shift(input, dim, sign):
     rank = input._array.ndim
+    if not rank:
+        raise RankError(
+            f"{'fftshift' if sign > 0 else 'ifftshift'}: a tensor without dims has nothing to shift (`shifts` required)."
+        )
     listed = range(rank) if dim is None else ((dim,) if isinstance(dim, int) else dim)
     dims = tuple(canonical_dim("fftshift", d, rank) for d in listed)
     shape = input._array.shape

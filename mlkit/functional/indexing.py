@@ -230,7 +230,7 @@ def _source(input, index, src):
 
 
 def _check_index(name: str, index) -> None:
-    if index._array.dtype.name not in ("int32", "int64"):
+    if index._array.dtype.name not in ("int32", "int64") and index._array.size:
         raise DtypeError(
             f"{name}(): Expected dtype int32/int64 for index, got {index.dtype}.", hint="Use index.long()."
         )

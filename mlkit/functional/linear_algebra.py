@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import namedtuple
 
 import numpy as np
@@ -577,7 +578,8 @@ def householder_product(A, tau):
             "linalg.householder_product: Expected tau to have one dimension less than input, and the same batch dims.",
             f"input: {_shape(A)}\ntau: {_shape(tau)}",
         )
-    return _reflect(ops.expand(_eye(m, n, A), shape=_shape(A)), _reflectors(A, tau)[::-1])
+    identity = ops.expand(_eye(m, n, A), shape=_shape(A))
+    return _reflect(identity, _reflectors(A, tau)[::-1]) if k else _in_graph_of(A, identity)
 
 
 def orgqr(input, tau):
@@ -806,6 +808,9 @@ def vector_norm(x, ord=2, dim=None, keepdim: bool = False, *, dtype=None):
             "identity.",
             f"x: {shape}",
         )
+    single = (shape or dim is None) and math.prod(shape[d] for d in dims) == 1
+    if ord != 0 and single:  # of one number: no power that could overflow or round
+        return ops.sum(ops.abs(x), dim=dims, keepdim=keepdim)
     return ops.vector_norm(x, ord=float(ord), dim=dims, keepdim=keepdim)
 
 
@@ -992,6 +997,11 @@ def chain_matmul(*matrices):
     return multi_dot(matrices) if len(matrices) > 1 else matrices[0]
 
 
+def _in_graph_of(A, constant):
+    """A constant as a result of A: its gradient there is zero."""
+    return ops.where(ops.eq(constant, constant), constant, A) if A._node is not None else constant
+
+
 @takes_out
 def matrix_power(A, n: int):
     """A multiplied with itself n times; negative n uses the inverse, 0 gives the identity."""
@@ -1008,7 +1018,7 @@ def matrix_power(A, n: int):
             "matrices."
         )
     if n == 0:
-        return ops.expand(_eye(a.shape[-1], a.shape[-1], A), shape=_shape(A))
+        return _in_graph_of(A, ops.expand(_eye(a.shape[-1], a.shape[-1], A), shape=_shape(A)))
     base, left = (inv(A), -n) if n < 0 else (A, n)
     out = None
     while left:

@@ -11,7 +11,7 @@ from mlkit.core import backend as backends
 from mlkit.core import config, frames
 from mlkit.core import dtype as dtypes
 from mlkit.core.dispatch import check_numbers, composite, ops, state
-from mlkit.core.errors import ArgumentError, BatchError, DtypeError, ShapeError, ValueRangeError
+from mlkit.core.errors import ArgumentError, BatchError, DtypeError, ShapeError, UnsupportedDtype, ValueRangeError
 from mlkit.core.size import broadcast_shapes
 from mlkit.core.value import LevelArray, MetaArray, Value, is_plain, wrap
 from mlkit.functional.arguments import check_floating, check_same_dtype
@@ -164,6 +164,11 @@ def _numbers(input, target) -> tuple:
     return input, target
 
 
+def _refuse_whole(name: str, input, target) -> None:
+    if input._array.dtype.kind in "iub" and target._array.dtype.kind in "iub":
+        raise UnsupportedDtype(f"{name}: not implemented for {input.dtype}.", hint="Convert first: x.float().")
+
+
 def _of_one_dtype(input, target) -> tuple:
     """Both; where one has no dims, in the dtype of both together: PyTorch gives it the other's shape before it promotes."""
     a, b = input._array, target._array
@@ -192,7 +197,9 @@ def mse_loss(input, target, size_average=None, reduce=None, reduction: str = "me
     tensor(2.)
     """
     check_same_shape("mse_loss", input, target)
-    return _weighted(ops.square(ops.sub(*_of_one_dtype(input, target))), weight, reduction, size_average, reduce)
+    return _weighted(
+        ops.square(ops.sub(*_of_one_dtype(*_numbers(input, target)))), weight, reduction, size_average, reduce
+    )
 
 
 @composite
@@ -451,6 +458,7 @@ def _log(p):
 def smooth_l1_loss(input, target, size_average=None, reduce=None, reduction: str = "mean", beta: float = 1.0):
     """Squares divided by 2 beta below beta, |input - target| - beta / 2 above (Girshick 2015, arXiv:1504.08083)."""
     check_same_shape("smooth_l1_loss", input, target)
+    _refuse_whole("smooth_l1_loss", input, target)
     if beta < 0:
         raise ShapeError(f"smooth_l1_loss does not support negative values for beta, got {beta}.")
     distance = ops.abs(ops.sub(*_of_one_dtype(*_numbers(input, target))))
@@ -465,6 +473,7 @@ def smooth_l1_loss(input, target, size_average=None, reduce=None, reduction: str
 def huber_loss(input, target, reduction: str = "mean", delta: float = 1.0, weight=None):
     """Half squares up to delta, delta * (|input - target| - delta / 2) beyond (Huber 1964)."""
     check_same_shape("huber_loss", input, target)
+    _refuse_whole("huber_loss", input, target)
     if input._array.dtype.kind in "biu" and target._array.dtype.kind in "fV":
         raise DtypeError(f"huber_loss: expected a floating point input, got {input.dtype}.")
     if not delta > 0:
@@ -576,7 +585,9 @@ def gaussian_nll_loss(input, target, var, full: bool = False, eps: float = 1e-6,
 @composite
 def hinge_embedding_loss(input, target, margin: float = 1.0, size_average=None, reduce=None, reduction: str = "mean"):
     """input where target is 1, max(0, margin - input) where it is -1."""
-    zero = ops.mul(input, 0.0)
+    if input._array.dtype.kind in "iu":
+        margin = int(margin)
+    zero = ops.zeros_like(input) if input._array.dtype.kind in "iub" else ops.mul(input, 0.0)
     apart = ops.where(ops.ne(target, 1), ops.relu(ops.sub(margin, input)), zero)
     together = ops.where(ops.ne(target, -1), input, zero)
     return reduced(ops.add(apart, together), reduction, size_average, reduce)

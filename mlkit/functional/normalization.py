@@ -245,11 +245,14 @@ def rms_norm(input, normalized_shape, weight=None, eps: float | None = None):
     if same and input._array.dtype.kind == "f" and is_plain(input._array):
         return ops.rms_norm(input, weight, dims=len(shape), eps=eps)
     over = tuple(range(-len(shape), 0))
-    squares = ops.mean(ops.square(input), dim=over, keepdim=True)
-    out = ops.mul(input, ops.rsqrt(ops.add(squares, eps)))
-    if weight is None:
+    short = input._array.dtype.itemsize == 2  # whose squares soon overflow
+    wide = ops.cast(input, dtype=dtypes.float32) if short else input
+    squares = ops.mean(ops.square(wide), dim=over, keepdim=True)
+    out = ops.mul(wide, ops.rsqrt(ops.add(squares, eps)))
+    if weight is not None:
+        out = ops.mul(out, weight)
+    elif not short:
         return out
-    out = ops.mul(out, weight)
     return ops.cast_like(out, input) if out._array.dtype.kind != "c" else out
 
 

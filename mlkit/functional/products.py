@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 
 from mlkit.core import dtype as dtypes
@@ -117,9 +118,11 @@ def addmv(input, mat, vec, *, beta=1, alpha=1):
 
 def addr(input, vec1, vec2, *, beta=1, alpha=1):
     """beta * input + alpha * outer(vec1, vec2)."""
-    product = outer(vec1, vec2)
-    d = dtypes.promote_types(dtypes.from_numpy_dtype(input._array.dtype), dtypes.from_numpy_dtype(product._array.dtype))
-    return _sum("addr", ops.cast(input, dtype=d), ops.cast(product, dtype=d), beta, alpha)
+    d = functools.reduce(
+        dtypes.promote_types, [dtypes.from_numpy_dtype(x._array.dtype) for x in (input, vec1, vec2)]
+    )  # before the product, which would round
+    product = outer(ops.cast(vec1, dtype=d), ops.cast(vec2, dtype=d))
+    return _sum("addr", ops.cast(input, dtype=d), product, beta, alpha)
 
 
 def baddbmm(input, batch1, batch2, *, beta=1, alpha=1):

@@ -194,6 +194,7 @@ def unravel_index(indices, shape):
 
             raise ValueRangeError(f"unravel_index() 'shape' cannot have negative values, but got {sizes}.")
         total *= n
+    indices = ops.cast(indices, dtype=dtypes.int64)
     out = []
     for n in reversed(sizes):
         out.append(ops.remainder(indices, n) if n else indices)

@@ -679,9 +679,9 @@ def ravel(input):
 
 def adjoint(input):
     """The last two dims exchanged, conjugated."""
-    if input._array.ndim < 2:
+    if input._array.ndim == 1:
         raise RefusedError("tensor.adjoint() is only supported on matrices or batches of matrices.")
-    return conj(ops.mT(input))
+    return conj(ops.mT(input) if input._array.ndim else input)
 
 
 def diagflat(input, offset: int = 0):

@@ -74,7 +74,14 @@ def logit(input, eps: float | None = None):
     >>> mlkit.special.logit(mlkit.tensor([0.5, 0.75]))
     tensor([0.0000, 1.0986])
     """
-    return ops.logit(input, eps=eps)
+    return ops.logit(input, eps=None if eps is not None and eps != eps else eps)
+
+
+def _not_whole(name: str, *tensors):
+    """The tensors, unless all are of whole numbers."""
+    if all(t._array.dtype.kind in "biu" for t in tensors):
+        raise UnsupportedDtype(f"{name}: not implemented for {tensors[0].dtype}.", hint="Convert first: x.float().")
+    return tensors
 
 
 def _numbers(input, other):
@@ -132,13 +139,13 @@ def gammainc(input, other):
     >>> mlkit.special.gammainc(mlkit.tensor(1.0), mlkit.tensor(1.0))
     tensor(0.6321)
     """
-    return ops.gammainc(*_tensors("gammainc", input, other))
+    return ops.gammainc(*_not_whole("gammainc", *_tensors("gammainc", input, other)))
 
 
 @takes_out
 def gammaincc(input, other):
     """The regularized upper incomplete gamma function 1 - P(input, other), exact where P is near 1."""
-    return ops.gammaincc(*_tensors("gammaincc", input, other))
+    return ops.gammaincc(*_not_whole("gammaincc", *_tensors("gammaincc", input, other)))
 
 
 igamma, igammac = gammainc, gammaincc

@@ -22,7 +22,7 @@ class selu(Float):
 
     def vjp(m, g, input):
         negative = (SELU_SCALE * SELU_ALPHA) * m.exp(m.minimum(input, 0))
-        return m.where(m.gt(input, 0), g * SELU_SCALE, g * negative)
+        return m.where(m.le(input, 0), g * negative, g * SELU_SCALE)
 
 
 @op(onnx="Celu", samples=[((3, 4),), ((3, 4), {"alpha": 0.7})])
@@ -35,7 +35,7 @@ class celu(Float):
         return m.where(input > 0, input, alpha * m.expm1(m.minimum(input, 0) / alpha))
 
     def vjp(m, g, input, alpha):
-        return m.where(m.gt(input, 0), g, g * m.exp(m.minimum(input, 0) / alpha))
+        return m.where(m.le(input, 0), g * m.exp(m.minimum(input, 0) / alpha), g)
 
 
 @op(onnx="Mish", samples=ONE)
@@ -65,8 +65,8 @@ class hardtanh(Elementwise):
         return m.xp.clip(input, input.dtype.type(min_val), input.dtype.type(max_val))
 
     def vjp(m, g, input, min_val, max_val):
-        inside = m.logical_and(m.gt(input, min_val), m.lt(input, max_val))
-        return m.where(inside, g, m.zeros_like(g))
+        outside = m.logical_or(m.le(input, min_val), m.ge(input, max_val))
+        return m.where(outside, m.zeros_like(g), g)
 
 
 @op(onnx="HardSigmoid", samples=[((3, 4),), (Sample((3, 5), "distinct"),)])
@@ -117,10 +117,11 @@ class softshrink(Elementwise):
     refuses_any = "biuc"
 
     def forward(m, input, *, lambd=0.5):
-        return m.where(input > lambd, input - lambd, m.where(input < -lambd, input + lambd, m.xp.zeros_like(input)))
+        inside = m.where(input == input, m.xp.zeros_like(input), input)  # NaN stays NaN
+        return m.where(input > lambd, input - lambd, m.where(input < -lambd, input + lambd, inside))
 
     def vjp(m, g, input, lambd):
-        return m.where(m.gt(m.abs(input), lambd), g, m.zeros_like(g))
+        return m.where(m.le(m.abs(input), lambd), m.zeros_like(g), g)
 
 
 @op(onnx="Shrink", samples=[((3, 4),), ((3, 4), {"lambd": 0.1})])
@@ -143,7 +144,7 @@ class threshold(Elementwise):
     refuses_any = "bc"
 
     def forward(m, input, *, threshold=0.0, value=0.0):
-        return m.where(input > threshold, input, m.xp.full_like(input, value))
+        return m.where(input <= threshold, m.xp.full_like(input, value), input)  # NaN stays NaN
 
     def vjp(m, g, input, threshold):
-        return m.where(m.gt(input, threshold), g, m.zeros_like(g))
+        return m.where(m.le(input, threshold), m.zeros_like(g), g)

@@ -151,7 +151,7 @@ class maximum(Elementwise):
     ufunc = "maximum"
 
     def vjp(m, g, input, other, needs):
-        return _split_by_order(m, g, m.gt(input, other), m.eq(input, other), needs)
+        return _split_with_ties(m, g, m.lt(input, other), m.gt(input, other), m.eq(input, other), needs)
 
 
 @op(samples=PAIR)
@@ -163,7 +163,7 @@ class minimum(Elementwise):
     ufunc = "minimum"
 
     def vjp(m, g, input, other, needs):
-        return _split_by_order(m, g, m.lt(input, other), m.eq(input, other), needs)
+        return _split_with_ties(m, g, m.gt(input, other), m.lt(input, other), m.eq(input, other), needs)
 
 
 @op(samples=PAIR)
@@ -176,7 +176,7 @@ class fmax(Elementwise):
 
     def vjp(m, g, input, other, needs):
         first = m.logical_or(m.ge(input, other), m.isnan(other))
-        return _split_by_order(m, g, first, None, needs)
+        return _split_by_order(m, g, first, needs)
 
 
 @op(samples=PAIR)
@@ -189,18 +189,25 @@ class fmin(Elementwise):
 
     def vjp(m, g, input, other, needs):
         first = m.logical_or(m.le(input, other), m.isnan(other))
-        return _split_by_order(m, g, first, None, needs)
+        return _split_by_order(m, g, first, needs)
 
 
-def _split_by_order(m, g, first, tie, needs):
+def _split_with_ties(m, g, lost, other_lost, tie, needs):
+    """The gradient to the one that was taken, half to each of two equal ones; both get it where one is NaN."""
+    zero, half = m.zeros_like(g), g * 0.5
+
+    def part(beaten):
+        return m.where(tie, half, m.where(beaten, zero, g))
+
+    return part(lost) if needs[0] else None, part(other_lost) if needs[1] else None
+
+
+def _split_by_order(m, g, first, needs):
     zero = m.zeros_like(g)
-    half = g * 0.5 if tie is not None else None
-
-    def part(won):
-        return m.where(won, g, zero) if tie is None else m.where(tie, half, m.where(won, g, zero))
-
-    second = m.logical_not(first) if tie is None else m.logical_not(m.logical_or(first, tie))
-    return part(first) if needs[0] else None, part(second) if needs[1] else None
+    return (
+        m.where(first, g, zero) if needs[0] else None,
+        m.where(m.logical_not(first), g, zero) if needs[1] else None,
+    )
 
 
 @op(samples=POSITIVE_PAIR)
@@ -212,10 +219,16 @@ class atan2(Float):
     ufunc = "arctan2"
 
     def vjp_input(m, g, input, other):
-        return g * other / (input * input + other * other)
+        return g * other / _squares(m, input, other)
 
     def vjp_other(m, g, input, other):
-        return -g * input / (input * input + other * other)
+        return -g * input / _squares(m, input, other)
+
+
+def _squares(m, input, other):
+    """input**2 + other**2 to divide by: at the origin, which has no angle, the gradient is 0."""
+    total = input * input + other * other
+    return m.where(m.eq(total, 0), m.ones_like(total), total)
 
 
 @op(samples=POSITIVE_PAIR)
@@ -354,7 +367,11 @@ class lerp(Elementwise):
     refuses = "biu"
 
     def forward(m, input, end, weight):
-        return input + weight * (end - input)
+        # from the nearer side, so that a weight of 1 gives end itself
+        if isinstance(weight, (int, float)):
+            near = -0.5 < weight < 0.5
+            return input + weight * (end - input) if near else end - (end - input) * (1 - weight)
+        return m.where(m.xp.abs(weight) < 0.5, input + weight * (end - input), end - (end - input) * (1 - weight))
 
     def vjp_input(m, g, weight):
         return g * m.conj(1 - weight)
@@ -776,7 +793,7 @@ class elu(Float):
         return m.where(input > 0, input, alpha * m.expm1(m.minimum(input, 0)))
 
     def vjp(m, g, input, alpha):
-        return m.where(m.gt(input, 0), g, g * (alpha * m.exp(m.minimum(input, 0))))
+        return m.where(m.le(input, 0), g * (alpha * m.exp(m.minimum(input, 0))), g)
 
 
 # --- rounding, signs, tests -------------------------------------------------------------------------------------------------
@@ -804,6 +821,13 @@ round = _flat("round", "round", "The nearest integer, halves to even.", "Round")
 trunc = _flat("trunc", "trunc", "input without its fraction.")
 
 
+def _sign(m, input):
+    if input.dtype.kind == "b":
+        return m.copy(input)
+    out = m.xp.sign(input)
+    return m.where(out == out, out, m.xp.zeros_like(out)) if input.dtype.kind in "fV" else out  # of NaN: 0
+
+
 @op(onnx="Sign", samples=ONE)
 class sign(Elementwise):
     """-1, 0 or 1."""
@@ -811,7 +835,7 @@ class sign(Elementwise):
     refuses = "c"
 
     def forward(m, input):
-        return m.copy(input) if input.dtype.kind == "b" else m.xp.sign(input)
+        return _sign(m, input)
 
     def vjp(m, g):
         return m.zeros_like(g)
@@ -822,7 +846,7 @@ class sgn(Elementwise):
     """sign for real numbers; input / |input| for complex ones, 0 at 0."""
 
     def forward(m, input):
-        return m.copy(input) if input.dtype.kind == "b" else m.xp.sign(input)
+        return _sign(m, input)
 
     def vjp(m, g, input, out):
         if not m.is_complex(input):
@@ -1040,7 +1064,10 @@ class angle(Float):
         return MetaArray(input.shape, dtypes.from_numpy_dtype(input.dtype).to_real().numpy)
 
     def forward(m, input):
-        return m.xp.where(m.xp.isnan(input), input, m.xp.angle(input)) if input.dtype.kind == "f" else m.xp.angle(input)
+        if input.dtype.kind != "f":
+            return m.xp.angle(input)
+        real = m.xp.where(input < 0, m.xp.full_like(input, math.pi), m.xp.zeros_like(input))  # -0.0 is not below 0
+        return m.xp.where(m.xp.isnan(input), input, real)
 
     def vjp(m, g, input):
         if not m.is_complex(input):

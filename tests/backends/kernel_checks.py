@@ -9,6 +9,7 @@ import pytest
 
 import mlkit
 from mlkit.backends import numba
+from mlkit.core.value import wrap
 
 needs_numba = pytest.mark.skipif(not numba.usable(), reason="Numba is not there")
 
@@ -97,7 +98,7 @@ def arrays(shape: tuple[int, ...], dtype=np.float32, seed: int = 0) -> dict[str,
 
 def run(fn, inputs: list[np.ndarray], weight_seed: int = 1, spoil: bool = False) -> list[np.ndarray]:
     """The outputs of ``fn`` and the gradients of its floating inputs; with ``spoil`` a NaN is in what backward starts from."""
-    tensors = [mlkit.from_numpy(x) if x.flags.writeable else mlkit.tensor(0.0) for x in inputs]
+    tensors = [wrap(x) if x.flags.writeable else mlkit.tensor(0.0) for x in inputs]
     for t, x in zip(tensors, inputs, strict=True):
         t._array = x
         if x.dtype.kind == "f":

@@ -141,3 +141,42 @@ def test_without_numba():
         finally:
             mlkit.config.numba = before
     assert "linear" in numba.OVERRIDES
+
+
+def test_other_memory_for_a_weight():
+    """Calls that were made for the arrays that were there are made anew."""
+    model = mlkit.nn.Sequential(
+        mlkit.nn.Linear(32, 48), mlkit.nn.LayerNorm(48), mlkit.nn.Linear(48, 64), mlkit.nn.Linear(64, 32)
+    ).eval()
+    run, x = mlkit.compile(model), mlkit.randn(70, 32)
+    with mlkit.no_grad():
+        for change in ("nothing", "in place", "other memory", "loaded"):
+            if change == "in place":
+                model[2].weight.mul_(2)
+            elif change == "other memory":
+                model[2].weight.data = mlkit.randn(64, 48)
+            elif change == "loaded":
+                model.load_state_dict({k: v * 3 for k, v in model.state_dict().items()})
+            for _ in range(2):
+                np.testing.assert_array_equal(run(x).numpy(), model(x).numpy())
+    (entry,) = [e for entries in run._compiled.entries.values() for e in entries]
+    assert any(name.startswith("linear") for name in entry.forward.bound)
+
+
+def test_from_several_threads():
+    from concurrent.futures import ThreadPoolExecutor
+
+    model = mlkit.nn.Sequential(mlkit.nn.Linear(32, 48), mlkit.nn.LayerNorm(48), mlkit.nn.Linear(48, 32)).eval()
+    run, inputs = mlkit.compile(model), [mlkit.randn(70, 32) for _ in range(8)]
+
+    def each(x):
+        with mlkit.no_grad():
+            return [run(x).numpy() for _ in range(20)]
+
+    each(inputs[0])
+    with mlkit.no_grad():
+        wanted = [model(x).numpy() for x in inputs]
+    with ThreadPoolExecutor(4) as pool:
+        for found, right in zip(pool.map(each, inputs), wanted, strict=True):
+            for x in found:
+                np.testing.assert_array_equal(x, right)

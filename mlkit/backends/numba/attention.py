@@ -54,7 +54,7 @@ def attention(k, query, key, value, *, scale, is_causal):
         return NotImplemented
     q, k_, v = heads(query), heads(key), heads(value)
     out, sums = like(q, v.shape[3]), np.empty(q.shape[:3], np.float32)
-    weighted(k, q, k_, v, factor_of(scale), is_causal, out, sums)
+    pool.split(*weighted(k, q, k_, v, factor_of(scale), is_causal, out, sums))
     return (out, sums) if query.ndim == 4 else (out.reshape((*query.shape[:-1], -1)), sums.reshape(query.shape[:-1]))
 
 
@@ -64,21 +64,22 @@ def factor_of(scale: float) -> np.ndarray:
     return np.array([scale], np.float32)
 
 
-def weighted(k, q, k_, v, factor: np.ndarray, is_causal: bool, out, sums) -> None:
-    """The attention of four-dimensional heads into ``out``, and the logarithms of its sums into ``sums``."""
+def weighted(k, q, k_, v, factor: np.ndarray, is_causal: bool, out, sums) -> tuple:
+    """The attention of four-dimensional heads into ``out``, and the logarithms of its sums into ``sums``: as what
+    ``pool.split`` takes, which may be called again while the arrays are alive."""
     batch, count, queries, features = q.shape
     keys, wide = v.shape[2:]
-    padded = -(-keys // WIDEST) * WIDEST
+    room, kernel = (QUERIES + features) * (-(-keys // WIDEST) * WIDEST) + 1024, k.forward
     common = (
         *place(q), *place(k_), *place(v), *place(out), address(sums), count, queries, keys, features, wide,
         address(factor), int(is_causal),
     )  # fmt: skip
 
     def work(a, b):
-        space = floats((QUERIES + features) * padded + 1024)
-        k.forward(*common, address(space), a, b)
+        space = floats(room)
+        kernel(*common, address(space), a, b)
 
-    pool.split(work, batch * count, max(1, GRAIN // (queries * keys * features)))
+    return work, batch * count, max(1, GRAIN // (queries * keys * features))
 
 
 @gradient("attention", minimum=4096)

@@ -87,17 +87,25 @@ def product(k, x: np.ndarray, weight: np.ndarray, bias, out: np.ndarray) -> None
     outs, count = weight.shape
     rows, start, wide = x.size // count, begin(bias, outs), k.PANEL
     if rows <= FEW:
-        few = (address(x), rows, count, address(weight), address(start), outs, address(out))
-
-        def work(a, b):
-            space = floats(min(count, k.DEPTH) * wide)
-            k.panels_by_rows(*few, address(space), a, b)
-
-        pool.split(work, -(-outs // wide), max(1, GRAIN // (rows * count * wide)))
+        pool.split(*few_rows(k, x, weight, start, out))
     else:
         turned = floats(outs * count)
         k.turn(address(weight), outs, count, address(turned))
         rows_product(k, x.reshape(rows, count), (address(turned), 0, count * wide * 4), start, out.reshape(rows, outs))
+
+
+def few_rows(k, x: np.ndarray, weight: np.ndarray, start: np.ndarray, out: np.ndarray) -> tuple:
+    """``product`` of up to FEW rows as what ``pool.split`` takes: it may be called again while the arrays are alive."""
+    outs, count = weight.shape
+    rows, wide = x.size // count, k.PANEL
+    few = (address(x), rows, count, address(weight), address(start), outs, address(out))
+    room, kernel = min(count, k.DEPTH) * wide, k.panels_by_rows
+
+    def work(a, b):
+        space = floats(room)
+        kernel(*few, address(space), a, b)
+
+    return work, -(-outs // wide), max(1, GRAIN // (rows * count * wide))
 
 
 @gradient("linear", "input", minimum=1024)

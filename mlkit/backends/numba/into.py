@@ -49,6 +49,22 @@ def _gradient(name: str) -> numba.Override:
     return numba.GRADIENTS.get((name, None)) or numba.GRADIENTS[name, "input"]
 
 
+def bound_by(run: Callable, bind: Callable) -> Callable:
+    """``run`` with a ``bind(*operands, *outputs)`` that gives a function without arguments: for arrays that stay where they
+    are from call to call, which is nearly all of a program. It asks for no address and makes no view any more."""
+    run.bind = bind  # type: ignore[attr-defined]
+    return run
+
+
+def again(work: tuple, *arrays) -> Callable[[], None]:
+    """What ``pool.split`` takes as a function of nothing, with the arrays whose addresses are in there."""
+
+    def call(alive=arrays):
+        pool.split(*work)
+
+    return call
+
+
 def plain(*arrays) -> bool:
     """Whether all that are there are float32 without gaps, in the usual order."""
     return all(a is None or a.dtype is FLOAT32 and a.size and a.flags.c_contiguous for a in arrays)
@@ -61,9 +77,18 @@ def linear(k, attributes, operands, outputs):
         return None
     if bias is not None and bias.shape != weight.shape[:1]:
         return None
-    if len(operands) == 2:
-        return lambda x, weight, out: gemm.product(k, x, weight, None, out)
-    return lambda x, weight, bias, out: gemm.product(k, x, weight, bias, out)
+    few = x.size <= gemm.FEW * x.shape[-1]
+
+    def run(x, weight, *rest):
+        bias, out = rest if len(rest) == 2 else (None, rest[0])
+        gemm.product(k, x, weight, bias, out)
+
+    def bind(x, weight, *rest):
+        bias, out = rest if len(rest) == 2 else (None, rest[0])
+        start = gemm.begin(bias, weight.shape[0])
+        return again(gemm.few_rows(k, x, weight, start, out), x, weight, start, out)
+
+    return bound_by(run, bind) if few else run
 
 
 @writes("linear_backward_input")
@@ -87,7 +112,14 @@ def weighted(k, attributes, operands, outputs):
     if any(x.strides[-1] != 4 or min(x.strides) <= 0 for x in (query, key, value, out)) or not plain(sums):
         return None
     factor, causal = np.array([attributes["scale"]], np.float32), bool(attributes["is_causal"])
-    return lambda q, k_, v, out, sums: attention.weighted(k, q, k_, v, factor, causal, out, sums)
+
+    def run(q, k_, v, out, sums):
+        pool.split(*attention.weighted(k, q, k_, v, factor, causal, out, sums))
+
+    def bind(*arrays):
+        return again(attention.weighted(k, *arrays[:3], factor, causal, *arrays[3:]), *arrays)
+
+    return bound_by(run, bind)
 
 
 @writes("layer_norm")
@@ -101,13 +133,13 @@ def layer_norm(k, attributes, operands, outputs):
     rows, small = x.size // count, np.float32(attributes["eps"])
     grain, vector = max(1, (1 << 15) // count), weight.ndim == 1
 
-    def run(x, weight, bias, out):
+    def prepared(x, weight, bias, out):
         x, out = x.reshape(rows, count), out.reshape(rows, count)
         if not vector:
             weight, bias = weight.reshape(-1), bias.reshape(-1)
-        pool.split(lambda a, b: k.layer_norm(x, weight, bias, small, out, a, b), rows, grain)
+        return lambda a, b: k.layer_norm(x, weight, bias, small, out, a, b), rows, grain
 
-    return run
+    return bound_by(lambda *arrays: pool.split(*prepared(*arrays)), lambda *arrays: again(prepared(*arrays), *arrays))
 
 
 @writes("gelu")
@@ -116,14 +148,11 @@ def gelu(k, attributes, operands, outputs):
         return None
     kernel = k.gelu_tanh if attributes["approximate"] == "tanh" else k.gelu
 
-    def run(x, out):
+    def prepared(x, out):
         x, out = x.reshape(-1), out.reshape(-1)
-        if x.size < 2 * flat.GRAIN:
-            kernel(x, out, 0, x.size)
-        else:
-            pool.split(lambda a, b: kernel(x, out, a, b), x.size, flat.GRAIN)
+        return lambda a, b: kernel(x, out, a, b), x.size, flat.GRAIN
 
-    return run
+    return bound_by(lambda *arrays: pool.split(*prepared(*arrays)), lambda *arrays: again(prepared(*arrays), *arrays))
 
 
 def _pixels(x: np.ndarray) -> bool:
@@ -176,8 +205,8 @@ def max_pool2d(k, attributes, operands, outputs):
     numbers = (high, wide, channels, *[n for pair in how for n in pair], *sizes)
     lines, grain = batch * sizes[0], max(1, pooling.GRAIN // (sizes[1] * channels))
 
-    def run(x, values, indices):
+    def prepared(x, values, indices):
         common = (address(x), *numbers, address(values), address(indices))
-        pool.split(lambda a, b: k.max_forward(*common, a, b), lines, grain)
+        return lambda a, b: k.max_forward(*common, a, b), lines, grain
 
-    return run
+    return bound_by(lambda *arrays: pool.split(*prepared(*arrays)), lambda *arrays: again(prepared(*arrays), *arrays))

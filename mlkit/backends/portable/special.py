@@ -283,7 +283,8 @@ def polygamma(m, n: int, x):
         out = xp.where(reflected, xp.where(sine == 0, math.inf, square - other), other)
         return xp.where(xp.isnan(x), x, out)
     sign = 1.0 if n % 2 else -1.0
-    return sign * math.gamma(n + 1) * zeta(m, xp.full_like(x, n + 1.0), x)
+    factorial = math.gamma(n + 1) if n <= 170 else math.inf
+    return sign * factorial * zeta(m, xp.full_like(x, n + 1.0), x)
 
 
 # --- incomplete gamma --------------------------------------------------------------------------------------------------------

@@ -103,6 +103,8 @@ export interface Answer extends Reply {
   said?: string;
   fits?: string[];
   fit?: boolean;
+  /** Blocks were moved to make room for a new one. */
+  room?: boolean;
   panel?: string;
 }
 

@@ -89,8 +89,21 @@ export function ModelBuilder({ editor }: { editor: Editor }) {
     return () => clearTimeout(timer);
   }, [said]);
 
+  /** Whether all blocks of this graph are in view. */
+  const inView = useCallback(() => {
+    const { left, top, right, bottom } = stage.current!.getBoundingClientRect();
+    const { blocks, positions } = editor.graph(latest.current.graph);
+    return blocks.every(({ name }) => {
+      const [x, y] = positions[name] ?? [0, 0];
+      const one = flow.current?.flowToScreenPosition({ x, y });
+      const two = flow.current?.flowToScreenPosition({ x: x + WIDTH, y: y + 64 });
+      return one && two && one.x >= left && one.y >= top && two.x <= right && two.y <= bottom;
+    });
+  }, [editor]);
+
   const run = useCallback(
     async (asked: Promise<Answer>) => {
+      const whole = inView();
       const answer = await asked;
       if (!answer.ok) setSaid([answer.error ?? "That did not work.", false]);
       else setSaid([answer.said ?? "", true]);
@@ -99,10 +112,12 @@ export function ModelBuilder({ editor }: { editor: Editor }) {
         select(answer.select);
       }
       if (answer.fit) fit(false);
+      // Who saw the whole model goes on seeing it when a repair has pushed some of it out of view.
+      if (answer.room && whole) setTimeout(() => inView() || fit(), 60);
       if (answer.panel === "train") setTab("Train");
       return answer;
     },
-    [select, fit],
+    [select, fit, inView],
   );
   const enter = useCallback((block: Block) => {
     setPath((now) => [...now, String(block.properties?.graph)]);
