@@ -22,7 +22,7 @@ SHA256 = hashlib.sha256(CONTENT).hexdigest()
 
 
 class Server(http.server.ThreadingHTTPServer):
-    """/good resumes, /plain does not, /wrong is another file, /short breaks off, /slow trickles, /missing is 404."""
+    """/good resumes, /plain does not, /wrong is another file, /short breaks off, /slow trickles, /held stops in the middle, /missing is 404."""
 
     daemon_threads = True
 
@@ -56,6 +56,9 @@ class Handler(http.server.BaseHTTPRequestHandler):
                 for at in range(start, len(content), 4000):
                     self.wfile.write(content[at : at + 4000])
                     time.sleep(0.02)
+            elif name == "held":
+                self.wfile.write(content[start : start + 300_000])
+                time.sleep(60)
             else:
                 self.wfile.write(content[start:])
         except OSError:
@@ -134,7 +137,7 @@ def start(url, path):
 @pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGINT])
 def test_a_killed_download_leaves_no_file_and_is_resumed(server, tmp_path, how):
     path = tmp_path / "file.gz"
-    process = start(server.url("slow"), path)
+    process = start(server.url("held"), path)
     part, deadline = tmp_path / ".file.gz.partial", time.monotonic() + 30
     while not (part.exists() and part.stat().st_size) and time.monotonic() < deadline:
         time.sleep(0.01)

@@ -59,7 +59,7 @@ def test_large_arrays_are_shared_and_freed():
         assert shared() == before  # nothing of it ever has a name
     assert seen == list(range(1, 13))
     del images, rest
-    assert open_files() == files
+    assert open_files() <= files  # others may have closed theirs meanwhile
 
 
 @needs_proc
@@ -98,7 +98,7 @@ def test_a_datasets_large_arrays_are_shared_by_its_workers(method):
     found = [batch.tolist() for batch in loader]
     # each worker sees what itself has written, and nobody else does
     assert found == [[[1, 1]], [[1, 1]], [[2, 1]], [[2, 1]]]
-    assert not dataset.pixels.any() and open_files() == files
+    assert not dataset.pixels.any() and open_files() <= files
 
 
 def test_no_room_for_a_batch_is_told(monkeypatch):
@@ -132,7 +132,7 @@ def test_a_worker_killed_from_outside_is_noticed_and_leaves_nothing(persistent):
     list(DataLoader(Squares(2), num_workers=1))
     before, files = shared(), open_files()
     assert "killed by SIGKILL" in _killed_in_the_middle(persistent)
-    assert shared() == before and open_files() == files
+    assert shared() == before and open_files() <= files
 
 
 def _killed_in_the_middle(persistent):
@@ -214,11 +214,11 @@ def test_streams_of_known_length():
     assert sorted(found) == sorted([*range(6), *range(6)])
 
 
-def test_without_order_a_slow_batch_holds_nobody_up():
-    loader = DataLoader(SlowStart(16), 2, num_workers=2, in_order=False)
+def test_without_order_a_slow_batch_holds_nobody_up(tmp_path):
+    loader = DataLoader(SlowStart(16, tmp_path / "one"), 2, num_workers=2, in_order=False)
     found = [batch.tolist() for batch in loader]
     assert found[0] != [0, 1] and sorted(found) == [[i, i + 1] for i in range(0, 16, 2)]
-    assert [batch.tolist() for batch in DataLoader(SlowStart(16), 2, num_workers=2)] == sorted(found)
+    assert [batch.tolist() for batch in DataLoader(SlowStart(16, tmp_path / "two"), 2, num_workers=2)] == sorted(found)
 
 
 def test_two_iterations_at_once_over_persistent_workers():
