@@ -531,8 +531,8 @@ def test_parameter_containers():
     assert list(table) == ["a", "b", "c"] and [n for n, _ in table.named_parameters()] == ["a", "b", "c"]
     assert isinstance(table["a"], nn.Parameter) and "b" in table and table.pop("b").shape == (3,) and len(table) == 2
     assert repr(table) == (
-        "ParameterDict(\n  (a): Parameter containing: [mlkit.float32 of size 2]\n"
-        "  (c): Parameter containing: [mlkit.float32 of size 1]\n)"
+        "ParameterDict(\n    (a): Parameter containing: [mlkit.FloatTensor of size 2]\n"
+        "    (c): Parameter containing: [mlkit.FloatTensor of size 1]\n)"
     )
     rows = nn.ParameterList([mlkit.ones(2)])
     rows += [mlkit.zeros(1)]
