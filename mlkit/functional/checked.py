@@ -160,7 +160,7 @@ USUAL: dict[str, tuple[type, ...]] = {
 REFUSED_TYPES = {
     name: kinds
     for kinds, names in {
-        "c": "cummax cummin deg2rad rad2deg mode unique unique_consecutive searchsorted xlogy xlog1py "
+        "c": "cummax cummin deg2rad rad2deg logaddexp2 mode unique unique_consecutive bucketize searchsorted xlogy xlog1py "
         "logit entr smooth_l1_loss mse_loss huber_loss multilabel_soft_margin_loss "
         "chebyshev_polynomial_t chebyshev_polynomial_u chebyshev_polynomial_v chebyshev_polynomial_w "
         "hermite_polynomial_h hermite_polynomial_he laguerre_polynomial_l legendre_polynomial_p "
@@ -169,8 +169,8 @@ REFUSED_TYPES = {
         "2": "airy_ai bessel_j0 bessel_j1 bessel_y0 bessel_y1 modified_bessel_i0 modified_bessel_i1 modified_bessel_k0 "
         "modified_bessel_k1 scaled_modified_bessel_k0 scaled_modified_bessel_k1 spherical_bessel_j0 log_ndtr erfcx zeta "
         "ctc_loss multi_margin_loss multilabel_margin_loss ndtri avg_pool3d",
-        "bc": "isin topk nanmedian geometric_ index_reduce bucketize",
-        "b": "conv_transpose1d conv_transpose2d conv_transpose3d kthvalue mvlgamma multigammaln trace matrix_power",
+        "bc": "isin topk nanmedian geometric_ index_reduce",
+        "b": "kthvalue mvlgamma multigammaln trace matrix_power",
         "iub": "rand_like randn_like logcumsumexp nanmean prelu fractional_max_pool2d fractional_max_pool3d",
         "2iub": "ormqr",
         "iubc": "kl_div pdist group_norm native_group_norm",

@@ -121,6 +121,8 @@ def _transposed(n, input, weight, bias, stride, padding, output_padding, groups,
         from mlkit.core.refusals import different_dtypes
 
         raise different_dtypes(ops.conv2d.op, [input, weight])
+    if input._array.dtype == bool:
+        raise UnsupportedDtype(f"{name}: not implemented for bool.", hint="Convert first: x.float().")
     if bias is not None and (n == 3 or bias.is_complex()):
         check_same_dtype(name, input, False, bias=bias)
     elif bias is not None and bias._array.dtype != input._array.dtype:

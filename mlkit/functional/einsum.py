@@ -6,7 +6,7 @@ import math
 import string
 
 from mlkit.core.dispatch import ops
-from mlkit.core.errors import ArgumentError, RefusedError, ShapeError
+from mlkit.core.errors import ArgumentError, RefusedError, ShapeError, ValueRangeError
 from mlkit.core.value import Value
 
 LETTERS = string.ascii_uppercase + string.ascii_lowercase
@@ -168,7 +168,7 @@ def einsum(equation, *operands):
     if not isinstance(equation, str):
         raise ArgumentError(f"einsum(): argument 'equation' (position 1) must be str, not {type(equation).__name__}.")
     if not tensors:
-        raise RefusedError("einsum(): must provide at least one operand.")
+        raise ValueRangeError("einsum(): must specify the equation and at least one operand.")
     left, arrow, right = equation.replace(" ", "").partition("->")
     words = left.split(",")
     if len(words) > len(tensors):

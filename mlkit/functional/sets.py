@@ -155,6 +155,8 @@ def bucketize(input, boundaries, *, out_int32: bool = False, right: bool = False
         raise ShapeError(f"bucketize: boundaries tensor must be 1 dimension, but got dim({boundaries._array.ndim}).")
     if not isinstance(input, Value):
         return searchsorted(boundaries, input, out_int32=out_int32, right=right)
+    if input._array.dtype == boundaries._array.dtype == bool:
+        raise UnsupportedDtype("bucketize: not implemented for bool.", hint="Convert first: x.float().")
     out = ops.searchsorted(boundaries, input, right=right)
     return ops.cast(out, dtype=dtypes.int32) if out_int32 else out
 
