@@ -505,7 +505,7 @@ def test_metrics_of_mixed_labels_take_the_largest_share():
     trainer = Trainer(
         nn.Sequential(nn.Flatten(), nn.Linear(48, 4)), metrics=["accuracy", "f1", "auc"], run_dir=False, progress=False
     )
-    right = (trainer.predict([images]).argmax(1) == mixed[1].argmax(1)).float().mean().item()
+    right = (trainer.predict([mixed[0]]).argmax(1) == mixed[1].argmax(1)).float().mean().item()
     history = trainer.fit([mixed], [(images, labels)], epochs=1)  # two lists of batches
     assert history["train/accuracy"] == [right] and len(history["valid/f1"]) == 1
     with pytest.raises(LabelError, match="MixUp, CutMix"):
