@@ -64,7 +64,7 @@ def measure(pairs: int, seconds: float) -> dict[str, Any]:
         serving = conftest._serve(Path(home) / "lab", command, "/api/status")
         lab = next(serving)
         turns: list[tuple[bool, float, float]] = []
-        beside: list[float] = []  # CPU seconds a second of all other processes, turn by turn
+        beside: dict[bool, list[float]] = {True: [], False: []}  # CPU seconds a second of all other processes
         try:
             helpers.write_notebook(
                 lab.folder / "bench.ipynb", ["import mlkit\n" + CELL.format(path=str(log)), "run.stop()"]
@@ -75,15 +75,15 @@ def measure(pairs: int, seconds: float) -> dict[str, Any]:
                 book = helpers.Notebook(page, lab.url, "bench.ipynb")
                 book.run(0)
                 book.wait_run(0)
-                for _ in range(pairs):
-                    for shown in (True, False):
+                for pair in range(pairs):
+                    for shown in (True, False) if pair % 2 else (False, True):  # what changes slowly meets both alike
                         show(page, shown)
                         page.wait_for_timeout(1000 * SETTLE)
                         begun, spent = time.monotonic(), others()
                         page.wait_for_timeout(1000 * seconds)
                         ended = time.monotonic()
                         turns.append((shown, begun, ended))
-                        beside.append((others() - spent) / (ended - begun))
+                        beside[shown].append((others() - spent) / (ended - begun))
                 book.run(1)
                 page.wait_for_timeout(1000)
                 page.evaluate("async () => { await jupyterapp.serviceManager.sessions.shutdownAll(); }")
@@ -91,13 +91,13 @@ def measure(pairs: int, seconds: float) -> dict[str, Any]:
         finally:
             serving.close()
         rows = [tuple(map(float, line.split())) for line in log.read_text().splitlines() if line.count(" ") == 2]
-    extra = [opened - closed for opened, closed in zip(beside[::2], beside[1::2], strict=True)]
+    extra = [opened - closed for opened, closed in zip(beside[True], beside[False], strict=True)]
     return {
         "seconds": seconds,
         "steps": rows[-1][2],
         **ratios(rows, turns),
         "others": round(statistics.median(extra), 4),
-        "others_closed": round(statistics.median(beside[1::2]), 4),
+        "others_closed": round(statistics.median(beside[False]), 4),
         "others_all": [round(v, 4) for v in extra],
     }
 
@@ -133,24 +133,26 @@ def ratios(rows: list[tuple[float, ...]], turns: list[tuple[bool, float, float]]
 
     >>> rows = [(t, 2 * t, 100 * t) for t in range(60)]
     >>> found = ratios(rows, [(True, 0, 10), (False, 10, 20), (True, 20, 30), (False, 30, 40)])
-    >>> found["clock"], found["cpu"], found["pairs"]
-    (1.0, 1.0, 2)
+    >>> found["clock"], found["cpu"], found["cpu_error"], found["pairs"]
+    (1.0, 1.0, 0.0, 2)
     """
     times = [row[0] for row in rows]
-    costs = []
-    for _, begun, ended in turns:
+    costs: dict[bool, list[tuple[float, float]]] = {True: [], False: []}
+    for shown, begun, ended in turns:
         one, two = rows[bisect_left(times, begun)], rows[bisect_left(times, ended) - 1]
         steps = two[2] - one[2]
-        costs.append(((two[0] - one[0]) / steps, (two[1] - one[1]) / steps))
-    both = list(zip(costs[::2], costs[1::2], strict=True))
+        costs[shown].append(((two[0] - one[0]) / steps, (two[1] - one[1]) / steps))
+    both = list(zip(costs[True], costs[False], strict=True))
     clock, cpu = ([opened[i] / closed[i] for opened, closed in both] for i in (0, 1))
+    spread = statistics.stdev(cpu) if len(cpu) > 1 else 0.0
     return {
         "pairs": len(both),
         "clock": round(statistics.median(clock), 4),
         "cpu": round(statistics.median(cpu), 4),
+        "cpu_error": round(1.25 * spread / len(cpu) ** 0.5, 4),  # of a median
         "clock_all": [round(v, 4) for v in clock],
         "cpu_all": [round(v, 4) for v in cpu],
-        "step_ms": round(1000 * statistics.median(c[0] for c in costs), 4),
+        "step_ms": round(1000 * statistics.median(c[0] for c in costs[False]), 4),
     }
 
 
@@ -164,7 +166,8 @@ def main() -> None:
     row = measure(options.pairs, options.seconds)
     print(json.dumps(row))
     print(
-        f"a step with the panel open: {100 * (row['clock'] - 1):+.2f} % by the clock, {100 * (row['cpu'] - 1):+.2f} % CPU; "
+        f"a step with the panel open: {100 * (row['clock'] - 1):+.2f} % by the clock, "
+        f"{100 * (row['cpu'] - 1):+.2f} % CPU (give or take {100 * row['cpu_error']:.1f}); "
         f"browser and server: {100 * row['others']:+.2f} % of a core"
     )
     if options.keep:
