@@ -47,6 +47,7 @@ from mlkit.core.value import (
     link_view,
     mark_inference,
     node_type,
+    nowhere,
     tensor_types,
     tick,
     wrap,
@@ -452,6 +453,8 @@ def record(op: Op, operands: list, arrays: list, attributes: dict, results):
                 link_view(operands[0], out, op, attributes)
                 if not state.grad:
                     out._seen_without_grad = True
+                    if operands[0]._node is not None and results.dtype.kind in "fcV":
+                        out._node = nowhere()
     if node is not None:
         save(node, op, operands, arrays, attributes, outputs)
     return outputs
@@ -839,6 +842,8 @@ def _look(op: Op, apply: Callable) -> Callable:
             link_view(input, out, op, full)
             if not grad:
                 out._seen_without_grad = True
+                if input._node is not None:
+                    out._node = nowhere()
         parent = input._node
         if parent is not None and grad:
             node = out._node = _new(kind)

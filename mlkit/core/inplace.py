@@ -31,15 +31,15 @@ def check_leaf(target: Value) -> None:
     if not state.grad:
         return
     base = target._view_of[0] if target._view_of else target
-    if isinstance(target._node, Leaf):
-        raise GradientError(
-            "a leaf Variable that requires grad is being used in an in-place operation.",
-            hint="Wrap it in `with mlkit.no_grad():`, or use the out-of-place form.",
-        )
     if target._seen_without_grad and base._node is not None:
         raise GradientError(
             "A view was created in no_grad mode and is being modified inplace with grad mode enabled.",
             hint="Make the view outside no_grad(), if the change shall have a gradient; else change it inside no_grad().",
+        )
+    if isinstance(target._node, Leaf):
+        raise GradientError(
+            "a leaf Variable that requires grad is being used in an in-place operation.",
+            hint="Wrap it in `with mlkit.no_grad():`, or use the out-of-place form.",
         )
     if isinstance(base._node, Leaf):
         raise GradientError(
