@@ -96,6 +96,7 @@ class Entry:
         self.backward: Program | None = None
         self.captured: dict[str, Value] = {}
         self.arrays: dict[str, np.ndarray] = {}  # the captured tensors' arrays as they were bound
+        self.bound: list[tuple] = []  # (captured tensor, its array, whether it needs a gradient)
         self.needs: dict[str, bool] = {}  # whether each captured tensor needs a gradient
         self.structure: Any = None
         self.outputs: list[tuple] = []  # how each leaf of the result is made
@@ -137,6 +138,16 @@ class Entry:
         for p, had in self.grad_rules:
             if (p._grad is not None) is not had:
                 return False
+        for t, array, needs in self.bound:
+            if t._array is not array or (t._node is not None) is not needs:
+                if not self._bound_again():
+                    return False
+                break
+        guards = self.guards
+        return (not guards.checks and guards.count == nn_module.changes[0]) or guards.holds()
+
+    def _bound_again(self) -> bool:
+        """Whether the captured tensors need what they needed, and the memory that some have now is of the same form."""
         for key, t in self.captured.items():
             array = t._array
             if array is not self.arrays[key]:
@@ -151,7 +162,12 @@ class Entry:
                 self.stale = True
             if (t._node is not None) is not self.needs[key]:
                 return False
-        return self.guards.holds()
+        self._note_bound()
+        return True
+
+    def _note_bound(self) -> None:
+        """Write down what ``holds`` compares in each call: the captured tensors, their arrays, whether they need a gradient."""
+        self.bound = [(t, self.arrays[key], self.needs[key]) for key, t in self.captured.items()]
 
     def hooked(self) -> bool:
         """Whether a hook waits for a gradient that is computed inside the function."""
@@ -164,6 +180,7 @@ class Entry:
         return False
 
     stale = False
+    alone = False  # whether the result is one tensor without a gradient
 
     def refresh(self) -> None:
         if self.stale:
@@ -220,6 +237,8 @@ class Entry:
 
     def result(self, tensors: list[Value], found: tuple):
         """The function's return value, with a node for backward where one is wanted."""
+        if self.alone:
+            return wrap(found[self.outputs[0][1]])
         node: Any = self.node(tensors, found) if self.backward is not None else None
         leaves: list = []
         for kind, what in self.outputs:
@@ -662,7 +681,7 @@ def build(entry: Entry, recorder: Recorder, tensors: list[Value], settings: Sett
         entry.passes.append(("sums of products", before, len(nodes)))
         if settings.numba:
             before, nodes = len(nodes), joined(nodes, facts)
-            entry.passes.append(("norms with what follows", before, len(nodes)))
+            entry.passes.append(("norms and linear layers with what follows", before, len(nodes)))
         before, nodes = len(nodes), passes.dead_code(nodes, facts)
     forward, backward = [n for n in nodes if n.id in marks], [n for n in nodes if n.id not in marks]
     constants = {**constants, **facts.constants}
@@ -710,6 +729,7 @@ def build(entry: Entry, recorder: Recorder, tensors: list[Value], settings: Sett
         entry.captured.setdefault(key, t)
     entry.arrays = {k: t._array for k, t in entry.captured.items()}
     entry.needs = {k: t._node is not None for k, t in entry.captured.items()}
+    entry._note_bound()
     for root in recorder.written:
         kind = graph.values[root].kind
         if kind == "input":
@@ -717,6 +737,7 @@ def build(entry: Entry, recorder: Recorder, tensors: list[Value], settings: Sett
         elif root in captured and not _stepped(graph, root):
             entry.changed.append(("captured", captured[root]))
     entry.stale = False
+    entry.alone = entry.structure is pytree.LEAF and entry.backward is None and entry.outputs[0][0] == "array"
     found = tuple(recorder.arrays.real(k) for k in all_results) if entry.smooth and on_cpu else (None,)
     return entry.result(tensors, found) if all(x is not None for x in found) else None
 
@@ -725,7 +746,7 @@ def joined(nodes: list, facts: passes.Facts) -> list:
     """The nodes with each pair that has a kernel of its own as one node."""
     from mlkit.compiler import fusion, pairs
 
-    return pairs.join(nodes, facts) if fusion.usable() else nodes
+    return pairs.linear_relu(pairs.join(nodes, facts), facts) if fusion.usable() else nodes
 
 
 def fused(nodes: list, facts: passes.Facts, kept: set[str], settings: Settings, entry: Entry) -> list:
