@@ -93,7 +93,12 @@ def one_row(k, x: np.ndarray, weight: np.ndarray, start: np.ndarray, out: np.nda
     """``row_product`` as what ``pool.split`` takes: it may be called again while the arrays are alive."""
     outs, count = weight.shape
     given, kernel = (address(x), count, address(weight), address(start), address(out), relu), k.row_by_rows
-    return lambda i, j: kernel(*given, i, j), outs, max(k.DOTS, ROW_GRAIN // count)
+    return lambda i, j: kernel(*given, i, j), outs, row_grain(k, count)
+
+
+def row_grain(k, count: int) -> int:
+    """How many sums of so many numbers make a thread worth waking."""
+    return max(k.DOTS, ROW_GRAIN // count)
 
 
 def fits(size: int, shape: tuple, weight: np.ndarray) -> bool:

@@ -59,11 +59,15 @@ def bound_by(run: Callable, bind: Callable) -> Callable:
 
 def again(work: tuple, *arrays) -> Callable[[], None]:
     """What ``pool.split`` takes as a function of nothing, with the arrays whose addresses are in there."""
+    part, total, grain = work
 
     def call(alive=arrays):
-        pool.split(*work)
+        pool.split(part, total, grain)
 
-    return call
+    def whole(alive=arrays):  # it is never shared among threads
+        part(0, total)
+
+    return whole if 0 < total < 2 * grain else call
 
 
 def plain(*arrays) -> bool:
@@ -106,9 +110,20 @@ def row(k, x, weight, bias, relu: int) -> Callable | None:
     if not gemm.fits_row(x, weight, bias):
         return None
 
+    outs, count = weight.shape
+    kernel, grain = k.row_by_rows, gemm.row_grain(k, count)
+    known: list = [None, None, None, 0, 0]  # the weights and bias of the last call, and where they are: mostly the same
+
     def run(x, weight, *rest):
         bias, out = rest if len(rest) == 2 else (None, rest[0])
-        gemm.row_product(k, x, weight, bias, out, relu)
+        if known[0] is not weight or known[1] is not bias:
+            start = gemm.begin(bias, outs)
+            known[:] = weight, bias, start, address(weight), address(start)
+        given = address(x), count, known[3], known[4], address(out), relu
+        if outs < 2 * grain:
+            kernel(*given, 0, outs)
+        else:
+            pool.split(lambda a, b: kernel(*given, a, b), outs, grain)
 
     def bind(x, weight, *rest):
         bias, out = rest if len(rest) == 2 else (None, rest[0])
