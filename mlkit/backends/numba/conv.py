@@ -165,7 +165,7 @@ def rows_of_weights(k, x, weight, bias, stride, dilation, before, sizes) -> np.n
         pixels, whole, address(patches),
     )  # fmt: skip
     out = np.empty((outs, whole), np.float32)
-    common = (address(weight), taps, address(patches), 0, taps * panel() * 4, address(zero), whole, address(out), 0)
+    common = (address(weight), taps, address(patches), 0, taps * panel() * 4, address(zero), whole, address(out), 0, 0)
     rows = kernels("mlkit.backends.numba.gemm").rows_by_panels
     pool.split(lambda a, b: rows(*common, a, b), outs, max(LANES, (1 << 20) // (taps * whole)))
     if bias is not None:
