@@ -47,13 +47,17 @@ def batch_norm(
     training: bool = False,
     momentum: float = 0.1,
     eps: float = 1e-05,
-    batches=None,
 ):
     """Normalisation of each channel over the batch (Ioffe & Szegedy 2015, arXiv:1502.03167).
 
     input (N, C, *). In training the batch's own statistics are used and the running ones moved towards them by
-    ``momentum``, and ``batches`` (0-d int64), if given, counts one more; otherwise the running ones are used.
+    ``momentum``; otherwise the running ones are used.
     """
+    return counting_batch_norm(input, running_mean, running_var, weight, bias, training, momentum, eps, None)
+
+
+def counting_batch_norm(input, running_mean, running_var, weight, bias, training: bool, momentum, eps: float, batches):
+    """``batch_norm`` that moves ``batches`` (0-d int64 or None) one further where it moves the running statistics."""
     if not training and _four_vectors(input, running_mean, running_var, weight, bias):
         return ops.batch_norm_eval(input, running_mean, running_var, weight, bias, eps=eps)
     check_floating("batch_norm", input)

@@ -117,7 +117,7 @@ class _BatchNorm(_NormBase):
             weight, bias = own["weight"], own["bias"]
         else:
             weight, bias = self.weight, self.bias
-        return normalization.batch_norm(input, mean, var, weight, bias, use_batch, momentum, self.eps, batches)
+        return normalization.counting_batch_norm(input, mean, var, weight, bias, use_batch, momentum, self.eps, batches)
 
 
 class BatchNorm1d(_BatchNorm):
