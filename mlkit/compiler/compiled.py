@@ -329,7 +329,9 @@ class Compiled:
         ):
             return self.fn(*args, **kwargs)
         alone = args[0] if len(args) == 1 and not kwargs and args[0].__class__ is value.tensor_class else None
-        if alone is not None and self.last is not None:  # what is called with one tensor is mostly called with such again
+        if (
+            alone is not None and self.last is not None
+        ):  # what is called with one tensor is mostly called with such again
             grad, inference, standard, shape, dtype, strides, needs, entry = self.last
             array = alone._array
             if (
