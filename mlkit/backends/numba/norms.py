@@ -281,8 +281,8 @@ def normal_pixels(
     """What ``pixel_rows`` gives normalised by these statistics, (N, C, H, W); with ``relu``, what is below zero is zero;
     ``added`` is added before that (with ``relu`` alone), and lies as they do."""
     channels, out = rows.shape[3], np.empty(rows.shape, np.float32)
-    given = address(rows), address(mean), address(var), address(weight), address(bias), float(eps)
-    given += 0 if added is None else address(added), relu
+    where = 0 if added is None else address(added)
+    given = (address(rows), address(mean), address(var), address(weight), address(bias), float(eps), where, relu)
     target, kernel, adds = address(out), kernels.pixels_normal, int(added is not None)
 
     def work(start, stop):
