@@ -24,7 +24,7 @@ from mlkit.core import events, value
 from mlkit.core.dispatch import Output, ops, state
 from mlkit.core.errors import ArgumentError, DeviceError, GradientError, MlkitError, ShapeError, ValueRangeError
 from mlkit.core.frames import place_of, users_frame
-from mlkit.core.value import LASTING, Leaf, LevelArray, MetaArray, Node, Value, wrap
+from mlkit.core.value import LASTING, Leaf, LevelArray, MetaArray, Node, Value, ends_nowhere, wrap
 from mlkit.ops.registry import unbroadcast
 
 # --- what was kept, handed to the rules -------------------------------------------------------------------------------
@@ -754,11 +754,13 @@ def targeted(nodes: list, gradients: list, inputs, keep: bool, create_graph: boo
     for tensor in inputs:
         if tensor._node is None:
             raise GradientError("One of the differentiated Tensors does not require grad.")
+        if ends_nowhere(tensor):
+            continue
         places.setdefault(tensor._node, len(places))
     found = run(nodes, gradients, keep, create_graph, places, tensors)
     out = []
     for tensor in inputs:
-        g = found.get(places[tensor._node])
+        g = found.get(places.get(tensor._node))
         if g is not None and not tensors and isinstance(tensor, Value) and g.dtype != tensor._array.dtype:
             g = g.astype(tensor._array.dtype)
         out.append(None if g is None else as_tensor(g, tensors))

@@ -33,7 +33,7 @@ from mlkit.core.layout import layout, strided
 from mlkit.core.printing import tensor_text
 from mlkit.core.size import Size
 from mlkit.core.storage import TypedStorage, UntypedStorage
-from mlkit.core.value import Hook, Leaf, MetaArray, Value, add_hook, wrap
+from mlkit.core.value import Hook, Leaf, MetaArray, Value, add_hook, ends_nowhere, wrap
 from mlkit.functional import (
     activation,
     arithmetic,
@@ -385,7 +385,7 @@ class Tensor(Value):
     def requires_grad_(self, requires_grad: bool = True):
         """Say whether backward() shall compute this tensor's gradient."""
         if requires_grad:
-            if self._node is None:
+            if self._node is None or ends_nowhere(self):
                 if self._inference and not state.inference:
                     raise GradientError(
                         "Setting requires_grad=True on inference tensor outside InferenceMode is not allowed.",

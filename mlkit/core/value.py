@@ -313,6 +313,22 @@ class Leaf:
         return node_notes.setdefault(self, {})
 
 
+def nowhere() -> Leaf:
+    """The end of the graph for a view made in no_grad mode of a tensor that requires grad: what flows in is dropped."""
+    end = Leaf.__new__(Leaf)
+    end.ref, end.seq = _none, tick()  # type: ignore[assignment]
+    return end
+
+
+def _none() -> None:
+    return None
+
+
+def ends_nowhere(tensor: Value) -> bool:
+    """Whether that is the tensor's end of the graph."""
+    return getattr(tensor._node, "ref", None) is _none
+
+
 Leaf.__name__ = Leaf.__qualname__ = "AccumulateGrad"  # what programs that draw the graph look for
 
 #: Hooks are rare: kept beside the nodes rather than in each.

@@ -445,7 +445,7 @@ def binary_cross_entropy(input, target, weight=None, size_average=None, reduce=N
             f"binary_cross_entropy: expected a floating target, got {dtypes.from_numpy_dtype(target._array.dtype)}.",
             hint="Use target.float().",
         )
-    loss = ops.neg(ops.add(ops.mul(target, _log(input)), ops.mul(ops.sub(1, target), _log(ops.sub(1, input)))))
+    loss = ops.binary_cross_entropy_terms(input, target)
     if weight is not None:
         loss = ops.mul(loss, weight)
     return reduced(loss, reduction, size_average, reduce)
@@ -462,14 +462,6 @@ def _check_probabilities(array) -> None:
 def _check_variance(array) -> None:
     if bool((array < 0).any()):
         raise ValueRangeError("var has negative entry/entries")
-
-
-def _log(p):
-    """log(p), but not below -100; its slope is bounded with it (at 1 / 1e-12), as PyTorch's."""
-    known = ops.gt(p, 1e-12)
-    safe = ops.where(known, p, ops.add(ops.mul(p.detach(), 0.0), 1.0))
-    floor = ops.add(ops.clamp(ops.log(p.detach()), min=-100.0), ops.mul(ops.sub(p, p.detach()), 1e12))
-    return ops.where(known, ops.log(safe), floor)
 
 
 @composite
@@ -521,10 +513,7 @@ def kl_div(input, target, size_average=None, reduce=None, reduction: str = "mean
     if log_target:
         loss = ops.mul(ops.exp(target), ops.sub(target, input))
     else:  # 0 * log(0) is 0
-        zero = ops.eq(target, 0)
-        safe = ops.where(zero, ops.ones_like(target), target)
-        own = ops.where(zero, ops.zeros_like(target), ops.mul(target, ops.log(safe)))
-        loss = ops.sub(own, ops.mul(target, input))
+        loss = ops.sub(ops.xlogy(target, target), ops.mul(target, input))
     if reduction == "batchmean":
         total = ops.sum(loss)
         return ops.div(total, input._array.shape[0]) if input._array.ndim else total

@@ -80,7 +80,7 @@ def relu(x, y, start, stop):
 def relu_gradient(g, out, y, start, stop):
     g, out, y = g[start:stop], out[start:stop], y[start:stop]
     for i in range(y.size):
-        y[i] = g[i] * (ONE if out[i] > ZERO else ZERO)
+        y[i] = ZERO if out[i] <= ZERO else g[i]  # of a NaN too
 
 
 @kernel(ONE_IN, **contract)
