@@ -64,7 +64,7 @@ def of_the_backend(n: GraphNode, facts: Facts) -> Callable | None:
         isinstance(a, Ref) for a in n.attributes.values()
     ):
         return None
-    if n.kernel is not None and not n.op.endswith(("_backward", "_backward_input")):
+    if n.kernel is not None and not n.op.endswith(("_backward", "_backward_input", "linear_relu")):
         return None
     if n.picks is not None and not all(n.picks):
         return None

@@ -84,7 +84,7 @@ def assign(target: Value, source: Value, name: str = "copy_") -> Value:
     """Write ``source`` into ``target``'s memory (broadcasting, converting) and bring the graph of all its views along."""
     into, array = target._array, source._array
     try:
-        fits = broadcast_shapes(into.shape, array.shape) == tuple(into.shape)
+        fits = into.shape == array.shape or broadcast_shapes(into.shape, array.shape) == tuple(into.shape)
     except ValueError:
         fits = False
     if not fits:

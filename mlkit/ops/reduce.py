@@ -200,9 +200,10 @@ class one_of_all(Op):
             return getattr(m.xp, which)(input)
         ordered = m.xp.sort(input.reshape(-1))  # NaN comes last
         known = (ordered == ordered).sum()
-        if which == "median" and known < ordered.size:
-            return ordered[-1]
-        return ordered[m.xp.maximum(known - 1, 0) // 2]
+        place = m.xp.maximum(known - 1, 0) // 2
+        if which == "median":
+            place = m.xp.where(known < ordered.size, ordered.size - 1, place)
+        return ordered[place]
 
     def vjp(m, g, input, out):
         hit = m.logical_or(m.eq(input, out), m.logical_and(m.isnan(input), m.isnan(out)))

@@ -152,7 +152,9 @@ def _serve(home: Path, command: list[str], probe: str) -> Iterator[Server]:
         "HOME": str(home),
         "JUPYTER_CONFIG_DIR": str(home / "config"),
         "JUPYTER_DATA_DIR": str(data),
-        "JUPYTER_PATH": str(data),  # before what is installed: it is the checkout that is tested
+        # Before what is installed: it is the checkout that is tested. What the caller names comes next: a folder with
+        # kernels/python3/kernel.json tests against another ipykernel.
+        "JUPYTER_PATH": os.pathsep.join([str(data), *filter(None, [os.environ.get("JUPYTER_PATH")])]),
         "JUPYTER_RUNTIME_DIR": str(home / "runtime"),
         "IPYTHONDIR": str(home / "ipython"),
         "JUPYTERLAB_SETTINGS_DIR": str(home / "settings"),

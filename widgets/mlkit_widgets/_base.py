@@ -8,6 +8,9 @@ mlkit's extension), and the kernel sends it as a display update (notebooks execu
 
 from __future__ import annotations
 
+import atexit
+import contextlib
+import sys
 import threading
 import time
 import uuid
@@ -79,6 +82,11 @@ class Widget(anywidget.AnyWidget):
 
     # --- messages -----------------------------------------------------------------------------------------------
 
+    def _send(self, msg: Any, buffers: Any = None) -> None:
+        with _line:
+            if not _line.closed:
+                super()._send(msg, buffers)
+
     def _tell(self, message: dict[str, Any]) -> None:
         """Send `message` (which may hold arrays) to every view in every page."""
         tree, buffers = pack(message)
@@ -135,7 +143,10 @@ class Widget(anywidget.AnyWidget):
         if self._displayed:
             from IPython.display import publish_display_data
 
-            publish_display_data(self._bundle(), {}, transient={"display_id": self._display_name}, update=True)
+            bundle = self._bundle()
+            with _line:
+                if not _line.closed:
+                    publish_display_data(bundle, {}, transient={"display_id": self._display_name}, update=True)
 
     def __repr__(self) -> str:
         return f"<{self._describe()}>"
@@ -144,6 +155,29 @@ class Widget(anywidget.AnyWidget):
 def _as_sent(data: Any, subshell: Any) -> Any:
     """The subshell that a message from the page names itself."""
     return subshell
+
+
+class _Line:
+    """The line to the page, held by whoever sends. It is closed at the interpreter's end, and nothing is sent after.
+
+    A kernel that is shut down or restarted cannot send any more some time before its threads end, and does not say so:
+    pyzmq gives up large messages (64 kB) half-way once its own exit handler has run, and once ipykernel's one thread that
+    sends has ended, 6.x lets every other thread write to the same socket. Either way one message runs into the next, and
+    the page complains of a "Kernel message validation error". So our threads are silent before it comes to that.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.RLock()
+        self.closed = False
+
+    def __enter__(self) -> None:
+        self._lock.acquire()
+
+    def __exit__(self, *_: Any) -> None:
+        self._lock.release()
+
+
+_line = _Line()
 
 
 class Pump:
@@ -169,8 +203,19 @@ class Pump:
         with self._guard:
             self._widgets.discard(widget)
 
+    def turn(self, patience: float) -> None:
+        """One more turn for every widget, here and now; a widget that is busy for longer than `patience` seconds has none."""
+        with self._guard:
+            widgets = list(self._widgets)
+        for widget in widgets:
+            if widget._guard.acquire(timeout=patience):
+                try:
+                    self._tick(widget)
+                finally:
+                    widget._guard.release()
+
     def _run(self) -> None:
-        while True:
+        while not _line.closed:
             with self._guard:
                 widgets = list(self._widgets)
                 if not widgets:
@@ -195,3 +240,26 @@ def _tick(widget: Any) -> None:
 
 
 pump = Pump(_tick)
+
+
+def _hang_up() -> None:
+    """At the interpreter's end: runs end, pages hear how, and then nothing more is sent.
+
+    A run's own exit handler may come after this one; it is asked here, for a page would show "running" for ever.
+    """
+    with contextlib.suppress(Exception):
+        training = sys.modules.get("mlkit.train.run")
+        if training is not None:
+            training._stop_all()
+    with contextlib.suppress(Exception):
+        pump.turn(patience=1.0)
+    with _line:
+        _line.closed = True
+    with contextlib.suppress(Exception):
+        sys.stdout.flush()  # ipykernel's way to wait until all that was given to its thread has been sent
+
+
+if "zmq" in sys.modules:  # a kernel. Exit handlers run in reverse: pyzmq's, made with this import, then runs after ours
+    with contextlib.suppress(ImportError):
+        import zmq.utils.garbage  # noqa: F401
+atexit.register(_hang_up)

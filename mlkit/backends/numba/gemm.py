@@ -17,6 +17,7 @@ MANY = 256  # rows that pay for bringing them together
 FAR = 512  # columns from which rows lie too far apart to be read side by side
 LONG = 1024  # sums from which rows of the left matrix are copied, in parts
 WEIGHTS = 1 << 23
+ROW_GRAIN = 1 << 18  # weights of a single row's product that make a thread worth waking
 GRAIN = 1 << 21  # products that make a thread worth waking
 
 
@@ -43,10 +44,11 @@ def begin(bias, count: int) -> np.ndarray:
     return bias if bias.flags.c_contiguous else np.ascontiguousarray(bias)
 
 
-def rows_product(k, a: np.ndarray, b: tuple[int, int, int], start: np.ndarray, out: np.ndarray) -> None:
-    """out = start + a @ b, where b is where it is, and the bytes to the next row (0 in panels) and panel."""
+def rows_product(k, a: np.ndarray, b: tuple[int, int, int], start: np.ndarray, out: np.ndarray, relu: int = 0) -> None:
+    """out = start + a @ b, where b is where it is, and the bytes to the next row (0 in panels) and panel; with ``relu``, zero
+    where that is below."""
     (rows, count), columns = a.shape, out.shape[1]
-    common = (address(a), count, *b, address(start), columns, address(out))
+    common = (address(a), count, *b, address(start), columns, address(out), relu)
     apart = count > LONG or count % LONG == 0
 
     def work(i, j):
@@ -56,16 +58,47 @@ def rows_product(k, a: np.ndarray, b: tuple[int, int, int], start: np.ndarray, o
     pool.split(work, rows, max(ROWS, GRAIN // (count * columns)))
 
 
-@override("linear", minimum=1024)
+@override("linear", minimum=1024, row=128)
 def linear(k, input, weight, bias=None):
+    shape, size = input.shape, input.size
     if not single(input, weight, bias):
         return NotImplemented
-    shape = input.shape
+    if size == shape[-1]:
+        if not fits_row(input, weight, bias):
+            return NotImplemented
+        out = np.empty((*shape[:-1], weight.shape[0]), np.float32)
+        row_product(k, input, weight, bias, out)
+        return out
     if not fits(input.size, shape, weight) or bias is not None and bias.shape != weight.shape[:1]:
         return NotImplemented
     out = np.empty((*shape[:-1], weight.shape[0]), np.float32)
     product(k, input if input.flags.c_contiguous else np.ascontiguousarray(input), weight, bias, out)
     return out
+
+
+def fits_row(x: np.ndarray, weight: np.ndarray, bias) -> bool:
+    """Whether ``row_product`` does it: a single row (*, n) without gaps, in whole vectors, and weights as a layer has them."""
+    if weight.ndim != 2 or not weight.flags.c_contiguous or not x.flags.c_contiguous:
+        return False
+    outs, count = weight.shape
+    return x.shape[-1] == count and not count % LANES and (bias is None or bias.shape == (outs,))
+
+
+def row_product(k, x: np.ndarray, weight: np.ndarray, bias, out: np.ndarray, relu: int = 0) -> None:
+    """out = x @ weight.T + bias of a single row; with ``relu``, zero where that is below."""
+    pool.split(*one_row(k, x, weight, begin(bias, weight.shape[0]), out, relu))
+
+
+def one_row(k, x: np.ndarray, weight: np.ndarray, start: np.ndarray, out: np.ndarray, relu: int = 0) -> tuple:
+    """``row_product`` as what ``pool.split`` takes: it may be called again while the arrays are alive."""
+    outs, count = weight.shape
+    given, kernel = (address(x), count, address(weight), address(start), address(out), relu), k.row_by_rows
+    return lambda i, j: kernel(*given, i, j), outs, row_grain(k, count)
+
+
+def row_grain(k, count: int) -> int:
+    """How many sums of so many numbers make a thread worth waking."""
+    return max(k.DOTS, ROW_GRAIN // count)
 
 
 def fits(size: int, shape: tuple, weight: np.ndarray) -> bool:
@@ -82,23 +115,25 @@ def fits(size: int, shape: tuple, weight: np.ndarray) -> bool:
     )
 
 
-def product(k, x: np.ndarray, weight: np.ndarray, bias, out: np.ndarray) -> None:
-    """out = x @ weight.T + bias: ``x`` and ``out`` of any number of dims, without gaps in memory."""
+def product(k, x: np.ndarray, weight: np.ndarray, bias, out: np.ndarray, relu: int = 0) -> None:
+    """out = x @ weight.T + bias: ``x`` and ``out`` of any number of dims, without gaps in memory; with ``relu``, zero where
+    that is below."""
     outs, count = weight.shape
     rows, start, wide = x.size // count, begin(bias, outs), k.PANEL
     if rows <= FEW:
-        pool.split(*few_rows(k, x, weight, start, out))
+        pool.split(*few_rows(k, x, weight, start, out, relu))
     else:
         turned = floats(outs * count)
         k.turn(address(weight), outs, count, address(turned))
-        rows_product(k, x.reshape(rows, count), (address(turned), 0, count * wide * 4), start, out.reshape(rows, outs))
+        where = address(turned), 0, count * wide * 4
+        rows_product(k, x.reshape(rows, count), where, start, out.reshape(rows, outs), relu)
 
 
-def few_rows(k, x: np.ndarray, weight: np.ndarray, start: np.ndarray, out: np.ndarray) -> tuple:
+def few_rows(k, x: np.ndarray, weight: np.ndarray, start: np.ndarray, out: np.ndarray, relu: int = 0) -> tuple:
     """``product`` of up to FEW rows as what ``pool.split`` takes: it may be called again while the arrays are alive."""
     outs, count = weight.shape
     rows, wide = x.size // count, k.PANEL
-    few = (address(x), rows, count, address(weight), address(start), outs, address(out))
+    few = (address(x), rows, count, address(weight), address(start), outs, address(out), relu)
     room, kernel = min(count, k.DEPTH) * wide, k.panels_by_rows
 
     def work(a, b):

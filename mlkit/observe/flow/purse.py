@@ -32,7 +32,7 @@ class Purse:
     model, for one, runs uncompiled while it is looked at), whichever is more.
 
     Args:
-        share: Of the training's time; 0.012 is 1.2 percent.
+        share: Of the training's time; 0.008 is 0.8 percent.
         every: Sample each so many steps instead, at any cost.
 
     >>> purse = Purse(every=3)
@@ -40,7 +40,7 @@ class Purse:
     [1, 4, 7]
     """
 
-    def __init__(self, share: float = 0.012, every: int | None = None) -> None:
+    def __init__(self, share: float = 0.008, every: int | None = None) -> None:
         self.share, self.every = share, every
         self.saved = 0.0
         self.usual = 0.0  # what a step takes without being looked at; 0 while unknown
