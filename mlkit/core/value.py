@@ -236,6 +236,7 @@ _NAMES = {
     "ConstantPadNdBackward0": "constant_pad",
     "Log1PBackward0": "log1p",
     "EluBackward0": "selu celu",
+    "LogSoftmaxBackward0": "softmax_cross_entropy",
     "LinalgVectorNormBackward0": "vector_norm",
     "LinalgQrBackward0": "qr",
     "LinalgSvdBackward0": "svd",
@@ -294,7 +295,8 @@ class Leaf:
         return self.ref()
 
     def name(self) -> str:
-        return "AccumulateGrad"
+        """PyTorch's name for it, with its namespace; the class is ``AccumulateGrad`` there too."""
+        return "torch::autograd::AccumulateGrad"
 
     def __repr__(self) -> str:
         return "<AccumulateGrad>"

@@ -61,6 +61,7 @@ class hardtanh(Elementwise):
     """input bounded to [min_val, max_val]; no slope at the bounds themselves."""
 
     refuses_any = "bc"
+    flat = True
 
     def forward(m, input, *, min_val=-1.0, max_val=1.0):
         if input.dtype.kind == "u" and min_val < 0:
@@ -120,6 +121,7 @@ class softshrink(Elementwise):
     """input brought lambd nearer to zero; 0 where |input| <= lambd."""
 
     refuses_any = "biuc"
+    flat = True
 
     def forward(m, input, *, lambd=0.5):
         inside = m.where(input == input, m.xp.zeros_like(input), input)  # NaN stays NaN
@@ -134,6 +136,7 @@ class hardshrink(Elementwise):
     """input, but 0 where |input| <= lambd."""
 
     refuses_any = "biuc"
+    flat = True
 
     def forward(m, input, *, lambd=0.5):
         return m.where(m.abs(input) <= lambd, m.xp.zeros_like(input), input)
@@ -147,6 +150,7 @@ class threshold(Elementwise):
     """input where it is above ``threshold``, else ``value``."""
 
     refuses_any = "bc"
+    flat = True
 
     def forward(m, input, *, threshold=0.0, value=0.0):
         return m.where(input <= threshold, m.xp.full_like(input, value), input)  # NaN stays NaN

@@ -795,6 +795,8 @@ class leaky_relu(Elementwise):
 
     refuses_any = "biuc"
 
+    flat = True
+
     def forward(m, input, *, negative_slope=0.01):
         return m.where(input > 0, input, input * negative_slope)
 

@@ -140,6 +140,8 @@ class interpolate(Resampling):
     inputs that an output covers). ``factors`` are the scale factors where they, not the sizes, set the step.
     """
 
+    flat = frozenset(("area",))
+
     def infer(input, *, sizes, mode, align_corners, factors, antialias):
         if mode not in MODES:
             raise ValueRangeError(f"interpolate: mode must be one of {MODES}, got {mode!r}.")

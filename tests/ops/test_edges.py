@@ -197,3 +197,39 @@ def test_a_view_made_in_no_grad_leads_nowhere():
     own = view.detach().requires_grad_()
     own.sum().backward()
     assert own.grad.tolist() == [1, 1]
+
+
+@pytest.mark.parametrize(
+    "flat",
+    [
+        F.relu,
+        F.leaky_relu,
+        F.hardtanh,
+        F.softshrink,
+        lambda x: F.threshold(x, 0.0, 0.0),
+        lambda x: F.max_pool1d(x[None], 2),
+        lambda x: F.avg_pool1d(x[None], 2),
+        lambda x: F.adaptive_avg_pool1d(x[None], 2),
+        lambda x: F.nll_loss(x[None], t([1])),
+    ],
+)
+def test_the_slope_of_a_slope_that_changes_nowhere_is_zero(flat):
+    x = t([0.3, -0.4, 2.0], requires_grad=True)
+    (slope,) = mlkit.autograd.grad(flat(x).sum(), x, create_graph=True)
+    assert slope.requires_grad and mlkit.autograd.grad(slope.sum(), x)[0].tolist() == [0, 0, 0]
+
+
+def test_a_python_type_is_a_type_of_pythons_numbers():
+    assert mlkit.ones(1, dtype=float).dtype is mlkit.ones(1).to(float).dtype is mlkit.float64
+    assert mlkit.ones(1, dtype=complex).dtype is mlkit.complex128 and mlkit.ones(1).to(int).dtype is mlkit.int64
+
+
+def test_tensors_of_one_number_are_numbers_in_a_list():
+    assert mlkit.tensor([t([1]), t([[2.5]]), 3]).tolist() == [1, 2.5, 3]
+    with pytest.raises(ValueError, match="stack"):
+        mlkit.tensor([t([1.0, 2.0])])
+
+
+def test_memory_of_a_view_written_as_it_lies():
+    x = mlkit.arange(6.0).reshape(2, 3).t()
+    assert mlkit.as_strided_scatter(x, t([-1.0, -2.0]), (2,), (2,)).tolist() == [[-1, 3], [1, 4], [-2, 5]]
