@@ -118,7 +118,7 @@ class Runs:
             if known is not None and known[0] == version:
                 return known[1]
             row = _read(source, self.root, self._curves.setdefault(run, {}))
-            mark = version
+            mark: Any = version
             if row["state"] in ENDED:
                 stat = os.stat(run / layout.STATUS)
                 mark = (stat.st_mtime_ns, stat.st_size)
