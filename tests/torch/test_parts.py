@@ -63,6 +63,7 @@ def test_a_summary_writer_keeps_pictures_and_histograms(tmp_path):
 
     import mlkit.observe
 
+    plt.close("all")  # what other tests left open
     with torch.utils.tensorboard.SummaryWriter(tmp_path / "exp") as writer:
         place = writer.run_directory
         red = torch.zeros(3, 4, 6)
