@@ -12,9 +12,13 @@ from typing import Any
 __all__ = ["gpus", "memory_of"]
 
 AGE = 4.0
-"""Seconds for which an answer about the GPUs is good: asking costs the driver's tool some of its time."""
+"""Seconds for which an answer about the GPUs is good, at least."""
 
-_asked: tuple[float, list[dict[str, Any]]] = (-AGE, [])
+SHARE = 0.003
+"""Of the time that asking may take: the driver's tool needs tens of milliseconds, on some machines seconds."""
+
+_asked: tuple[float, list[dict[str, Any]]] = (0.0, [])
+"""When to ask again, and the last answer."""
 
 
 def memory_of(pid: int | None) -> int | None:
@@ -41,15 +45,16 @@ def gpus() -> list[dict[str, Any]]:
     tool = shutil.which("nvidia-smi")
     if tool is None:
         return []
-    if time.monotonic() - _asked[0] < AGE:
+    begun = time.monotonic()
+    if begun < _asked[0]:
         return _asked[1]
     query = ["--query-gpu=index,name,memory.used,memory.total", "--format=csv,noheader,nounits"]
     try:
         text = subprocess.run([tool, *query], capture_output=True, text=True, timeout=5, check=True).stdout
     except (OSError, subprocess.SubprocessError):
         text = ""
-    found = read_table(text)
-    _asked = (time.monotonic(), found)
+    found, ended = read_table(text), time.monotonic()
+    _asked = (ended + max(AGE, (ended - begun) / SHARE), found)
     return found
 
 

@@ -17,7 +17,7 @@ from mlkit.observe.source import DirectorySource
 __all__ = ["Runs"]
 
 POINTS = 48
-"""Of a tiny curve."""
+"""Of a tiny curve, at most."""
 
 NEAR = 16
 """Records around a point that are averaged: a loss jumps from batch to batch."""
@@ -28,8 +28,11 @@ MOST = 40
 DEEP, WIDE, AGE = 4, 3_000, 20.0
 """How deep below the server's folder, through how many folders, and how often in seconds "runs" is looked for."""
 
+QUICK = 0.05
+"""Seconds that such a look may take; one that takes longer (many folders, a slow disk) comes as much less often."""
+
 SKIPPED = frozenset({"node_modules", "__pycache__", "site-packages", "checkpoints", "scalars", "mailbox"})
-ALIVE_ROWS = (*layout.ALIVE, "ready")
+ENDED = frozenset({"finished", "stopped", "failed"})
 
 
 class Runs:
@@ -43,9 +46,10 @@ class Runs:
         self.root = Path(root).resolve()
         self._lock = threading.Lock()
         self._found: list[Path] = []
-        self._looked = -AGE
+        self._look_at = 0.0
         self._rows: dict[Path, tuple[Any, dict[str, Any]]] = {}
         self._sources: dict[Path, DirectorySource] = {}
+        self._curves: dict[Path, dict[str, _Curve]] = {}
 
     def answer(self, folders: Iterable[str] = (), most: int = MOST) -> dict[str, Any]:
         """The newest runs, those that are going on first.
@@ -62,6 +66,7 @@ class Runs:
             for gone in set(self._sources) - set(kept):
                 self._sources.pop(gone, None)
                 self._rows.pop(gone, None)
+                self._curves.pop(gone, None)
             rows.sort(key=lambda row: not row["alive"])  # stable: the newest first within each
             return {"runs": rows, "total": len(known), "folders": [str(place) for place in places],
                     "root": str(self.root)}  # fmt: skip
@@ -85,8 +90,9 @@ class Runs:
 
     def _places(self, folders: Iterable[str]) -> list[Path]:
         now = time.monotonic()
-        if now - self._looked >= AGE:
-            self._found, self._looked = list(_folders_of_runs(self.root)), now
+        if now >= self._look_at:
+            self._found, took = list(_folders_of_runs(self.root)), time.monotonic() - now
+            self._look_at = now + AGE * max(1.0, took / QUICK)
         named = [Path(os.path.expanduser(folder)) for folder in folders if folder.strip()]
         default = layout.runs_root()
         places = [default if default.is_absolute() else self.root / default, *self._found]
@@ -102,15 +108,23 @@ class Runs:
 
     def _row(self, run: Path) -> dict[str, Any] | None:
         source = self._source(run)
+        known = self._rows.get(run)
         try:
+            # What has ended says so in its status, and changes no more until that file does.
+            stat = os.stat(run / layout.STATUS) if known is not None and known[1]["state"] in ENDED else None
+            if known is not None and stat is not None and known[0] == (stat.st_mtime_ns, stat.st_size):
+                return known[1]
             version = source.version
-            known = self._rows.get(run)
             if known is not None and known[0] == version:
                 return known[1]
-            row = _read(source, self.root)
+            row = _read(source, self.root, self._curves.setdefault(run, {}))
+            mark: Any = version
+            if row["state"] in ENDED:
+                stat = os.stat(run / layout.STATUS)
+                mark = (stat.st_mtime_ns, stat.st_size)
         except (OSError, ValueError, TypeError):  # deleted while it was read, or not written by mlkit
             return None
-        self._rows[run] = (version, row)
+        self._rows[run] = (mark, row)
         return row
 
 
@@ -160,7 +174,7 @@ def _stamp(run: Path) -> float:
     return 0.0
 
 
-def _read(source: DirectorySource, root: Path) -> dict[str, Any]:
+def _read(source: DirectorySource, root: Path, curves: dict[str, _Curve]) -> dict[str, Any]:
     status, meta = source.status(), source.meta
     state = str(status["state"])
     reachable, reason = source.reachable
@@ -185,7 +199,7 @@ def _read(source: DirectorySource, root: Path) -> dict[str, Any]:
         "reason": reason,
         "error": None if status.get("error") is None else str(status["error"])[:2_000],
         **numbers,
-        "series": {name: _thin(source, name) for name in _shown(names)},
+        "series": {name: curves.setdefault(name, _Curve()).read(source, name) for name in _shown(names)},
         "last": {name: _last(source, name) for name in names if name != "lr"},
     }
 
@@ -200,23 +214,48 @@ def _shown(names: list[str]) -> list[str]:
     return losses or [name for name in names if name != "lr"][:2]
 
 
-def _thin(source: DirectorySource, name: str) -> list[list[float | None]]:
-    """[steps, values] of a curve at POINTS places, each the mean of the records there; only those are read."""
-    count = source.count(name)
-    if count <= POINTS * NEAR:
-        _, steps, _, values = source.read(name, 0, count)
-        if len(values) > POINTS:
-            edges = np.linspace(0, len(values), POINTS + 1).astype(int)
-            pairs = [(float(steps[b - 1]), _mean(values[a:b])) for a, b in zip(edges[:-1], edges[1:])]
+class _Curve:
+    """A curve at up to POINTS places, each the mean of the records before it. What was read is not read again: places
+    stand still while the curve grows, until it is twice as long and every other one is left out."""
+
+    def __init__(self) -> None:
+        self._every = 1
+        self._known: dict[int, tuple[float, float | None]] = {}
+
+    def read(self, source: DirectorySource, name: str) -> list[list[float | None]]:
+        """[steps, values]; only the new places of the file are read."""
+        count = source.count(name)
+        every = 1
+        while count > every * POINTS:
+            every *= 2
+        if every != self._every or len(self._known) > count // every:  # longer by half, or begun again
+            kept = self._known if every > self._every and count >= max(self._known, default=0) else {}
+            # Short stretches are averaged whole, so they change with the spacing; NEAR records stay the same.
+            self._known = {end: kept[end] for end in kept if end % every == 0} if self._every >= NEAR else {}
+            self._every = every
+        ends = list(range(every, count + 1, every))
+        fresh = [end for end in ends if end not in self._known]
+        if fresh and every <= NEAR:  # all in one piece: it is short
+            first = fresh[0] - every
+            _, steps, _, values = source.read(name, first, fresh[-1])
+            for end in fresh:
+                part = values[end - every - first : end - first]
+                if len(part) == every:
+                    self._known[end] = (float(steps[end - 1 - first]), _mean(part))
         else:
-            pairs = [(float(step), _mean(values[i : i + 1])) for i, step in enumerate(steps)]
-    else:
-        pairs = []
-        for end in np.linspace(NEAR, count, POINTS).astype(int):
-            _, steps, _, values = source.read(name, int(end) - NEAR, int(end))
+            for end in fresh:
+                self._look(source, name, end)
+        pairs = [self._known[end] for end in ends if end in self._known]
+        if count % every:
+            _, steps, _, values = source.read(name, max(count - min(every, NEAR), 0), count)
             if len(steps):
                 pairs.append((float(steps[-1]), _mean(values)))
-    return [[step for step, _ in pairs], [value for _, value in pairs]]
+        return [[step for step, _ in pairs], [value for _, value in pairs]]
+
+    def _look(self, source: DirectorySource, name: str, end: int) -> None:
+        _, steps, _, values = source.read(name, end - NEAR, end)
+        if len(steps) == NEAR:
+            self._known[end] = (float(steps[-1]), _mean(values))
 
 
 def _mean(values: np.ndarray) -> float | None:

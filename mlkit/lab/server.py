@@ -73,8 +73,9 @@ class State(_Handler):
         pid = self._pid(self.get_query_argument("kernel", ""))
 
         def look() -> dict[str, Any]:  # files and the driver's tool: not on the loop that serves everybody
-            answer = self.shared.runs.answer(folders)
-            return {**answer, "memory": memory_of(pid), "gpus": gpus()}
+            answer, memory = self.shared.runs.answer(folders), memory_of(pid)
+            # As much as is shown: an answer that says the same again is not drawn again.
+            return {**answer, "memory": memory and round(memory, -6), "gpus": gpus()}
 
         answer = await asyncio.get_running_loop().run_in_executor(None, look)
         self.finish(json.dumps(answer))

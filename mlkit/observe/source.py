@@ -31,8 +31,16 @@ NO_CLONE = (
     "it again from a checkpoint."
 )
 GONE = (
-    "The run has ended, and another process cannot start a second one for it. Clone it where it was trained "
-    "(run.clone(lr=...)), or build its model again and use trainer.fit(..., resume=checkpoint)."
+    "The run has ended, and another process cannot start a second one for it. In the notebook that trained it "
+    "run.clone(lr=...) does, as long as that kernel lives. "
+)
+GONE_WITH = (
+    "Anywhere else: make its model, optimizer and Trainer as before, take up its checkpoint, and change what should differ:"
+    "\n\nrun = trainer.start(train_loader, epochs=..., resume={path!r})\nrun.lr = ..."
+)
+GONE_WITHOUT = (
+    "Anywhere else it cannot be: it left no checkpoint in its directory (Save checkpoint leaves one). If its Trainer had a "
+    "checkpoint_dir, make the Trainer again and take up one of those: trainer.start(..., resume=checkpoint_dir)."
 )
 WATCHED = "This loop is only watched; it takes no commands. One around mlkit.live(loader) does."
 
@@ -371,7 +379,9 @@ class DirectorySource(Source):
             return False, NO_CLONE
         if status["state"] in layout.ALIVE:
             return self.reachable
-        return False, GONE
+        files = self.checkpoints()
+        path = str((self.path / layout.CHECKPOINTS / files[-1]).absolute()) if files else ""
+        return False, GONE + (GONE_WITH.format(path=path) if files else GONE_WITHOUT)
 
     def clones(self) -> list[Source]:
         named = (event.get("run") for event in self.events() if event.get("kind") == "clone")

@@ -1,6 +1,6 @@
 """What mlkit's panel in JupyterLab costs a training: the same run with the panel open and closed, in turns.
 
-    python -m tests.bench.bench_panel                    # four minutes: 8 pairs of turns of 15 seconds
+    python -m tests.bench.bench_panel                    # five minutes: 8 pairs of turns of 15 seconds
     python -m tests.bench.bench_panel --pairs 2 --seconds 5
 
 A notebook in a real browser trains a small network in the background, as a user's does, on one thread. The training
@@ -25,6 +25,9 @@ from typing import Any
 
 RESULTS = Path(__file__).parent / "results" / "panel.json"
 SETTLE = 3.0  # seconds at the beginning of a turn that are not counted
+WARM = (
+    15.0  # seconds with the panel open, and as many closed, before the first turn: a fresh page compiles what it runs
+)
 
 CELL = """
 import time
@@ -75,6 +78,9 @@ def measure(pairs: int, seconds: float) -> dict[str, Any]:
                 book = helpers.Notebook(page, lab.url, "bench.ipynb")
                 book.run(0)
                 book.wait_run(0)
+                for shown in (True, False):
+                    show(page, shown)
+                    page.wait_for_timeout(1000 * WARM)
                 for pair in range(pairs):
                     for shown in (True, False) if pair % 2 else (False, True):  # what changes slowly meets both alike
                         show(page, shown)
@@ -92,11 +98,14 @@ def measure(pairs: int, seconds: float) -> dict[str, Any]:
             serving.close()
         rows = [tuple(map(float, line.split())) for line in log.read_text().splitlines() if line.count(" ") == 2]
     extra = [opened - closed for opened, closed in zip(beside[True], beside[False], strict=True)]
+    spread = statistics.stdev(extra) if len(extra) > 1 else 0.0
     return {
         "seconds": seconds,
         "steps": rows[-1][2],
         **ratios(rows, turns),
         "others": round(statistics.median(extra), 4),
+        "others_mean": round(statistics.mean(extra), 4),
+        "others_error": round(1.25 * spread / len(extra) ** 0.5, 4),  # of the median
         "others_closed": round(statistics.median(beside[False]), 4),
         "others_all": [round(v, 4) for v in extra],
     }
@@ -168,7 +177,8 @@ def main() -> None:
     print(
         f"a step with the panel open: {100 * (row['clock'] - 1):+.2f} % by the clock, "
         f"{100 * (row['cpu'] - 1):+.2f} % CPU (give or take {100 * row['cpu_error']:.1f}); "
-        f"browser and server: {100 * row['others']:+.2f} % of a core"
+        f"browser and server: {100 * row['others']:+.2f} % of a core (give or take {100 * row['others_error']:.2f}; "
+        f"mean {100 * row['others_mean']:+.2f})"
     )
     if options.keep:
         RESULTS.write_text(json.dumps(row, indent=1) + "\n", "utf-8")

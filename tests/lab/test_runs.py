@@ -6,6 +6,7 @@ import json
 import math
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from mlkit.lab import runs as module
@@ -64,10 +65,48 @@ def test_long_curves_are_thinned_and_gaps_stay(tmp_path: Path) -> None:
     recorder.end("failed", error="It became NaN.")
     (row,) = Runs(tmp_path).answer()["runs"]
     steps, values = row["series"]["train/loss"]
-    assert len(steps) == POINTS == len(values) and steps == sorted(steps) and steps[-1] == 2_999
+    assert POINTS // 2 < len(steps) == len(values) <= POINTS and steps == sorted(steps) and steps[-1] == 2_999
     assert values[-1] is None and values[:-1] == sorted(values[:-1], reverse=True)
     assert row["last"]["train/loss"] is None and row["error"] == "It became NaN."
     json.dumps(row, allow_nan=False)
+
+
+def test_a_growing_curve_is_the_one_that_is_read_at_once_but_only_what_is_new_is_read(tmp_path: Path) -> None:
+    recorder = Recorder("growing", root=tmp_path / "runs")
+    recorder.begin("background")
+    growing, random, at = Runs(tmp_path), np.random.default_rng(0), 0
+    for size in (1, 1, 30, 16, 1, 50, 3, 700, 5, 64, 1_000, 2, 9_000, 300, 300):
+        for value in random.normal(size=size):
+            at += 1
+            recorder.record(at, {"train/loss": float(value)})
+        recorder.flush()
+        (row,) = growing.answer()["runs"]
+        assert row["series"] == Runs(tmp_path).answer()["runs"][0]["series"], f"at {at} points"
+        assert POINTS // 2 < len(row["series"]["train/loss"][0]) <= POINTS or at <= POINTS
+        assert row["series"]["train/loss"][0][-1] == at
+    asked: list[int] = []
+    source = growing._sources[Path(row["id"])]
+    read = source.read
+    source.read = lambda name, start=0, stop=None: asked.append((stop or 0) - start) or read(name, start, stop)  # type: ignore[method-assign, func-returns-value]
+    for _ in range(100):
+        at += 1
+        recorder.record(at, {"train/loss": 1.0})
+    recorder.end("finished")
+    growing.answer()
+    assert sum(asked) <= 64, "a hundred new points of eleven thousand"
+    asked.clear()
+    growing.answer()
+    assert asked == []
+
+
+def test_an_ended_run_is_read_again_when_it_goes_on(tmp_path: Path) -> None:
+    train(tmp_path / "runs", "net", 5)
+    seen = Runs(tmp_path)
+    (row,) = seen.answer()["runs"]
+    assert row["state"] == "finished" and seen.answer()["runs"][0] is row
+    status = Path(row["id"], "status.json")
+    status.write_text(status.read_text().replace("finished", "failed"))
+    assert seen.answer()["runs"][0]["state"] == "failed"
 
 
 def test_a_command_reaches_the_mailbox_of_a_shown_run_only(tmp_path: Path) -> None:

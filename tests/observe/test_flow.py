@@ -598,6 +598,44 @@ def test_two_models_in_one_run_have_a_recording_each(tmp_path: Path) -> None:
         open_flow(run, "x")
 
 
+def test_a_run_that_has_no_sample_yet_is_waited_for_and_one_that_has_ended_is_not(tmp_path: Path) -> None:
+    from mlkit.observe import Recorder
+
+    recorder = Recorder("early", root=tmp_path)
+    recorder.begin("background")
+    assert recorder.path is not None
+    read, unwatched = open_flow(recorder.path), open_flow(str(recorder.path), "critic")
+    assert (len(read), read.layers, read.steps.tolist()) == (0, [], [])
+    assert "Waiting for the first sample" in read.waiting and "GradientFlow(model)" in read.waiting
+    assert str(read.findings()) == "Nothing has been recorded yet." and "nothing recorded yet" in str(read.table())
+    before = (read.identity, read.version)
+
+    model = small()
+    other = GradientFlow(model, every=1, run_dir=tmp_path / "other")  # the files of a run that is sampled
+    train(model, 3)
+    other.detach()
+    assert other.directory is not None
+    (other.directory / "gradients").rename(recorder.path / "gradients")
+    for one in (read, unwatched):
+        one._recording._look_at = 0.0  # type: ignore[attr-defined]
+    assert read.steps.tolist() == [1, 2, 3] and read.waiting == "" and read.name == other.name
+    assert (read.identity, read.version) != before
+    assert unwatched.waiting, "another recording has come"
+
+    recorder.end("finished")
+    unwatched._recording._look_at = 0.0  # type: ignore[attr-defined]
+    assert "has ended" in unwatched.waiting and "GradientFlow(model)" in unwatched.waiting
+    bare = Recorder("bare", root=tmp_path)
+    bare.begin("background")
+    assert bare.path is not None
+    late = open_flow(bare.path)
+    bare.end("finished")
+    late._recording._look_at = 0.0  # type: ignore[attr-defined]
+    assert "has ended" in late.waiting
+    with pytest.raises(FileNotFoundError, match="No gradients were recorded"):
+        open_flow(bare.path)
+
+
 def test_a_record_that_is_torn_is_left_for_the_next_look(tmp_path: Path) -> None:
     model = small()
     flow = GradientFlow(model, every=1, run_dir=tmp_path)

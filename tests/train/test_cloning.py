@@ -165,3 +165,24 @@ def test_it_can_be_cloned_again_and_keeps_its_own_callbacks(tmp_path):
     third.wait(60)
     assert counts.steps == 5 and second.trainer.callbacks[0].steps == 8 and third.trainer.callbacks[0].steps == 16
     run.stop()
+
+
+def test_a_run_that_has_ended_says_how_a_second_one_is_made_from_its_checkpoint(tmp_path):
+    run = part_way(make(tmp_path, plain_network()), 3)
+    run.save_checkpoint()
+    run.stop()
+    possible, words = observe.open_source(str(run.directory)).clonable
+    code = words.partition("\n\n")[2].splitlines()
+    assert not possible and "run.clone(lr=...)" in words and "make its model, optimizer and Trainer as before" in words
+    trainer = make(tmp_path, plain_network(), name="second")  # as another notebook makes it
+    names = {"trainer": trainer, "train_loader": loader(shuffle=False)}
+    exec("\n".join(code).replace("epochs=...", "epochs=1").replace("lr = ...", "lr = 0.125"), names)
+    names["run"].wait()
+    assert trainer.resumed_from.parent.parent == run.directory and trainer.place["step"] > 3
+    first = run.history["lr"]
+    assert names["run"].history["lr"][: len(first)] == first, "the curves go on"
+
+    bare = part_way(make(tmp_path, plain_network(), name="bare"), 2)
+    bare.stop()
+    possible, words = observe.open_source(str(bare.directory)).clonable
+    assert not possible and "left no checkpoint" in words and "checkpoint_dir" in words

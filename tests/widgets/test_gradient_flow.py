@@ -193,6 +193,31 @@ def test_two_runs_are_compared_and_chosen_from_those_beside_it(connect: Any, tmp
     assert both.widget.compare == runs[1].name
 
 
+def test_a_run_without_samples_yet_is_waited_for(connect: Any, tmp_path: Path) -> None:
+    from mlkit.observe import Recorder
+
+    recorder = Recorder("early", root=tmp_path)
+    recorder.begin("background")
+    assert recorder.path is not None
+    page = connect(lambda: GradientFlow(recorder.path, layer="0"))
+    page.say(kind="sync", streams=[], have=[])
+    (first,) = page.take("update")
+    assert "Waiting for the first sample" in first["waiting"] and first["runs"][0]["steps"].size == 0
+    assert "Waiting for the first sample of this run." in page.widget._draw()
+    model = small()
+    flow = Recorded(model, every=1, run_dir=tmp_path / "other")
+    train(model, 3)
+    flow.detach()
+    assert flow.directory is not None
+    (flow.directory / "gradients").rename(recorder.path / "gradients")
+    page.widget.flow._recording._look_at = 0.0
+    page.widget._tick()
+    update = page.take("update")[-1]
+    assert update["waiting"] == "" and update["runs"][0]["steps"].tolist() == [1, 2, 3]
+    assert update["runs"][0]["start"] == 0 and update["runs"][0]["stream"] != first["runs"][0]["stream"]
+    recorder.end("finished")
+
+
 def test_what_can_be_given(connect: Any, tmp_path: Path) -> None:
     model = small()
     trainer = Trainer(model, run_dir=tmp_path, progress=False)

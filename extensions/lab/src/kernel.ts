@@ -104,6 +104,11 @@ export class KernelWatch {
     return this._probe;
   }
 
+  /** Whether a cell is being run; messages of widgets make a kernel busy, too. */
+  get running(): boolean {
+    return this._running;
+  }
+
   get situation(): Situation {
     const kernel = this._kernel;
     if (!this._panel || !kernel) {
@@ -220,6 +225,7 @@ export class KernelWatch {
   }
 
   private _forget(): void {
+    this._running = false;
     this._probe = null;
     this._found = 'starting';
     this._stale = true;
@@ -231,6 +237,7 @@ export class KernelWatch {
     if (['restarting', 'autorestarting', 'dead', 'starting'].includes(status)) {
       this._forget();
     }
+    this._running &&= status !== 'idle';
     if (!this._asking) {
       this._changed.emit();
     }
@@ -245,6 +252,8 @@ export class KernelWatch {
   private _onMessage(_: Kernel.IKernelConnection, message: KernelMessage.IIOPubMessage): void {
     if (message.header.msg_type === 'execute_input') {
       this._stale = true;
+      this._running = true;
+      this._changed.emit();
     }
   }
 
@@ -313,6 +322,7 @@ export class KernelWatch {
   private _enabled = true;
   private _stale = true;
   private _asking = false;
+  private _running = false;
   private _turn = 0;
   private _timer = 0;
 }

@@ -5,7 +5,7 @@ import { Poll } from '@lumino/polling';
 import { ISignal, Signal } from '@lumino/signaling';
 
 import { KernelWatch } from './kernel.js';
-import { fetchState, IRun, IServerState, sendCommand, ServerProblem } from './server.js';
+import { fetchState, IRun, IServerState, renewed, sendCommand, ServerProblem } from './server.js';
 
 export interface ISettings {
   probe: boolean;
@@ -14,10 +14,13 @@ export interface ISettings {
   statusBar: boolean;
 }
 
-export const DEFAULTS: ISettings = { probe: true, interval: 2, runFolders: [], statusBar: true };
+export const DEFAULTS: ISettings = { probe: true, interval: 5, runFolders: [], statusBar: true };
 
-/** With the panel closed only the status bar looks. */
-const SELDOM = 5;
+/** With the panel closed only the status bar looks; and where nothing trains, nothing moves. */
+const SELDOM = 2;
+
+/** After something was asked of a run, or a cell has ended: what comes of it is looked for soon (milliseconds). */
+const SOON = [300, 900, 2000];
 
 export class Standing {
   constructor(serverSettings: ServerConnection.ISettings, watch: KernelWatch) {
@@ -27,9 +30,14 @@ export class Standing {
       const kernel = watch.kernel?.id ?? null;
       if (kernel !== this._asked) {
         void this._poll.refresh();
+      } else if (watch.running !== this._running) {
+        this._soon(watch.running ? SOON.slice(2) : SOON.slice(0, 1)); // a cell may start a training, or end it
       }
+      this._running = watch.running;
+      this._pace();
       this._changed.emit();
     });
+    document.addEventListener('visibilitychange', this._onSeen);
     this._poll = new Poll({
       name: 'mlkit:standing',
       auto: false,
@@ -96,24 +104,53 @@ export class Standing {
     } catch (error) {
       Notification.error(`${run.name}: ${error instanceof Error ? error.message : String(error)}`, { autoClose: 6000 });
     }
-    void this._poll.refresh();
+    this._soon(SOON);
   }
 
   dispose(): void {
+    document.removeEventListener('visibilitychange', this._onSeen);
+    this._soon([]);
     this._poll.dispose();
     Signal.clearData(this);
   }
 
   private _pace(): void {
-    const interval = this._settings.interval * 1000 * (this._open ? 1 : SELDOM);
-    this._poll.frequency = { interval, backoff: true, max: Math.max(60_000, interval) };
+    const lively = this._open && (this._running || this.training !== null);
+    const interval = this._settings.interval * 1000 * (lively ? 1 : SELDOM);
+    if (this._poll.frequency.interval !== interval) {
+      this._poll.frequency = { interval, backoff: true, max: Math.max(60_000, interval) };
+    }
   }
+
+  /** Look after each of these times, too; those that were planned before are forgotten. */
+  private _soon(times: readonly number[]): void {
+    this._timers.forEach(timer => window.clearTimeout(timer));
+    this._timers = times.map(time =>
+      window.setTimeout(() => {
+        if (!document.hidden && !this._missing && (this._open || this._settings.statusBar)) {
+          void this._poll.refresh();
+        }
+      }, time)
+    );
+  }
+
+  private readonly _onSeen = (): void => {
+    if (!document.hidden) {
+      this._soon([0]);
+    }
+  };
 
   private async _fetch(): Promise<void> {
     const kernel = (this._asked = this.watch.kernel?.id ?? null);
     try {
-      this._state = await fetchState(this._server, this._settings.runFolders, kernel);
+      const text = await fetchState(this._server, this._settings.runFolders, kernel);
+      if (text === this._text && !this._problem) {
+        return; // nothing has moved: nothing is drawn
+      }
+      this._state = renewed(JSON.parse(text) as IServerState, this._state);
+      this._text = text;
       this._problem = '';
+      this._pace();
     } catch (error) {
       this._missing = error instanceof ServerProblem && error.lasting;
       this._problem = error instanceof Error ? error.message : String(error);
@@ -132,4 +169,7 @@ export class Standing {
   private _open = false;
   private _missing = false;
   private _asked: string | null = null;
+  private _running = false;
+  private _text = '';
+  private _timers: number[] = [];
 }

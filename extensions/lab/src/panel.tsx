@@ -69,21 +69,13 @@ interface IProps {
   rendermime: IRenderMimeRegistry;
 }
 
-/** Draw again when something has changed, at most once a frame. */
+/** Draw again when something has changed. React gathers what comes together, and the status bar's part: one frame for all. */
 function useChanges(standing: Standing): void {
   const [, draw] = React.useReducer((n: number) => n + 1, 0);
   React.useEffect(() => {
-    let frame = 0;
-    const soon = () => {
-      frame ||= requestAnimationFrame(() => {
-        frame = 0;
-        draw();
-      });
-    };
-    standing.changed.connect(soon);
+    standing.changed.connect(draw);
     return () => {
-      standing.changed.disconnect(soon);
-      cancelAnimationFrame(frame);
+      standing.changed.disconnect(draw);
     };
   }, [standing]);
 }
@@ -181,7 +173,8 @@ const GLYPH: Record<string, string> = {
   running: '▶', paused: '⏸', stopping: '◼', stopped: '◼', finished: '✓', failed: '✕', lost: '?', ready: '○'
 }; // prettier-ignore
 
-function Run({ run, app, standing }: { run: IRun; app: JupyterFrontEnd; standing: Standing }): JSX.Element {
+/** Drawn again only when the run itself has something new. */
+const Run = React.memo(function Run({ run, app, standing }: { run: IRun; app: JupyterFrontEnd; standing: Standing }): JSX.Element {
   const [sent, setSent] = React.useState('');
   React.useEffect(() => setSent(''), [run.state]);
   const done = progress(run);
@@ -268,7 +261,7 @@ function Run({ run, app, standing }: { run: IRun; app: JupyterFrontEnd; standing
       {run.alive && !run.reachable && run.reason ? <div className="mlkit-Quiet">{run.reason}</div> : null}
     </li>
   );
-}
+});
 
 const WIDTH = 200;
 const HEIGHT = 34;

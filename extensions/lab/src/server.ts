@@ -80,17 +80,28 @@ async function request(
   throw new ServerProblem(words || `The Jupyter server answered ${response.status} ${response.statusText}.`);
 }
 
+/** The state as the server wrote it: the same text again needs no reading. */
 export async function fetchState(
   settings: ServerConnection.ISettings,
   folders: readonly string[],
   kernel: string | null
-): Promise<IServerState> {
+): Promise<string> {
   const query = new URLSearchParams(folders.map(folder => ['folder', folder]));
   if (kernel) {
     query.append('kernel', kernel);
   }
   const response = await request(settings, `state?${query}`);
-  return (await response.json()) as IServerState;
+  return response.text();
+}
+
+/** `next`, in which every run that says the same as before is the very object it was: what is drawn from it stays. */
+export function renewed(next: IServerState, before: IServerState | null): IServerState {
+  const known = new Map((before?.runs ?? []).map(run => [run.id, run]));
+  const runs = next.runs.map(run => {
+    const old = known.get(run.id);
+    return old && JSON.stringify(old) === JSON.stringify(run) ? old : run;
+  });
+  return { ...next, runs };
 }
 
 export async function sendCommand(

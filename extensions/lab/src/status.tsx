@@ -9,29 +9,41 @@ import { bytes, progress, seconds } from './words.js';
 export class MlkitStatus extends ReactWidget {
   constructor(standing: Standing, open: () => void) {
     super();
-    this._standing = standing;
-    this._open = open;
+    this._props = { standing, open };
     this.addClass('mlkit-Status');
-    standing.changed.connect(this.update, this);
-  }
-
-  dispose(): void {
-    this._standing.changed.disconnect(this.update, this);
-    super.dispose();
   }
 
   protected render(): JSX.Element {
-    const { short, long } = words(this._standing);
-    return (
-      <button type="button" title={`${long}\nOpen mlkit's panel`} aria-label={`mlkit: ${long}`} onClick={this._open}>
-        <networkIcon.react tag="span" className="mlkit-Icon" />
-        {short}
-      </button>
-    );
+    return <Bar {...this._props} />;
   }
 
-  private readonly _standing: Standing;
-  private readonly _open: () => void;
+  private readonly _props: IProps;
+}
+
+interface IProps {
+  standing: Standing;
+  open: () => void;
+}
+
+function Bar({ standing, open }: IProps): JSX.Element {
+  const [{ short, long }, setWords] = React.useState(() => words(standing));
+  React.useEffect(() => {
+    const look = () => {
+      const next = words(standing);
+      setWords(old => (old.short === next.short && old.long === next.long ? old : next)); // only other words are drawn
+    };
+    look();
+    standing.changed.connect(look);
+    return () => {
+      standing.changed.disconnect(look);
+    };
+  }, [standing]);
+  return (
+    <button type="button" title={`${long}\nOpen mlkit's panel`} aria-label={`mlkit: ${long}`} onClick={open}>
+      <networkIcon.react tag="span" className="mlkit-Icon" />
+      {short}
+    </button>
+  );
 }
 
 /** What stands in the bar, and its whole sentence. */

@@ -170,6 +170,9 @@ class Replay:
                     self._steps(part, values, stay)
                 here.wait_event(side.record())
             found = self._results()
+        except BaseException:
+            self.calls = 0  # the next run is the first again
+            raise
         finally:
             self.held = {}
             record.close()

@@ -164,8 +164,8 @@ def choosing(chosen: Override, reference: Callable) -> Callable:
     def forward(first, *rest, **attributes):
         if (
             first.__class__ is not np.ndarray
-            or first.size < minimum
-            and (row is None or not chosen.takes(first))
+            or (size := first.size) < minimum
+            and (row is None or size < row or size != first.shape[-1])
             or not usable()
         ):
             return reference(first, *rest, **attributes)

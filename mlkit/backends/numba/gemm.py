@@ -9,6 +9,7 @@ import numpy as np
 
 from mlkit.backends.numba import gradient, override, pool
 from mlkit.backends.numba.conv import LANES, panel, single, summed
+from mlkit.backends.numba.flat import FLOAT32
 from mlkit.backends.numba.scratch import address, floats, nothing
 
 ROWS = 16  # fewer do not pay for turning the weights
@@ -61,14 +62,14 @@ def rows_product(k, a: np.ndarray, b: tuple[int, int, int], start: np.ndarray, o
 @override("linear", minimum=1024, row=128)
 def linear(k, input, weight, bias=None):
     shape, size = input.shape, input.size
-    if not single(input, weight, bias):
-        return NotImplemented
     if size == shape[-1]:
         if not fits_row(input, weight, bias):
             return NotImplemented
         out = np.empty((*shape[:-1], weight.shape[0]), np.float32)
         row_product(k, input, weight, bias, out)
         return out
+    if not single(input, weight, bias):
+        return NotImplemented
     if not fits(input.size, shape, weight) or bias is not None and bias.shape != weight.shape[:1]:
         return NotImplemented
     out = np.empty((*shape[:-1], weight.shape[0]), np.float32)
@@ -78,15 +79,23 @@ def linear(k, input, weight, bias=None):
 
 def fits_row(x: np.ndarray, weight: np.ndarray, bias) -> bool:
     """Whether ``row_product`` does it: a single row (*, n) without gaps, in whole vectors, and weights as a layer has them."""
-    if weight.ndim != 2 or not weight.flags.c_contiguous or not x.flags.c_contiguous:
+    form = weight.shape
+    if len(form) != 2 or x.dtype is not FLOAT32 or weight.dtype is not FLOAT32 or not weight.flags.c_contiguous:
         return False
-    outs, count = weight.shape
-    return x.shape[-1] == count and not count % LANES and (bias is None or bias.shape == (outs,))
+    outs, count = form
+    if x.shape[-1] != count or count % LANES or not count or not outs or x.strides[-1] != 4:
+        return False
+    return bias is None or bias.dtype is FLOAT32 and bias.shape == (outs,)
 
 
 def row_product(k, x: np.ndarray, weight: np.ndarray, bias, out: np.ndarray, relu: int = 0) -> None:
     """out = x @ weight.T + bias of a single row; with ``relu``, zero where that is below."""
-    pool.split(*one_row(k, x, weight, begin(bias, weight.shape[0]), out, relu))
+    outs, count = weight.shape
+    start = begin(bias, outs)
+    if weight.size < 2 * ROW_GRAIN:  # no thread is woken: without the function that ranges are given to
+        k.row_by_rows(address(x), count, address(weight), address(start), address(out), relu, 0, outs)
+    else:
+        pool.split(*one_row(k, x, weight, start, out, relu))
 
 
 def one_row(k, x: np.ndarray, weight: np.ndarray, start: np.ndarray, out: np.ndarray, relu: int = 0) -> tuple:
@@ -121,7 +130,12 @@ def product(k, x: np.ndarray, weight: np.ndarray, bias, out: np.ndarray, relu: i
     outs, count = weight.shape
     rows, start, wide = x.size // count, begin(bias, outs), k.PANEL
     if rows <= FEW:
-        pool.split(*few_rows(k, x, weight, start, out, relu))
+        if pool.threads() > 1:
+            pool.split(*few_rows(k, x, weight, start, out, relu))
+            return
+        space, panels = floats(min(count, k.DEPTH) * wide), -(-outs // wide)
+        given = address(x), rows, count, address(weight), address(start), outs, address(out), relu, address(space)
+        k.panels_by_rows(*given, 0, panels)
     else:
         turned = floats(outs * count)
         k.turn(address(weight), outs, count, address(turned))

@@ -16,15 +16,29 @@ from mlkit.observe.flow.diagnose import Findings, diagnose
 from mlkit.observe.flow.layers import Layer
 from mlkit.observe.flow.measure import SPREADS
 from mlkit.observe.flow.numbers import QUANTITIES, middle, one_of, shared_edges, shares_in, short, values_of
-from mlkit.observe.flow.recording import DirectoryRecording, Recording, Samples, recordings_in
+from mlkit.observe.flow.recording import (
+    AwaitedRecording,
+    DirectoryRecording,
+    Recording,
+    Samples,
+    is_going_on,
+    recordings_in,
+)
 
 __all__ = ["Flow", "FlowTable", "RecordedFlow", "open_flow"]
+
+WATCH = "Watch the model before it is trained: GradientFlow(model)."
 
 
 class Flow(ABC):
     """Gradients, weights and activations of a model over a training. Every method may be called from any thread."""
 
     name: str
+
+    @property
+    def waiting(self) -> str:
+        """Why there is nothing yet, in words, where it is read from a run in which nothing has been recorded; else ""."""
+        return ""
 
     @property
     @abstractmethod
@@ -202,10 +216,22 @@ class Flow(ABC):
 class RecordedFlow(Flow):
     """Gradients read from a run directory, perhaps while another process goes on training. See `open_flow`."""
 
-    def __init__(self, run: Path, path: Path) -> None:
+    def __init__(self, run: Path, recorded: DirectoryRecording) -> None:
         self.run = run
-        self.name = path.name
-        self._recorded = DirectoryRecording(path)
+        self._recorded = recorded
+
+    @property
+    def name(self) -> str:  # type: ignore[override]
+        return self.run.name if self.waiting else self._recorded.name
+
+    @property
+    def waiting(self) -> str:
+        recorded = self._recorded
+        if not isinstance(recorded, AwaitedRecording) or recorded.about["layers"] or recorded.found:
+            return ""
+        if recorded.ended:
+            return f"The run has ended, and no gradients were recorded in it. {WATCH}"
+        return f"Waiting for the first sample of this run. If none comes, its model is not watched. {WATCH}"
 
     @property
     def _recording(self) -> DirectoryRecording:
@@ -299,6 +325,9 @@ def open_flow(obj: Any, name: str | None = None) -> Flow:
             watches; or the path of a run directory.
         name: Which of a directory's recordings, where several models were watched; by default the last.
 
+    The directory of a run that is going on and has not been sampled yet is waited for: what is given is empty, `waiting`
+    says so, and it fills by itself.
+
     Raises:
         TypeError: `obj` is none of these.
         FileNotFoundError: There is no such directory, or nothing was watched in that run.
@@ -308,7 +337,7 @@ def open_flow(obj: Any, name: str | None = None) -> Flow:
     from mlkit.observe.flow.attach import watching
 
     if isinstance(obj, (str, os.PathLike)):
-        return _open_directory(Path(obj), name)
+        return _open_directory(Path(obj), name, wait=True)
     flow = watching(obj)
     if flow is not None:
         return flow
@@ -326,17 +355,18 @@ def open_flow(obj: Any, name: str | None = None) -> Flow:
     )
 
 
-def _open_directory(run: Path, name: str | None) -> RecordedFlow:
+def _open_directory(run: Path, name: str | None, wait: bool = False) -> RecordedFlow:
     if not run.is_dir():
         raise FileNotFoundError(f"There is no run directory {run}. mlkit.observe.list_runs() names those there are.")
+    going_on = wait and is_going_on(run)  # asked first: what it writes meanwhile is found
     found = {path.name: path for path in recordings_in(run)}
+    if going_on and (not found if name is None else name not in found):
+        return RecordedFlow(run, AwaitedRecording(run, name))
     if name is not None and name not in found:
         raise FileNotFoundError(f"{run.name} has no recording {name!r}. It has: {', '.join(found) or 'none'}.")
     if not found:
-        raise FileNotFoundError(
-            f"No gradients were recorded in {run}. Watch the model before it is trained: GradientFlow(model)."
-        )
-    return RecordedFlow(run, found[name] if name is not None else list(found.values())[-1])
+        raise FileNotFoundError(f"No gradients were recorded in {run}. {WATCH}")
+    return RecordedFlow(run, DirectoryRecording(found[name] if name is not None else list(found.values())[-1]))
 
 
 def _in_order(about: dict[str, Any]) -> list[tuple[int, Layer]]:

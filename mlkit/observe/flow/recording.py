@@ -15,6 +15,7 @@ from __future__ import annotations
 import os
 import re
 import threading
+import time
 import warnings
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,6 +29,8 @@ from mlkit.observe.flow.measure import NUMBERS, SHARES, SPREADS
 
 FORMAT = 1
 FOLDER = "gradients"
+AWAIT_SECONDS = 0.5
+"""How often a recording that has not begun is looked for."""
 HEAD = np.dtype([("step", "<i8"), ("time", "<f8"), ("lr", "<f8"), ("cost", "<f8"), ("rows", "<i4"), ("unused", "<i4")])
 PER_ROW = len(NUMBERS) + len(SPREADS) * len(SHARES)
 
@@ -251,6 +254,45 @@ class DirectoryRecording:
                 return file.read()
         except OSError:
             return b""
+
+
+class AwaitedRecording(DirectoryRecording):
+    """A recording that a run may yet begin: empty until its files are there.
+
+    Args:
+        run: The run directory.
+        wanted: The recording's name; the first that comes where it is None.
+    """
+
+    def __init__(self, run: Path, wanted: str | None) -> None:
+        super().__init__(run / FOLDER / (wanted or "awaited"))
+        self._run, self._wanted = run, wanted
+        self._look_at = 0.0
+        self.found = self.ended = False
+
+    @property
+    def version(self) -> int:
+        return super().version + (int(self.ended) << 62)
+
+    def _look(self) -> None:
+        with self._lock:
+            now = time.monotonic()
+            if not self.found and now >= self._look_at:
+                self._look_at = now + AWAIT_SECONDS
+                self.ended = not is_going_on(self._run)  # before looking: the last thing a run writes is that it ended
+                come = [one for one in recordings_in(self._run) if self._wanted in (None, one.name)]
+                if come:
+                    self.path, self.found = come[0], True
+            if self.found:
+                super()._look()
+
+
+def is_going_on(run: Path) -> bool:
+    """Whether the run of that directory is being trained, by whatever process."""
+    from mlkit.observe.source import DirectorySource
+
+    state = DirectorySource(run).status()["state"]
+    return state in layout.ALIVE or state == "ready" and (run / layout.META).is_file()  # it is about to begin
 
 
 def recordings_in(run: Path) -> list[Path]:

@@ -54,6 +54,8 @@ def draw(flow: Any, other: Any, quantity: str, layer: str) -> str:
     low, high = _decades(positive) if log else (0.0, 1.0)
     if not order:
         words = "Nothing has been recorded yet." if not len(samples) else "No layer has this quantity."
+        if flow.waiting:
+            words = flow.waiting.split(". ")[0] + "."
         body.append(text(WIDTH / 2, TOP + 70, words, 13, "var(--quiet)", text_anchor="middle"))
 
     def along(value: float) -> float:

@@ -111,6 +111,8 @@ export class Store extends Watched {
   findings: Finding[] = [];
   verdict = "";
   watching = false;
+  /** Why there is nothing yet; empty where samples are there, or a model is watched. */
+  waiting = "";
   cost = 0;
   others: string[] = [];
   spread: Spread | null = null;
@@ -174,6 +176,7 @@ export class Store extends Watched {
     this.findings = message.findings as Finding[];
     this.verdict = String(message.verdict ?? "");
     this.watching = Boolean(message.watching);
+    this.waiting = String(message.waiting ?? "");
     this.cost = Number(message.cost ?? 0);
     this.others = message.others as string[];
     this.heard = true;

@@ -127,7 +127,7 @@ export function GradientFlow({ store, model }: { store: Store; model: Model }) {
             ? "Asking the kernel for the samples."
             : run?.count
               ? NONE[quantity]
-              : "Nothing has been recorded yet: it begins with the first training step."}
+              : store.waiting || "Nothing has been recorded yet: it begins with the first training step."}
         </p>
       ) : (
         <div className="parts">

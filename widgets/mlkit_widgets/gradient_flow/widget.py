@@ -6,7 +6,7 @@ The spread of values over time is large, so only that of the chosen layer travel
     page -> kernel  {"kind": "sync", "streams": [a, b], "have": [samples of a, samples of b]}
                     {"kind": "show", "layer": name, "of": "gradient"}
     kernel -> page  {"kind": "update", "runs": [{stream, title, model, layers, order, start, steps, numbers, more}],
-                     "findings": [...], "verdict": text, "watching": bool, "cost": share, "others": [names]}
+                     "findings": [...], "verdict": text, "watching": bool, "waiting": text, "cost": share, "others": [names]}
                     {"kind": "spread", "layer": name, "of": "gradient", "log": bool, "edges": [bins + 1],
                      "runs": [{steps [columns], shares [columns, bins], marks [columns, 3]}]}
                     {"kind": "problem", "text": text}
@@ -75,7 +75,8 @@ class GradientFlow(Widget):
     Raises:
         TypeError: `source` is none of these.
         ValueError: An option is out of its range.
-        FileNotFoundError: No gradients were recorded in that directory, or the browser half has not been built.
+        FileNotFoundError: No gradients were recorded in that directory and its run has ended, or the browser half has not
+            been built.
 
     >>> flow = GradientFlow(model)                          # doctest: +SKIP
     >>> flow                                                # doctest: +SKIP
@@ -109,7 +110,7 @@ class GradientFlow(Widget):
             raise ValueError(f"spread must be 'heatmap' or 'ridge', got {spread!r}.")
         options = {"every": every, "share": share, "name": name, "run_dir": run_dir}
         self._flow = _watch(source, {key: value for key, value in options.items() if value is not None})
-        if layer is not None:
+        if layer is not None and not self._flow.waiting:
             self._flow._row(layer)  # a KeyError that names those there are
         self._other: Any = None
         self._sent = [0, 0]
@@ -202,6 +203,7 @@ class GradientFlow(Widget):
             "findings": [one.to_dict() for one in self._findings],
             "verdict": "" if self._findings else str(self._findings or self._flow.findings()),
             "watching": bool(getattr(self._flow, "attached", False)),
+            "waiting": self._flow.waiting,
             "cost": cost_of(self._flow),
             "others": self._others(),
         }

@@ -106,7 +106,7 @@ export function Controls({ board, run }: { board: Board; run: Run }) {
           ref={cloneButton}
           aria-disabled={!clonable}
           aria-expanded={cloning}
-          title={clonable ? "Start a second run from here, with other settings" : whyNot}
+          title={clonable ? "Start a second run from here, with other settings" : whyNot.split("\n\n")[0]}
           onClick={() => (clonable ? setCloning(!cloning) : setSaid(whyNot))}
         >
           Clone from here
@@ -124,9 +124,10 @@ export function Controls({ board, run }: { board: Board; run: Run }) {
       </div>
       {alive && !reachable ? <p className="note">{reason}</p> : null}
       {said ? (
-        <p className="note" role="alert">
-          {said}
-        </p>
+        <div className="note" role="alert">
+          {said.split("\n\n")[0]}
+          {said.includes("\n\n") ? <code className="how">{said.slice(said.indexOf("\n\n") + 2)}</code> : null}
+        </div>
       ) : null}
       {cloning && clonable ? (
         <Clone

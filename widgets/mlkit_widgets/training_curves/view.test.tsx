@@ -265,6 +265,16 @@ test("a run that cannot be cloned says why when it is tried", async () => {
   expect(commands(model)).toEqual([]);
 });
 
+test("what is to be done in Python stands as code of its own", async () => {
+  await show({ clonable: [false, "The run has ended.\n\nrun = trainer.start(...)\nrun.lr = 1"] });
+  const button = screen.getByText("Clone from here");
+  expect(button.title).toBe("The run has ended.");
+  fireEvent.click(button);
+  const note = screen.getByRole("alert");
+  expect(note.querySelector("code")?.textContent).toBe("run = trainer.start(...)\nrun.lr = 1");
+  expect(note.firstChild?.textContent).toBe("The run has ended.");
+});
+
 test("a refused command and an ended run are shown as text, never as markup", async () => {
   const { model, say } = await show();
   fireEvent.click(screen.getByText("Stop"));
