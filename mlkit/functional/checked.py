@@ -130,11 +130,7 @@ OTHERWISE = {
         for name in "argmax argmin median nanmedian quantile nanquantile prod take_along_dim unique_consecutive".split()
     },
     "cdist": {"compute_mode": ""},
-    **{
-        f"{name}{n}d": {"padding": "sizes"}
-        for name in ("avg_pool", "max_pool", "max_unpool", "conv_transpose")
-        for n in (1, 2, 3)
-    },
+    **{f"{name}{n}d": {"padding": "sizes"} for name in ("avg_pool", "max_pool", "conv_transpose") for n in (1, 2, 3)},
     **{name: {"padding": "sizes"} for name in ("unfold", "fold", "im2col", "col2im")},
     "as_strided_copy": {"size": "sizes", "stride": "sizes"},
     "scalar_tensor": {"s": "number"},

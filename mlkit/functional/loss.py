@@ -634,6 +634,8 @@ def soft_margin_loss(input, target, size_average=None, reduce=None, reduction: s
         raise ShapeError("soft_margin_loss: output with shape [] doesn't match the broadcast shape of target.")
     if input._array.dtype.kind not in "fV":
         raise DtypeError(f"soft_margin_loss: expected a floating point input, got {input.dtype}.")
+    if target._array.dtype.kind == "c":
+        raise DtypeError(f"soft_margin_loss: result type {target.dtype} can't be cast to {input.dtype}.")
     product = ops.mul(ops.neg(input), target)
     if product._array.dtype != input._array.dtype:
         product = ops.cast_like(product, input)
