@@ -47,29 +47,32 @@ class Caster(Interpreter):
 
     def process(self, op, tensors: tuple, attributes: dict):
         listed = op.variadic
-        operands = list(tensors[0]) if listed else list(tensors)
-        place = _device_of(operands)
-        if place is None or not _here.enabled[place] or op is _CAST:
+        operands = tensors[0] if listed else tensors
+        place = None if op is _CAST else _device_of(operands)
+        if place is None or not _here.enabled[place]:
             return apply(op, tensors, attributes)
-        rule, name = _rule(op, place)
+        rule, name = _rule((*state.scopes, op.name), place)
+        if rule is None:
+            return apply(op, tensors, attributes)
+        if rule == "low":
+            target = _here.dtype[place]
+            operands = [_cast(t, target) for t in operands]
+            return apply(op, (operands,) if listed else tuple(operands), attributes)
         if rule == "refused":
             raise GradientError(
                 f"{name} is unsafe to autocast: in float16 its logarithm overflows.",
                 hint=f"Use {REFUSED[place][name]}, or run it in autocast(enabled=False) on float32.",
             )
-        if rule is None:
-            return apply(op, tensors, attributes)
         before = next((t.dtype for t in operands if _eligible(t)), None)
         if op.name == "softmax_cross_entropy" and rule == "full" and operands[0].dtype in (float16, bfloat16):
-            return apply(op, tuple(operands), {**attributes, "full": True})  # the same numbers, without a wide copy
+            return apply(op, tensors, {**attributes, "full": True})  # the same numbers, without a wide copy
         if rule == "inside" and place == "cuda" and op.name == "batch_norm_train":
             return apply(op, tensors, attributes)  # its kernels sum low-precision values in float32 as they are
-        target = _here.dtype[place] if rule == "low" else float32
         if rule == "widest":
             found = {t.dtype for t in operands if _eligible(t)}
             if len(found) < 2:
                 return apply(op, tensors, attributes)
-        operands = [_cast(t, target) for t in operands]
+        operands = [_cast(t, float32) for t in operands]
         out = apply(op, (operands,) if listed else tuple(operands), attributes)
         if rule == "inside" and before is not None and before is not float32:
             if isinstance(out, tuple):  # normalised values first; then statistics, which stay in float32
@@ -78,8 +81,10 @@ class Caster(Interpreter):
         return out
 
 
-def _rule(op, place: str) -> tuple[str | None, str]:
-    for name in (*state.scopes, op.name):
+@functools.lru_cache(4096)
+def _rule(names: tuple[str, ...], place: str) -> tuple[str | None, str]:
+    """(what is done, by which name) with an op on that kind of device, from the composites around it to its own name."""
+    for name in names:
         if name in LOW or name in LOW_ON[place]:
             return "low", name
         if name in FULL[place]:
@@ -90,10 +95,10 @@ def _rule(op, place: str) -> tuple[str | None, str]:
             return "refused", name
         if name in WIDEST:
             return "widest", name
-    return None, op.name
+    return None, names[-1]
 
 
-def _device_of(operands: list) -> str | None:
+def _device_of(operands: list | tuple) -> str | None:
     for t in operands:
         if isinstance(t, Value) and t._array.__class__ is not MetaArray:
             found = backends.for_array(t._array).device_type
@@ -102,7 +107,10 @@ def _device_of(operands: list) -> str | None:
 
 
 def _eligible(t) -> bool:
-    return isinstance(t, Value) and t._array.dtype.kind in "fV" and t._array.dtype.itemsize < 8
+    if not isinstance(t, Value):
+        return False
+    found = t._array.dtype
+    return found.itemsize < 8 and found.kind in "fV"
 
 
 def _cast(t, target: dtype):

@@ -24,7 +24,7 @@ from mlkit.core import events, value
 from mlkit.core.dispatch import Output, ops, state
 from mlkit.core.errors import ArgumentError, DeviceError, GradientError, MlkitError, ShapeError, ValueRangeError
 from mlkit.core.frames import place_of, users_frame
-from mlkit.core.value import LASTING, Leaf, LevelArray, MetaArray, Node, Value, wrap
+from mlkit.core.value import LASTING, Leaf, LevelArray, MetaArray, Node, Value, ends_nowhere, wrap
 from mlkit.ops.registry import unbroadcast
 
 # --- what was kept, handed to the rules -------------------------------------------------------------------------------
@@ -263,8 +263,48 @@ def runner_of(op, tensors: bool) -> Callable:
     if custom is not None:
         return custom(tensors)
     runners = _tensor_runners if tensors else _array_runners
-    runner = runners[op] = _runner(op, tensors)
-    return runner
+    runner = _runner(op, tensors)
+    runners[op] = _flat(op, runner) if tensors and op.flat else runner
+    return runners[op]
+
+
+class _Flat:
+    """The gradient of an op whose slope changes nowhere: it depends on the op's input all the same, with a slope of 0."""
+
+    holds = False
+    outputs = 1
+    rules = None
+
+    def __init__(self, op):
+        self.name = f"{op.name}_backward"
+
+    def backward_runner(self, tensors: bool):
+        return lambda m, g, node: (g, m.zeros_like(g))
+
+
+def _flat(op, runner: Callable) -> Callable:
+    """``runner`` whose gradients, where they are differentiated again, are tied to the input that they belong to."""
+    tie = _Flat(op)
+    kind = value.node_type(tie)
+    modes = op.flat
+
+    def run(m, g, node):
+        results = runner(m, g, node)
+        if not state.grad or modes is not True and node.attributes.get("mode") not in modes:
+            return results
+        return tuple(
+            r if r is None or parent is None else tied(r, parent)
+            for r, parent in zip(results, node.inputs, strict=False)
+        )
+
+    def tied(r: Value, parent) -> Value:
+        node = kind()
+        node.op, node.inputs, node.saved, node.attributes, node.shapes = tie, (r._node, parent), (), LASTING, None
+        node.seq = value.tick()
+        value.remember_line(node)
+        return wrap(r._array, node)
+
+    return run
 
 
 #: Whether references are counted exactly, as CPython with its lock does.
@@ -639,7 +679,7 @@ def wants_tensors(tensors: list, gradients: list) -> bool:
 def _initial_gradients(tensors: list, gradients, name: str) -> list:
     given = [None] * len(tensors) if gradients is None else _sequence(gradients)
     if len(given) != len(tensors):
-        raise ArgumentError(f"{name}: got {len(tensors)} tensors and {len(given)} gradients.")
+        raise GradientError(f"{name}: got {len(tensors)} tensors and {len(given)} gradients.")
     out = []
     for tensor, g in zip(tensors, given, strict=True):
         array = tensor._array
@@ -754,11 +794,13 @@ def targeted(nodes: list, gradients: list, inputs, keep: bool, create_graph: boo
     for tensor in inputs:
         if tensor._node is None:
             raise GradientError("One of the differentiated Tensors does not require grad.")
+        if ends_nowhere(tensor):
+            continue
         places.setdefault(tensor._node, len(places))
     found = run(nodes, gradients, keep, create_graph, places, tensors)
     out = []
     for tensor in inputs:
-        g = found.get(places[tensor._node])
+        g = found.get(places.get(tensor._node))
         if g is not None and not tensors and isinstance(tensor, Value) and g.dtype != tensor._array.dtype:
             g = g.astype(tensor._array.dtype)
         out.append(None if g is None else as_tensor(g, tensors))
@@ -802,6 +844,8 @@ def grad(
     (tensor(18.),)
     """
     outputs, inputs = _sequence(outputs), _sequence(inputs)
+    if not inputs:
+        raise GradientError("grad requires non-empty inputs.")
     if is_grads_batched:
         vmap = importlib.import_module("mlkit.func").vmap
         weights = tuple(_sequence(grad_outputs))

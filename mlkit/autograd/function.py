@@ -13,7 +13,7 @@ from mlkit.core import dtype as dtypes
 from mlkit.core import inplace
 from mlkit.core.dispatch import Output, keep_output, ops, refuse_inference, state
 from mlkit.core.errors import ArgumentError, GradientError, MissingFeature
-from mlkit.core.value import Leaf, LevelArray, MetaArray, Node, Value, node_type, remember_line, tick, wrap
+from mlkit.core.value import Leaf, LevelArray, MetaArray, Node, Value, node_type, remember_line, storage_of, tick, wrap
 
 
 class FunctionOp:
@@ -159,6 +159,7 @@ class FunctionCtx(Node):
             node: Any = self if len(result) == 1 else Output(self, i)
             if any(result[i] is t for t in self.dirty):
                 inplace.check_leaf(result[i])
+                storage_of(result[i]).version += 1
                 inplace.rewrite_history(result[i], wrap(result[i]._array, node))
             else:
                 result[i]._node = node
@@ -218,13 +219,14 @@ class FunctionCtx(Node):
                 continue
             shape, dtype = self.taken[i]
             if tuple(x._array.shape) != shape:
-                try:
-                    x = engine.unbroadcast(ops, x, shape)
-                except (RuntimeError, ValueError, IndexError):
+                given_shape = tuple(x._array.shape)
+                end = given_shape[len(given_shape) - len(shape) :]
+                if len(given_shape) < len(shape) or any(n not in (1, g) for n, g in zip(shape, end, strict=True)):
                     raise GradientError(
                         f"Function {self.name()} returned an invalid gradient at index {i} - got "
-                        f"{list(x._array.shape)} but expected shape compatible with {list(shape)}."
-                    ) from None
+                        f"{list(given_shape)} but expected shape compatible with {list(shape)}."
+                    )
+                x = engine.unbroadcast(ops, x, shape)  # of an input that was broadcast
             if x._array.dtype != dtype:
                 x = ops.cast_real(x, dtypes.from_numpy_dtype(dtype))
             out.append(x if tensors else x._array)

@@ -66,16 +66,19 @@ def _check_vectors(v, others: tuple, name: str, what: str) -> tuple:
     return v
 
 
-def _along_inputs(v, x: tuple, name: str) -> tuple:
-    """``v`` with the shapes of the inputs; one for an only input of one element."""
+#: what ``v`` goes along: one of the tensors, and which function has a single one of them
+INPUTS = ("input", "the input to the user-provided function is")
+OUTPUTS = ("output", "the user-provided function returns")
+
+
+def _along(tensors: tuple, words: tuple[str, str], v, name: str) -> tuple:
+    """``v`` with the shapes of the inputs or outputs; it may be None for an only one of one element."""
+    what, whose = words
     if v is None:
-        if len(x) != 1 or x[0]._array.size != 1:
-            raise GradientError(
-                "The vector v can only be None if the input to the user-provided function is a single Tensor with a "
-                "single element."
-            )
-        v = (ops.ones_like(x[0]),)
-    return _check_vectors(v, x, name, "input")
+        if len(tensors) != 1 or tensors[0]._array.size != 1:
+            raise GradientError(f"The vector v can only be None if {whose} a single Tensor with a single element.")
+        v = (ops.ones_like(tensors[0]),)
+    return _check_vectors(v, tensors, name, what)
 
 
 def _gradient(outputs, inputs, grads, create_graph: bool, strict: bool, name: str, like=None) -> list:
@@ -124,14 +127,7 @@ def vjp(func: Callable, inputs, v=None, create_graph: bool = False, strict: bool
         given, single = _tuple(inputs, "inputs", "vjp")
         x = _fresh(given, create_graph)
         outputs, single_out = _tuple(func(*x), "outputs of the user-provided function", "vjp")
-        if v is None:
-            if len(outputs) != 1 or outputs[0]._array.size != 1:
-                raise GradientError(
-                    "The vector v can only be None if the user-provided function returns a single Tensor "
-                    "with a single element."
-                )
-            v = (ops.ones_like(outputs[0]),)
-        v = _check_vectors(v, outputs, "vjp", "output")
+        v = _along(outputs, OUTPUTS, v, "vjp")
         grads = _gradient(outputs, x, v, create_graph, strict, "vjp")
     return _done(outputs, single_out, create_graph), _done(grads, single, create_graph)
 
@@ -149,7 +145,7 @@ def jvp(func: Callable, inputs, v=None, create_graph: bool = False, strict: bool
     with enable_grad():
         given, _ = _tuple(inputs, "inputs", "jvp")
         x = _fresh(given, create_graph)
-        v = _along_inputs(v, x, "jvp")
+        v = _along(x, INPUTS, v, "jvp")
         outputs, single_out = _tuple(func(*x), "outputs of the user-provided function", "jvp")
         weights = _fresh(tuple(ops.zeros_like(o) for o in outputs), False)
         grads = _gradient(outputs, x, weights, True, strict, "jvp")
@@ -170,7 +166,7 @@ def vhp(func: Callable, inputs, v=None, create_graph: bool = False, strict: bool
     with enable_grad():
         given, single = _tuple(inputs, "inputs", "vhp")
         x = _fresh(given, create_graph)
-        v = _along_inputs(v, x, "vhp")
+        v = _along(x, INPUTS, v, "vhp")
         outputs, single_out = _tuple(func(*x), "outputs of the user-provided function", "vhp")
         _scalar(outputs, single_out, "vhp")
         first = _gradient(outputs, x, (ops.ones_like(outputs[0]),), True, strict, "vhp")
@@ -190,7 +186,7 @@ def hvp(func: Callable, inputs, v=None, create_graph: bool = False, strict: bool
     with enable_grad():
         given, single = _tuple(inputs, "inputs", "hvp")
         x = _fresh(given, create_graph)
-        v = _along_inputs(v, x, "hvp")
+        v = _along(x, INPUTS, v, "hvp")
         outputs, single_out = _tuple(func(*x), "outputs of the user-provided function", "hvp")
         _scalar(outputs, single_out, "hvp")
         first = _gradient(outputs, x, (ops.ones_like(outputs[0]),), True, strict, "hvp")

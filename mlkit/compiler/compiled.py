@@ -96,6 +96,7 @@ class Entry:
         self.backward: Program | None = None
         self.captured: dict[str, Value] = {}
         self.arrays: dict[str, np.ndarray] = {}  # the captured tensors' arrays as they were bound
+        self.bound: list[tuple] = []  # (captured tensor, its array, whether it needs a gradient)
         self.needs: dict[str, bool] = {}  # whether each captured tensor needs a gradient
         self.structure: Any = None
         self.outputs: list[tuple] = []  # how each leaf of the result is made
@@ -137,6 +138,16 @@ class Entry:
         for p, had in self.grad_rules:
             if (p._grad is not None) is not had:
                 return False
+        for t, array, needs in self.bound:
+            if t._array is not array or (t._node is not None) is not needs:
+                if not self._bound_again():
+                    return False
+                break
+        guards = self.guards
+        return (not guards.checks and guards.count == nn_module.changes[0]) or guards.holds()
+
+    def _bound_again(self) -> bool:
+        """Whether the captured tensors need what they needed, and the memory that some have now is of the same form."""
         for key, t in self.captured.items():
             array = t._array
             if array is not self.arrays[key]:
@@ -151,7 +162,12 @@ class Entry:
                 self.stale = True
             if (t._node is not None) is not self.needs[key]:
                 return False
-        return self.guards.holds()
+        self._note_bound()
+        return True
+
+    def _note_bound(self) -> None:
+        """Write down what ``holds`` compares in each call: the captured tensors, their arrays, whether they need a gradient."""
+        self.bound = [(t, self.arrays[key], self.needs[key]) for key, t in self.captured.items()]
 
     def hooked(self) -> bool:
         """Whether a hook waits for a gradient that is computed inside the function."""
@@ -164,6 +180,7 @@ class Entry:
         return False
 
     stale = False
+    alone = False  # whether the result is one tensor without a gradient
 
     def refresh(self) -> None:
         if self.stale:
@@ -220,6 +237,8 @@ class Entry:
 
     def result(self, tensors: list[Value], found: tuple):
         """The function's return value, with a node for backward where one is wanted."""
+        if self.alone:
+            return wrap(found[self.outputs[0][1]])
         node: Any = self.node(tensors, found) if self.backward is not None else None
         leaves: list = []
         for kind, what in self.outputs:
@@ -292,6 +311,7 @@ class Compiled:
         self.recordings = 0
         self.alive: list = []  # arguments that keys name by identity
         self.warned: set[str] = set()
+        self.last: tuple | None = None  # the form of the one tensor of the last call, and its recording
         _all.add(self)
 
     # --- calling ------------------------------------------------------------------------------------------------------
@@ -308,6 +328,24 @@ class Compiled:
             or state.saving
         ):
             return self.fn(*args, **kwargs)
+        alone = args[0] if len(args) == 1 and not kwargs and args[0].__class__ is value.tensor_class else None
+        if (
+            alone is not None and self.last is not None
+        ):  # what is called with one tensor is mostly called with such again
+            grad, inference, standard, shape, dtype, strides, needs, entry = self.last
+            array = alone._array
+            if (
+                array.__class__ is np.ndarray
+                and array.shape == shape
+                and array.dtype is dtype
+                and array.strides == strides
+                and (alone._node is not None) is needs
+                and state.grad is grad
+                and state.inference is inference
+                and dtypes.get_default_dtype() is standard
+                and entry.holds()
+            ):
+                return entry([alone])
         tensors: list[Value] = []
         key: tuple = (
             state.grad,
@@ -325,6 +363,9 @@ class Compiled:
         if known is not None:
             for entry in known:
                 if entry.holds():
+                    if alone is not None and (array := alone._array).__class__ is np.ndarray:
+                        form = array.shape, array.dtype, array.strides, alone._node is not None
+                        self.last = (*key[:3], *form, entry)
                     return entry(tensors)
             if any(entry.differentiates and entry.hooked() for entry in known):
                 return self.fn(*args, **kwargs)  # as long as the hook is there
@@ -400,6 +441,7 @@ class Compiled:
             self.eager.clear()
             self.alive.clear()
             self.warned.clear()
+            self.last = None
             self.recordings = 0
 
 
@@ -662,7 +704,7 @@ def build(entry: Entry, recorder: Recorder, tensors: list[Value], settings: Sett
         entry.passes.append(("sums of products", before, len(nodes)))
         if settings.numba:
             before, nodes = len(nodes), joined(nodes, facts)
-            entry.passes.append(("norms with what follows", before, len(nodes)))
+            entry.passes.append(("norms and linear layers with what follows", before, len(nodes)))
         before, nodes = len(nodes), passes.dead_code(nodes, facts)
     forward, backward = [n for n in nodes if n.id in marks], [n for n in nodes if n.id not in marks]
     constants = {**constants, **facts.constants}
@@ -710,6 +752,7 @@ def build(entry: Entry, recorder: Recorder, tensors: list[Value], settings: Sett
         entry.captured.setdefault(key, t)
     entry.arrays = {k: t._array for k, t in entry.captured.items()}
     entry.needs = {k: t._node is not None for k, t in entry.captured.items()}
+    entry._note_bound()
     for root in recorder.written:
         kind = graph.values[root].kind
         if kind == "input":
@@ -717,6 +760,7 @@ def build(entry: Entry, recorder: Recorder, tensors: list[Value], settings: Sett
         elif root in captured and not _stepped(graph, root):
             entry.changed.append(("captured", captured[root]))
     entry.stale = False
+    entry.alone = entry.structure is pytree.LEAF and entry.backward is None and entry.outputs[0][0] == "array"
     found = tuple(recorder.arrays.real(k) for k in all_results) if entry.smooth and on_cpu else (None,)
     return entry.result(tensors, found) if all(x is not None for x in found) else None
 
@@ -725,7 +769,7 @@ def joined(nodes: list, facts: passes.Facts) -> list:
     """The nodes with each pair that has a kernel of its own as one node."""
     from mlkit.compiler import fusion, pairs
 
-    return pairs.join(nodes, facts) if fusion.usable() else nodes
+    return pairs.linear_relu(pairs.join(nodes, facts), facts) if fusion.usable() else nodes
 
 
 def fused(nodes: list, facts: passes.Facts, kept: set[str], settings: Settings, entry: Entry) -> list:

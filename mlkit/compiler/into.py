@@ -64,7 +64,7 @@ def of_the_backend(n: GraphNode, facts: Facts) -> Callable | None:
         isinstance(a, Ref) for a in n.attributes.values()
     ):
         return None
-    if n.kernel is not None and not n.op.endswith(("_backward", "_backward_input")):
+    if n.kernel is not None and not n.op.endswith(("_backward", "_backward_input", "linear_relu")):
         return None
     if n.picks is not None and not all(n.picks):
         return None
@@ -143,7 +143,15 @@ def _relu(n, operands, array):
 def _relu_grad(n, operands, array):
     if any(a.dtype != array.dtype for a in operands):
         return None
-    return lambda g, y, out: np.multiply(g, y > 0, out)
+    whole = {4: np.int32, 8: np.int64}.get(array.dtype.itemsize)
+    if whole is None or array.dtype.kind != "f" or any(a.shape != array.shape for a in operands):
+        return None
+
+    def run(g, y, out):  # as the op itself: all bits or none
+        ones = np.logical_not(y <= 0).view(np.int8)
+        np.bitwise_and(g.view(whole), np.negative(ones, out=ones), out.view(whole))
+
+    return run
 
 
 def _square(n, operands, array):

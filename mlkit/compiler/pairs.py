@@ -6,6 +6,7 @@ that knows more than a printed loop.
 
 from __future__ import annotations
 
+import dataclasses
 import importlib
 from collections.abc import Callable
 
@@ -197,6 +198,32 @@ def _backward(n: GraphNode, gradient: Ref, forward: GraphNode) -> GraphNode:
         kernel=run,
         picks=n.picks,
     )
+
+
+# --- linear layers --------------------------------------------------------------------------------------------------------
+
+
+def linear_relu(nodes: list[GraphNode], facts: Facts) -> list[GraphNode]:
+    """The nodes with each linear layer and the ReLU behind it as one: the kernel of the product takes both."""
+    users = _users(nodes)
+    plain = backends.load("numpy").kernel(REGISTRY["linear"])
+    instead: dict[str, GraphNode | None] = {}
+
+    def run(x, weight, bias=None):
+        out = plain(x, weight, bias)
+        return np.maximum(out, 0, out=out)
+
+    for n in nodes:
+        if n.op != "linear" or n.kernel is not None or facts.arrays[n.outputs[0]].dtype != _FLOAT32:
+            continue
+        relu = _alone(n.outputs[0], users, facts)
+        if relu is None or relu.op != "relu" or relu.kernel is not None or not facts.safe(relu.outputs[0]):
+            continue
+        if not facts.arrays[n.outputs[0]].ndim:
+            continue
+        instead[n.id] = dataclasses.replace(n, op="linear_relu", outputs=list(relu.outputs), kernel=run)
+        instead[relu.id] = None
+    return [m for n in nodes if (m := instead.get(n.id, n)) is not None]
 
 
 # --- sums of small products -----------------------------------------------------------------------------------------------

@@ -45,7 +45,8 @@ class Backend:
 #: called whenever a backend has been loaded
 when_loaded: list[Callable[[], None]] = []
 _loaded: dict[str, Backend] = {}
-_by_array_type: dict[type, Backend] = {}
+#: the backend of an array's exact type
+by_array_type: dict[type, Backend] = {}
 
 
 def load(name: str) -> Backend:
@@ -58,7 +59,7 @@ def load(name: str) -> Backend:
             raise DeviceError(f"The {backend.device_type!r} device cannot be used here.", reason)
         _loaded[name] = backend
         for cls in backend.array_types:
-            _by_array_type[cls] = backend
+            by_array_type[cls] = backend
         for tell in when_loaded:
             tell()
     return backend
@@ -76,13 +77,13 @@ def for_device(place: device) -> Backend:
 
 def for_array(array) -> Backend:
     """The backend whose array this is: by exact type, then by base class (numpy.memmap is an ndarray)."""
-    backend = _by_array_type.get(array.__class__)
+    backend = by_array_type.get(array.__class__)
     if backend is None:
         if isinstance(array, LevelArray):
             return for_array(array.inner._array)
         for cls in type(array).__mro__:
-            if cls in _by_array_type:
-                backend = _by_array_type[type(array)] = _by_array_type[cls]
+            if cls in by_array_type:
+                backend = by_array_type[type(array)] = by_array_type[cls]
                 return backend
         raise DeviceError(f"No backend handles arrays of type {type(array).__name__}.")
     return backend

@@ -47,6 +47,7 @@ from mlkit.core.value import (
     link_view,
     mark_inference,
     node_type,
+    nowhere,
     tensor_types,
     tick,
     wrap,
@@ -160,6 +161,10 @@ def execute(op: Op, tensors: tuple, attributes: dict):
     operands = list(operands)
     if arrays is not None:
         return execute_plain(op, operands, arrays, attributes)
+    library = alike(op, operands)
+    if library is not None:
+        arrays = [None if t is None else t._array for t in operands]
+        return execute_plain(op, operands, arrays, attributes, library)
     for i, t in enumerate(operands):
         if t is not None and t.__class__ not in tensor_types:
             if t.__class__ in value.own_ways:
@@ -222,8 +227,33 @@ def plain(op: Op, operands) -> list | None:
     return arrays if first is not None else None
 
 
-def execute_plain(op: Op, operands: list, arrays: list, attributes: dict):
-    """``execute`` for the usual arrays: nothing to promote or to refuse, and NumPy's is the library."""
+def alike(op: Op, operands) -> backends.Backend | None:
+    """The backend of tensors that are all its own and need no promotion, as ``plain`` asks it of NumPy's: floating ones
+    of one dtype, any where the op takes them as they are. None when the full way has to look."""
+    if not op.takes_floats:
+        return None
+    kind: Any = None
+    first: Any = None
+    for t in operands:
+        if t is None:
+            continue
+        if t.__class__ not in tensor_types:
+            return None
+        x = t._array
+        if kind is None:
+            kind, first = x.__class__, x.dtype
+            if kind is _ndarray:
+                return None
+        elif x.__class__ is not kind or x.dtype != first and not op.takes_any:
+            return None
+    library = backends.by_array_type.get(kind)
+    if library is None or op.takes_any or first.kind == "f":
+        return library
+    return library if first.kind == "V" and "V" not in op.refuses and "V" not in op.refuses_any else None
+
+
+def execute_plain(op: Op, operands: list, arrays: list, attributes: dict, library: backends.Backend | None = None):
+    """``execute`` for the usual arrays: nothing to promote or to refuse, and all are the library's (NumPy's, if none)."""
     full = attributes
     if full.keys() != op.attributes.keys():
         full = {**op.attributes, **attributes}
@@ -235,7 +265,7 @@ def execute_plain(op: Op, operands: list, arrays: list, attributes: dict):
                 complete(op, arrays, attributes)
     if op.prepare is not None:
         full = op.prepare(arrays, **full) if op.variadic else op.prepare(*arrays, **full)
-    kernel = backends.load("numpy").kernel(op)
+    kernel = (library or backends.load("numpy")).kernel(op)
     try:
         results = kernel(arrays, **full) if op.variadic else kernel(*arrays, **full)
     except MlkitError:
@@ -423,6 +453,8 @@ def record(op: Op, operands: list, arrays: list, attributes: dict, results):
                 link_view(operands[0], out, op, attributes)
                 if not state.grad:
                     out._seen_without_grad = True
+                    if operands[0]._node is not None and results.dtype.kind in "fcV":
+                        out._node = nowhere()
     if node is not None:
         save(node, op, operands, arrays, attributes, outputs)
     return outputs
@@ -810,6 +842,8 @@ def _look(op: Op, apply: Callable) -> Callable:
             link_view(input, out, op, full)
             if not grad:
                 out._seen_without_grad = True
+                if input._node is not None:
+                    out._node = nowhere()
         parent = input._node
         if parent is not None and grad:
             node = out._node = _new(kind)

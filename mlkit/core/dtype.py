@@ -149,14 +149,14 @@ def as_dtype(value) -> dtype:
     """``value`` as a dtype: a dtype, a NumPy dtype, a Python type (float, int, bool, complex) or a name."""
     if value.__class__ is dtype:
         return value
-    if value is float:
-        return _default
+    if value is float:  # Python's own number, as wide as it is there
+        return float64
     if value is int:
         return int64
     if value is bool:
         return bool_
     if value is complex:
-        return _default.to_complex()
+        return complex128
     if isinstance(value, str):
         name = value.rpartition(".")[2]
         found = _BY_NAME.get(name) or ALIASES.get(name)

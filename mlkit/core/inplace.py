@@ -31,15 +31,15 @@ def check_leaf(target: Value) -> None:
     if not state.grad:
         return
     base = target._view_of[0] if target._view_of else target
-    if isinstance(target._node, Leaf):
-        raise GradientError(
-            "a leaf Variable that requires grad is being used in an in-place operation.",
-            hint="Wrap it in `with mlkit.no_grad():`, or use the out-of-place form.",
-        )
     if target._seen_without_grad and base._node is not None:
         raise GradientError(
             "A view was created in no_grad mode and is being modified inplace with grad mode enabled.",
             hint="Make the view outside no_grad(), if the change shall have a gradient; else change it inside no_grad().",
+        )
+    if isinstance(target._node, Leaf):
+        raise GradientError(
+            "a leaf Variable that requires grad is being used in an in-place operation.",
+            hint="Wrap it in `with mlkit.no_grad():`, or use the out-of-place form.",
         )
     if isinstance(base._node, Leaf):
         raise GradientError(
@@ -84,7 +84,7 @@ def assign(target: Value, source: Value, name: str = "copy_") -> Value:
     """Write ``source`` into ``target``'s memory (broadcasting, converting) and bring the graph of all its views along."""
     into, array = target._array, source._array
     try:
-        fits = broadcast_shapes(into.shape, array.shape) == tuple(into.shape)
+        fits = into.shape == array.shape or broadcast_shapes(into.shape, array.shape) == tuple(into.shape)
     except ValueError:
         fits = False
     if not fits:

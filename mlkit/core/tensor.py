@@ -33,7 +33,7 @@ from mlkit.core.layout import layout, strided
 from mlkit.core.printing import tensor_text
 from mlkit.core.size import Size
 from mlkit.core.storage import TypedStorage, UntypedStorage
-from mlkit.core.value import Hook, Leaf, MetaArray, Value, add_hook, wrap
+from mlkit.core.value import Hook, Leaf, MetaArray, Value, add_hook, ends_nowhere, wrap
 from mlkit.functional import (
     activation,
     arithmetic,
@@ -107,6 +107,10 @@ def _shape_of(name: str, other) -> tuple[int, ...]:
     return tuple(other._array.shape)
 
 
+#: compositions in which not only the last step keeps the tensor for backward
+_READ_AGAIN = frozenset(("renorm_", "index_reduce_"))
+
+
 def _in_place(name: str, fn: Callable) -> Callable:
     """The in-place form of an op: computed, then written into the tensor's memory."""
 
@@ -121,7 +125,10 @@ def _in_place(name: str, fn: Callable) -> Callable:
             )
         if fn is ops.abs and self._array.dtype.kind == "c":
             raise DtypeError("In-place abs is not supported for complex tensors.", hint="Use x.abs().")
-        return inplace.update(self, fn(self, *args, **kwargs), name)
+        read = self
+        if name in _READ_AGAIN and self._node is not None and state.grad:
+            read = self.clone()  # several of its steps keep what they read for backward
+        return inplace.update(self, fn(read, *args, **kwargs), name)
 
     method.__name__ = name
     method.__wrapped__ = fn  # type: ignore[attr-defined]  # whose signature it has
@@ -385,7 +392,7 @@ class Tensor(Value):
     def requires_grad_(self, requires_grad: bool = True):
         """Say whether backward() shall compute this tensor's gradient."""
         if requires_grad:
-            if self._node is None:
+            if self._node is None or ends_nowhere(self):
                 if self._inference and not state.inference:
                     raise GradientError(
                         "Setting requires_grad=True on inference tensor outside InferenceMode is not allowed.",
@@ -476,6 +483,8 @@ class Tensor(Value):
 
     def detach_(self):
         """Cut this tensor off from its graph."""
+        if self._view_of is not None:
+            raise GradientError("Can't detach views in-place. Use detach() instead.")
         self._node = None
         return self
 
@@ -610,6 +619,8 @@ class Tensor(Value):
                 dtype = a
             elif isinstance(a, Value):
                 dtype, device = a.dtype, a.device
+            elif a.__class__ is type:  # float, int, bool, complex
+                dtype = a
             elif a is None or isinstance(a, bool):
                 continue
             else:
@@ -870,7 +881,7 @@ class Tensor(Value):
     __rshift__ = operator("bitwise_right_shift")
 
     def __pos__(self):
-        return self
+        return arithmetic.positive(self)
 
     # --- shape -------------------------------------------------------------------------------------------------------------------
 
@@ -1413,6 +1424,7 @@ def _scalar(x, number):
 
 
 def _reshape_in_place(tensor, view):
+    value.storage_of(tensor).version += 1
     tensor._array = view._array
     tensor._node = view._node if state.grad else tensor._node
     return tensor

@@ -236,6 +236,7 @@ _NAMES = {
     "ConstantPadNdBackward0": "constant_pad",
     "Log1PBackward0": "log1p",
     "EluBackward0": "selu celu",
+    "LogSoftmaxBackward0": "softmax_cross_entropy",
     "LinalgVectorNormBackward0": "vector_norm",
     "LinalgQrBackward0": "qr",
     "LinalgSvdBackward0": "svd",
@@ -294,7 +295,8 @@ class Leaf:
         return self.ref()
 
     def name(self) -> str:
-        return "AccumulateGrad"
+        """PyTorch's name for it, with its namespace; the class is ``AccumulateGrad`` there too."""
+        return "torch::autograd::AccumulateGrad"
 
     def __repr__(self) -> str:
         return "<AccumulateGrad>"
@@ -311,6 +313,22 @@ class Leaf:
     def metadata(self) -> dict:
         """A dictionary for your own notes about this node."""
         return node_notes.setdefault(self, {})
+
+
+def nowhere() -> Leaf:
+    """The end of the graph for a view made in no_grad mode of a tensor that requires grad: what flows in is dropped."""
+    end = Leaf.__new__(Leaf)
+    end.ref, end.seq = _none, tick()  # type: ignore[assignment]
+    return end
+
+
+def _none() -> None:
+    return None
+
+
+def ends_nowhere(tensor: Value) -> bool:
+    """Whether that is the tensor's end of the graph."""
+    return getattr(tensor._node, "ref", None) is _none
 
 
 Leaf.__name__ = Leaf.__qualname__ = "AccumulateGrad"  # what programs that draw the graph look for

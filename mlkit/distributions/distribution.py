@@ -7,7 +7,7 @@ from typing import Any
 from mlkit.autograd.grad_mode import no_grad
 from mlkit.core import dtype as dtypes
 from mlkit.core.dispatch import ops
-from mlkit.core.errors import ArgumentError, MissingFeature, ValueRangeError
+from mlkit.core.errors import ArgumentError, MissingFeature, ShapeError, ValueRangeError
 from mlkit.core.size import Size, broadcast_shapes
 from mlkit.core.value import MetaArray, Value, is_tensor
 from mlkit.distributions import constraints
@@ -27,7 +27,12 @@ def broadcast_all(*values):
             d = like.dtype if like is not None and like.dtype.category >= 2 else dtypes.get_default_dtype()
             v = creation.tensor(float(v), dtype=d, device=None if like is None else like.device)
         made.append(v)
-    shape = broadcast_shapes(*[t.shape for t in made])
+    try:
+        shape = broadcast_shapes(*[t.shape for t in made])
+    except ValueError:
+        raise ShapeError(
+            "the parameters' shapes do not broadcast.", "\n".join(f"{tuple(t.shape)}" for t in made)
+        ) from None
     return [ops.expand(t, shape=shape) if tuple(t.shape) != shape else t for t in made]
 
 

@@ -68,7 +68,7 @@ def check_same_dtype(name: str, input, parameters: bool = True, **others) -> Non
     for label, t in others.items():
         if t is None or t._array.dtype == own:
             continue
-        if parameters and own.itemsize == 2 and t._array.dtype.name == "float32":
+        if parameters and own.itemsize == 2 and t._array.dtype == _F32:
             continue
         raise DtypeError(
             f"{name}: expected {label} to have the same dtype as input, but got {input.dtype} and {t.dtype}.",

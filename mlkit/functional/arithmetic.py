@@ -93,6 +93,8 @@ def clamp(input, min=None, max=None):  # noqa: A002
             input = ops.where(ops.logical_or(ops.lt(input, min), ops.isnan(min)), min, input)
         if max is not None:
             input = ops.where(ops.logical_or(ops.gt(input, max), ops.isnan(max)), max, input)
+        if input._node is not None:  # where one of them is NaN none has a slope
+            input = ops.where(ops.isnan(input), input.detach(), input)
         return input
     category = -1
     for bound in (min, max):

@@ -130,6 +130,13 @@ OTHERWISE = {
         for name in "argmax argmin median nanmedian quantile nanquantile prod take_along_dim unique_consecutive".split()
     },
     "cdist": {"compute_mode": ""},
+    **{
+        f"{name}{n}d": {"padding": "sizes"}
+        for name in ("avg_pool", "max_pool", "max_unpool", "conv_transpose")
+        for n in (1, 2, 3)
+    },
+    **{name: {"padding": "sizes"} for name in ("unfold", "fold", "im2col", "col2im")},
+    "as_strided_copy": {"size": "sizes", "stride": "sizes"},
     "scalar_tensor": {"s": "number"},
     **{f"{i}{kind}fft{n}": {"s": "sizes"} for i in ("", "i") for kind in ("", "r", "h") for n in ("2", "n")},
 }

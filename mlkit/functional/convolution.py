@@ -6,9 +6,13 @@ import functools
 import math
 
 from mlkit.core.dispatch import composite, ops
-from mlkit.core.errors import RefusedError, ShapeError, StrideError, UnsupportedDtype, ValueRangeError
+from mlkit.core.errors import RefusedError, ShapeError, StrideError, UnsupportedDtype
 from mlkit.functional.arguments import check_same_dtype, check_window, tuple_of
 from mlkit.functional.shaping import unsqueeze
+
+
+class WrongPadding(RefusedError, ValueError):
+    """A word that names no padding: PyTorch's functions raise RuntimeError, its layers ValueError."""
 
 
 def conv_padding(padding, kernel, stride, dilation, n: int):
@@ -17,7 +21,7 @@ def conv_padding(padding, kernel, stride, dilation, n: int):
         if padding == "valid":
             return ((0, 0),) * n
         if padding != "same":
-            raise ValueRangeError(f"conv{n}d: padding must be a number, a tuple, 'same' or 'valid', got {padding!r}.")
+            raise WrongPadding(f"conv{n}d: padding must be a number, a tuple, 'same' or 'valid', got {padding!r}.")
         if any(s != 1 for s in stride):
             raise StrideError("padding='same' is not supported for strided convolutions.")
         totals = [d * (k - 1) for k, d in zip(kernel, dilation, strict=True)]

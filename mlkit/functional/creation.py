@@ -133,12 +133,24 @@ def _promoted(found: set) -> dtypes.dtype:
     return out
 
 
+def _one_number(x: Value) -> np.ndarray:
+    """The number that a tensor within a list stands for."""
+    array = to_numpy_array(x)
+    if array.size != 1:
+        raise NotOneNumber(
+            f"tensor: only one element tensors can be converted to Python scalars, this one has {array.size}.",
+            f"an entry of the list: a tensor of shape {tuple(array.shape)}",
+            "Put tensors together with mlkit.stack(list) or mlkit.cat(list).",
+        )
+    return array.reshape(())
+
+
 def _from_nested(data):
     """Lists and tuples of numbers or tensors as one NumPy array, with a message that says where they are ragged."""
     if isinstance(data, Value):
         return to_numpy_array(data)
     if isinstance(data, (list, tuple)) and any(isinstance(x, (Value, list, tuple, np.ndarray)) for x in data):
-        parts = [_from_nested(x) for x in data]
+        parts = [_one_number(x) if isinstance(x, Value) else _from_nested(x) for x in data]
         shapes = {np.shape(p) for p in parts}
         if len(shapes) > 1:
             first = np.shape(parts[0])
@@ -166,6 +178,10 @@ def to_numpy_array(x: Value) -> np.ndarray:
 
 class NoNumbers(ArgumentError, ValueError, RuntimeError):
     """Data that holds no numbers: PyTorch raises one of the three, by what it is."""
+
+
+class NotOneNumber(ArgumentError, ValueError):
+    """A tensor of several values in a list of numbers: PyTorch's ValueError, of integers its TypeError."""
 
 
 def tensor(data, *, dtype=None, device=None, requires_grad: bool = False, pin_memory: bool = False, names=None):  # noqa: A002

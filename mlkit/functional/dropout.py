@@ -6,7 +6,7 @@ import warnings
 
 from mlkit.core import dtype as dtypes
 from mlkit.core.dispatch import ops
-from mlkit.core.errors import ShapeError, ValueRangeError
+from mlkit.core.errors import RefusedError, ShapeError, ValueRangeError
 from mlkit.core.rng import default_generator
 from mlkit.functional.activation import placed
 from mlkit.functional.arguments import check_floating
@@ -14,6 +14,8 @@ from mlkit.ops.activation import SELU_ALPHA, SELU_SCALE
 
 
 def check_probability(p) -> None:
+    if p != p:
+        raise RefusedError(f"dropout probability has to be between 0 and 1, but got {p}.")
     if not 0 <= p <= 1:
         raise ValueRangeError(f"dropout probability has to be between 0 and 1, but got {p}.")
 

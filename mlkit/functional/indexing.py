@@ -7,7 +7,7 @@ import numpy as np
 from mlkit.core import backend as backends
 from mlkit.core import dtype as dtypes
 from mlkit.core import events, inplace
-from mlkit.core.dispatch import ops
+from mlkit.core.dispatch import check_numbers, ops
 from mlkit.core.errors import ArgumentError, DimensionError, DtypeError, RefusedError, ShapeError, ValueRangeError
 from mlkit.core.value import LevelArray, MetaArray, Value, shown_as, wrap
 from mlkit.functional.creation import on_device, tensor, to_numpy_array
@@ -16,9 +16,18 @@ from mlkit.ops.reduce import canonical_dim
 from mlkit.ops.shape import TENSOR
 
 
+def _stands_for_a_tuple(index) -> bool:
+    """Whether a list is one index per dim, as in old NumPy: one with sequences, slices, None or tensors in it."""
+    if not isinstance(index, list) or len(index) >= 32:
+        return False
+    return any(
+        i is None or i is Ellipsis or isinstance(i, (Value, np.ndarray, list, tuple, range, slice)) for i in index
+    )
+
+
 def parse(x: Value, index) -> tuple[tuple, list]:
     """An index as (pattern over all dims, index tensors); the ellipsis is written out, lists become tensors."""
-    items = list(index) if isinstance(index, tuple) else [index]
+    items = list(index) if isinstance(index, tuple) or _stands_for_a_tuple(index) else [index]
     used = 0
     for item in items:
         if item is None or item is Ellipsis:
@@ -33,7 +42,9 @@ def parse(x: Value, index) -> tuple[tuple, list]:
             used += 1
     rank = x._array.ndim
     dots = [i for i, item in enumerate(items) if item is Ellipsis]
-    if len(dots) > 1:
+    if len(dots) == 2 and dots[1] == len(items) - 1:  # the first one takes all the dims
+        items.pop()
+    elif len(dots) > 1:
         raise DimensionError("an index can only have a single ellipsis ('...').")
     if used > rank:
         raise DimensionError(
@@ -159,6 +170,8 @@ def setitem(x: Value, index, value) -> None:
     if not isinstance(value, Value):
         d = dtypes.from_numpy_dtype(x._array.dtype)
         if isinstance(value, (bool, int, float, complex, np.generic)):
+            if isinstance(value, (complex, np.complexfloating)) and not d.is_complex:
+                raise RefusedError(f"value cannot be converted to type {d.name} without overflow: {value}.")
             value = tensor(value, dtype=d if not isinstance(value, complex) or d.is_complex else None)
         else:
             value = tensor(value, dtype=d)
@@ -439,6 +452,12 @@ def _along(name: str, input, dim: int, index) -> tuple[int, tuple]:
     return dim, (*(slice(None),) * dim, TENSOR)
 
 
+def _only_place(index) -> None:
+    """Refuse a place in a tensor without dims other than its only one."""
+    if bool((index != 0).any()):
+        raise DimensionError("index_copy_(): index is out of bounds for dimension 0 with size 1.")
+
+
 def index_copy(input, dim: int, index, source):
     """A copy of input with the slices of source written at the places along ``dim`` that index names."""
     dim, pattern = _along("index_copy", input, dim, index)
@@ -456,6 +475,7 @@ def index_copy(input, dim: int, index, source):
     if source._array.ndim and source._array.shape[dim] != count or not source._array.ndim and count != 1:
         raise DimensionError("index_copy_(): Number of indices should be equal to source.size(dim).")
     if not input._array.ndim:
+        check_numbers(index, _only_place)
         return ops.reshape(ops.clone(source), shape=())
     wanted = tuple(count if i == dim else n for i, n in enumerate(input._array.shape))
     if source._array.ndim and tuple(source._array.shape) != wanted:
@@ -600,6 +620,15 @@ def diagonal_scatter(input, src, offset: int = 0, dim1: int = 0, dim2: int = 1):
 
 
 def as_strided_scatter(input, src, size, stride, storage_offset=None):
-    """A copy of input with ``src`` where ``as_strided`` looks."""
+    """A copy of input with ``src`` where ``as_strided`` looks: of a view that lies apart in memory, a copy of that memory."""
     size, stride = tuple(size), tuple(stride)
+    if isinstance(input._array, np.ndarray) and not input.is_contiguous():
+        offset = input.storage_offset()
+        memory = ops.as_strided(
+            input, size=(input.untyped_storage().nbytes() // input.element_size(),), stride=(1,), offset=0
+        )
+        offset = offset if storage_offset is None else storage_offset
+        written = _written("as_strided_scatter", memory, src, "as_strided", size=size, stride=stride, offset=offset)
+        own = {"size": tuple(input._array.shape), "stride": input.stride(), "offset": input.storage_offset()}
+        return ops.as_strided(written, **own)
     return _written("as_strided_scatter", input, src, "as_strided", size=size, stride=stride, offset=storage_offset)

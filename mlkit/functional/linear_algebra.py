@@ -137,7 +137,7 @@ inverse = inv
 
 @takes_out
 def inv_ex(A, *, check_errors: bool = False):
-    """(inverse, info): info is 0 or the place (from 1) of the zero pivot; singular matrices give NaN."""
+    """(inverse, info): info is 0 or the place (from 1) of the zero pivot; substitution goes on through a zero pivot, as LAPACK's does."""
     _tensor("inv_ex", A=A)
     return inv_ex_result(*ops.inverse(A, check=check_errors))
 
@@ -333,7 +333,7 @@ def cholesky(A, *, upper: bool = False):
 
 @takes_out
 def cholesky_ex(A, *, upper: bool = False, check_errors: bool = False):
-    """(L, info): ``cholesky`` that gives the failing leading minor (0: none) instead of raising; L is NaN there."""
+    """(L, info): ``cholesky`` that gives the failing leading minor (0: none) instead of raising; L ends there."""
     _tensor("cholesky_ex", A=A)
     check_matrix("cholesky", A._array, square=True)
     return cholesky_ex_result(*ops.cholesky(A, check=check_errors, upper=upper))

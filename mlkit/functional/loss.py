@@ -248,7 +248,7 @@ def nll_loss(
             f"input:  (batch, class, ...): {scores}\ntarget: (batch, ...): {labels}",
         )
     check_floating("nll_loss", input)
-    check_same_dtype("nll_loss", input, weight=weight)
+    check_same_dtype("nll_loss", input, parameters=False, weight=weight)
     picked = ops.nll_pick(input, target, ignore_index=ignore_index)
     if weight is not None:
         if tuple(weight._array.shape) != (input._array.shape[1 if input._array.ndim > 1 else 0],):
@@ -371,7 +371,9 @@ def _soft_cross_entropy(input, target, weight, reduction, label_smoothing, axis)
         hint = "For class numbers use integers: target.long()."
         if input._array.dtype.kind in "iu":
             hint = "The arguments look swapped: cross_entropy(input, target) takes the model's output first."
-        raise ShapeError(
+        scores, given = tuple(input._array.shape), tuple(target._array.shape)
+        kind = BatchError if len(scores) > 1 and scores[:1] != given[:1] else ShapeError
+        raise kind(
             "cross_entropy: class probabilities must have the shape of input.",
             f"input:  {tuple(input._array.shape)}\ntarget: {tuple(target._array.shape)} (floating point)",
             hint,
@@ -438,14 +440,14 @@ def binary_cross_entropy(input, target, weight=None, size_average=None, reduce=N
             f"({list(input._array.shape)}) is deprecated. Please ensure they have the same size.",
             hint=_one_axis_less(tuple(input._array.shape), tuple(target._array.shape)),
         )
-    check_same_dtype("binary_cross_entropy", input, target=target)
+    check_same_dtype("binary_cross_entropy", input, parameters=False, target=target)
     check_numbers(input, _check_probabilities)
     if target._array.dtype.kind not in "fcV":
         raise DtypeError(
             f"binary_cross_entropy: expected a floating target, got {dtypes.from_numpy_dtype(target._array.dtype)}.",
             hint="Use target.float().",
         )
-    loss = ops.neg(ops.add(ops.mul(target, _log(input)), ops.mul(ops.sub(1, target), _log(ops.sub(1, input)))))
+    loss = ops.binary_cross_entropy_terms(input, target)
     if weight is not None:
         loss = ops.mul(loss, weight)
     return reduced(loss, reduction, size_average, reduce)
@@ -462,14 +464,6 @@ def _check_probabilities(array) -> None:
 def _check_variance(array) -> None:
     if bool((array < 0).any()):
         raise ValueRangeError("var has negative entry/entries")
-
-
-def _log(p):
-    """log(p), but not below -100; its slope is bounded with it (at 1 / 1e-12), as PyTorch's."""
-    known = ops.gt(p, 1e-12)
-    safe = ops.where(known, p, ops.add(ops.mul(p.detach(), 0.0), 1.0))
-    floor = ops.add(ops.clamp(ops.log(p.detach()), min=-100.0), ops.mul(ops.sub(p, p.detach()), 1e12))
-    return ops.where(known, ops.log(safe), floor)
 
 
 @composite
@@ -521,10 +515,7 @@ def kl_div(input, target, size_average=None, reduce=None, reduction: str = "mean
     if log_target:
         loss = ops.mul(ops.exp(target), ops.sub(target, input))
     else:  # 0 * log(0) is 0
-        zero = ops.eq(target, 0)
-        safe = ops.where(zero, ops.ones_like(target), target)
-        own = ops.where(zero, ops.zeros_like(target), ops.mul(target, ops.log(safe)))
-        loss = ops.sub(own, ops.mul(target, input))
+        loss = ops.sub(ops.xlogy(target, target), ops.mul(target, input))
     if reduction == "batchmean":
         total = ops.sum(loss)
         return ops.div(total, input._array.shape[0]) if input._array.ndim else total
@@ -635,13 +626,19 @@ def _hinge(x):
 
 @composite
 def soft_margin_loss(input, target, size_average=None, reduce=None, reduction: str = "mean"):
-    """log(1 + exp(-target * input)), target being 1 or -1."""
+    """log(1 + exp(-target * input)), target being 1 or -1; exp overflows where a wrong prediction is too sure."""
+    if input._array.dtype == bool:
+        raise DtypeError("soft_margin_loss: expected a floating point input, got bool.", hint="Use input.float().")
     input, target = _numbers(input, target)
     if not input._array.ndim and target._array.ndim:
         raise ShapeError("soft_margin_loss: output with shape [] doesn't match the broadcast shape of target.")
     if input._array.dtype.kind not in "fV":
         raise DtypeError(f"soft_margin_loss: expected a floating point input, got {input.dtype}.")
-    loss = ops.softplus(ops.mul(ops.neg(target), input), threshold=1e30)
+    product = ops.mul(ops.neg(input), target)
+    if product._array.dtype != input._array.dtype:
+        product = ops.cast_like(product, input)
+    with np.errstate(over="ignore"):
+        loss = ops.log(ops.add(ops.exp(product), 1))
     if loss._array.dtype != input._array.dtype:
         loss = ops.cast_like(loss, input)
     return reduced(loss, reduction, size_average, reduce)

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
+
 from mlkit.core import backend as backends
 from mlkit.core import dtype as dtypes
-from mlkit.core.dispatch import composite, ops
+from mlkit.core.dispatch import composite, ops, state
 from mlkit.core.errors import ShapeError, UnsupportedDtype, ValueRangeError
-from mlkit.core.value import LevelArray, MetaArray, is_plain, mark_mutated
+from mlkit.core.value import LevelArray, MetaArray, is_plain, mark_all_mutated, mark_mutated
 from mlkit.functional.arguments import check_floating, check_same_dtype, usual
 from mlkit.functional.creation import with_names
 
@@ -51,6 +53,11 @@ def batch_norm(
     input (N, C, *). In training the batch's own statistics are used and the running ones moved towards them by
     ``momentum``; otherwise the running ones are used.
     """
+    return counting_batch_norm(input, running_mean, running_var, weight, bias, training, momentum, eps, None)
+
+
+def counting_batch_norm(input, running_mean, running_var, weight, bias, training: bool, momentum, eps: float, batches):
+    """``batch_norm`` that moves ``batches`` (0-d int64 or None) one further where it moves the running statistics."""
     if not training and _four_vectors(input, running_mean, running_var, weight, bias):
         return ops.batch_norm_eval(input, running_mean, running_var, weight, bias, eps=eps)
     check_floating("batch_norm", input)
@@ -71,6 +78,7 @@ def batch_norm(
         ):
             if t is not None and t._array.size:
                 raise ShapeError(f"batch_norm: {label} should contain 0 elements not {t._array.size}.")
+        count_batch(batches)
         return ops.clone(input)
     if not training:
         if running_mean is None or running_var is None:
@@ -82,10 +90,23 @@ def batch_norm(
     out, mean, var, _ = ops.batch_norm_train(input, weight, bias, eps=eps)
     n = input._array.size // max(shape[1], 1)
     wider = n / (n - 1) if n > 1 else 1.0
-    if not _moved(running_mean, running_var, mean, var, momentum, wider):
+    if not _moved(running_mean, running_var, mean, var, momentum, wider, batches):
+        count_batch(batches)
         _move(running_mean, mean, momentum)
         _move(running_var, var, momentum, wider)
     return out
+
+
+def count_batch(batches) -> None:
+    """One more batch, in place; nothing where none are counted."""
+    if batches is None:
+        return
+    plain = isinstance(batches._array, (np.ndarray, LevelArray, MetaArray))
+    if plain or state.recorder is not None:
+        batches.add_(1)
+        return
+    batches._array += 1  # on a GPU: one launch
+    mark_mutated(batches)
 
 
 def _four_vectors(input, mean, var, weight, bias) -> bool:
@@ -102,18 +123,22 @@ def _four_vectors(input, mean, var, weight, bias) -> bool:
     )
 
 
-def _moved(running_mean, running_var, mean, var, momentum: float, wider: float) -> bool:
-    """Whether a backend has moved both statistics at once."""
+def _moved(running_mean, running_var, mean, var, momentum: float, wider: float, batches) -> bool:
+    """Whether a backend has moved both statistics at once, and the count with them."""
     if running_mean is None or running_var is None:
         return False
-    arrays = [t._array for t in (running_mean, running_var, mean, var)]
-    if any(isinstance(x, (LevelArray, MetaArray)) for x in arrays):
+    changed = [running_mean, running_var]
+    if batches is not None:
+        changed.append(batches)
+    kind = mean._array.__class__
+    library = backends.by_array_type.get(kind)
+    move = None if library is None else library.functions.get("move_statistics")
+    if move is None or any(t._array.__class__ is not kind for t in changed):
         return False
-    move = backends.for_array(arrays[0]).functions.get("move_statistics")
-    if move is None or not move(*arrays, momentum, wider):
+    count = None if batches is None else batches._array
+    if not move(running_mean._array, running_var._array, mean._array, var._array, momentum, wider, count):
         return False
-    mark_mutated(running_mean)
-    mark_mutated(running_var)
+    mark_all_mutated(changed)
     return True
 
 

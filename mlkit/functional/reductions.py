@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import numpy as np
+
 from mlkit.core import dtype as dtypes
-from mlkit.core.dispatch import ops
+from mlkit.core.dispatch import ops, state
 from mlkit.core.errors import DimensionError, RefusedError, UnsupportedDtype
 from mlkit.core.value import Value, shown_as
 from mlkit.functional.results import named_result
@@ -72,7 +74,10 @@ def _extreme(input, dim, keepdim, amax, argmax, elementwise, result):
                 f"{amax.__name__[1:]}(): Expected reduction dim to be specified for input.numel() == 0.",
                 f"input: {tuple(input._array.shape)}",
             )
-        return amax(input)
+        out = amax(input)
+        if out._node is not None and out._array.__class__ is np.ndarray and state.recorder is None and out != out:
+            return ops.one_of_all(input, which=amax.__name__[1:])  # the NaN among the values have its gradient
+        return out
     seen = ops.cast(input, dtype=dtypes.uint8) if input._array.dtype == bool else input
     indices = argmax(seen, dim=dim, keepdim=True)
     if not input._array.ndim:
@@ -188,6 +193,8 @@ def median(input, dim=None, keepdim: bool = False):
         flat = ops.reshape(input, shape=(-1,))
         if not flat._array.size:
             return ops.sum(flat) + (float("nan") if flat.is_floating_point() else 0)
+        if input._node is not None and state.grad:
+            return ops.one_of_all(input, which="median")
         return median(flat, 0).values
     if not input._array.ndim:
         return median_result(*kthvalue(input, 1, dim, keepdim))

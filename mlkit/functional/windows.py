@@ -61,8 +61,10 @@ def bartlett_window(window_length: int, periodic=True, *, dtype=None, layout=Non
 def blackman_window(window_length: int, periodic=True, *, dtype=None, layout=None, device=None, requires_grad=False):  # noqa: A002
     """The Blackman window."""
 
-    def make(n):
-        return np.maximum(np.blackman(n), 0)
+    def make(n):  # in the window's own type, as PyTorch: its ends are not quite 0
+        d = (dtypes.get_default_dtype() if dtype is None else dtypes.as_dtype(dtype)).numpy
+        angle = np.arange(n, dtype=d) * d.type(np.pi / (n - 1))
+        return np.cos(angle * 4) * d.type(0.08) - np.cos(angle * 2) * d.type(0.5) + d.type(0.42)
 
     return _window("blackman_window", window_length, periodic, dtype, device, requires_grad, make)
 

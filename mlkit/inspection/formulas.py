@@ -57,7 +57,10 @@ FORMULAS: dict[str, str | None] = {
     "embedding_grad": "y[r] = sum over the places where input is r of g",
     # activations
     "relu": "y = max(input, 0)",
-    "relu_grad": "y = g where out > 0, else 0",
+    "relu_grad": "y = 0 where out is 0, else g",
+    "binary_cross_entropy_terms": "y = -(other * log(input) + (1 - other) * log(1 - input))",
+    "binary_cross_entropy_slope": "y = g * (input - other) / (input * (1 - input))",
+    "one_of_all": "y = the largest, smallest or middle one of all",
     "sigmoid": "y = 1 / (1 + exp(-input))",
     "log_sigmoid": "y = -log(1 + exp(-input))",
     "softplus": "y = log(1 + exp(beta * input)) / beta",

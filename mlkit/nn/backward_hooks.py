@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from mlkit.core.dispatch import ops
-from mlkit.core.value import Value
+from mlkit.core.value import Value, shown_as
 
 
 class BackwardHooks:
@@ -21,7 +21,7 @@ class BackwardHooks:
         out = []
         for i, t in enumerate(tensors):
             if isinstance(t, Value) and t._node is not None:
-                t = ops.reshape(t, shape=tuple(t._array.shape))
+                t = shown_as(ops.reshape(t, shape=tuple(t._array.shape)), "BackwardHookFunctionBackward")
                 t.register_hook(lambda g, i=i: seen(i, g))
             out.append(t)
         return out

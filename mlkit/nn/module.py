@@ -26,7 +26,7 @@ class IncompatibleKeys(namedtuple("IncompatibleKeys", ("missing_keys", "unexpect
     __slots__ = ()
 
     def __repr__(self) -> str:
-        return super().__repr__() if any(self) else "<All keys matched successfully>"
+        return f"_{super().__repr__()}" if any(self) else "<All keys matched successfully>"  # PyTorch's name
 
 
 #: counts changes of attributes and hooks of all modules, so that compiled programs need not look at each module

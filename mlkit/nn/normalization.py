@@ -2,12 +2,8 @@
 
 from __future__ import annotations
 
-import numpy as np
-
 import mlkit.core.dtype as dtypes
-from mlkit.core.dispatch import state
 from mlkit.core.errors import ShapeError, ValueRangeError
-from mlkit.core.value import LevelArray, MetaArray, mark_mutated
 from mlkit.functional import normalization
 from mlkit.functional.creation import ones, tensor, zeros
 from mlkit.nn import init
@@ -89,16 +85,6 @@ class _NormBase(Module):
         )
 
 
-def _count(batches) -> None:
-    """One more batch, in place."""
-    plain = isinstance(batches._array, (np.ndarray, LevelArray, MetaArray))
-    if plain or state.recorder is not None:
-        batches.add_(1)
-        return
-    batches._array += 1  # on a GPU: one launch
-    mark_mutated(batches)
-
-
 class _BatchNorm(_NormBase):
     def __init__(
         self,
@@ -118,10 +104,12 @@ class _BatchNorm(_NormBase):
         self._check_channels(input.shape[1], input)
         use_batch = self.training or self.running_mean is None
         momentum = 0.0 if self.momentum is None else self.momentum
+        batches = None
         if self.training and self.track_running_stats and not input.is_meta:
-            _count(self.num_batches_tracked)
+            batches = self.num_batches_tracked
             if self.momentum is None:  # a plain average over all batches
-                momentum = 1.0 / float(self.num_batches_tracked)
+                normalization.count_batch(batches)
+                momentum, batches = 1.0 / float(batches), None
         update = self.training and self.track_running_stats
         mean, var = (self.running_mean, self.running_var) if update or not use_batch else (None, None)
         own = self._parameters
@@ -129,7 +117,7 @@ class _BatchNorm(_NormBase):
             weight, bias = own["weight"], own["bias"]
         else:
             weight, bias = self.weight, self.bias
-        return normalization.batch_norm(input, mean, var, weight, bias, use_batch, momentum, self.eps)
+        return normalization.counting_batch_norm(input, mean, var, weight, bias, use_batch, momentum, self.eps, batches)
 
 
 class BatchNorm1d(_BatchNorm):

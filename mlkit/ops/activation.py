@@ -1,5 +1,7 @@
 """Activations beyond the elementary ones: each with the slope that PyTorch gives it at its corners."""
 
+import numpy as np
+
 from mlkit.core.errors import RefusedError
 from mlkit.ops.registry import Elementwise, Float, Sample, op
 
@@ -21,7 +23,8 @@ class selu(Float):
         return m.where(input > 0, SELU_SCALE * input, (SELU_SCALE * SELU_ALPHA) * m.expm1(m.minimum(input, 0)))
 
     def vjp(m, g, input):
-        negative = (SELU_SCALE * SELU_ALPHA) * m.exp(m.minimum(input, 0))
+        below = m.where(m.lt(input, 0), input, m.zeros_like(input))  # its slope at 0 and NaN is 0
+        negative = (SELU_SCALE * SELU_ALPHA) * m.exp(below)
         return m.where(m.le(input, 0), g * negative, g * SELU_SCALE)
 
 
@@ -35,7 +38,8 @@ class celu(Float):
         return m.where(input > 0, input, alpha * m.expm1(m.minimum(input, 0) / alpha))
 
     def vjp(m, g, input, alpha):
-        return m.where(m.le(input, 0), g * m.exp(m.minimum(input, 0) / alpha), g)
+        below = m.where(m.lt(input, 0), input, m.zeros_like(input))  # its slope at 0 and NaN is 0
+        return m.where(m.le(input, 0), g * m.exp(below / alpha), g)
 
 
 @op(onnx="Mish", samples=ONE)
@@ -57,6 +61,7 @@ class hardtanh(Elementwise):
     """input bounded to [min_val, max_val]; no slope at the bounds themselves."""
 
     refuses_any = "bc"
+    flat = True
 
     def forward(m, input, *, min_val=-1.0, max_val=1.0):
         if input.dtype.kind == "u" and min_val < 0:
@@ -107,7 +112,8 @@ class softsign(Float):
         return input / (1 + m.abs(input))
 
     def vjp(m, g, input):
-        return g / m.square(1 + m.abs(input))
+        size = 1 + m.abs(input)
+        return g / size - g * (input / size) / size * m.sgn(input)
 
 
 @op(onnx="Shrink", samples=[((3, 4),), ((3, 4), {"lambd": 0.1})])
@@ -115,6 +121,7 @@ class softshrink(Elementwise):
     """input brought lambd nearer to zero; 0 where |input| <= lambd."""
 
     refuses_any = "biuc"
+    flat = True
 
     def forward(m, input, *, lambd=0.5):
         inside = m.where(input == input, m.xp.zeros_like(input), input)  # NaN stays NaN
@@ -129,6 +136,7 @@ class hardshrink(Elementwise):
     """input, but 0 where |input| <= lambd."""
 
     refuses_any = "biuc"
+    flat = True
 
     def forward(m, input, *, lambd=0.5):
         return m.where(m.abs(input) <= lambd, m.xp.zeros_like(input), input)
@@ -142,9 +150,55 @@ class threshold(Elementwise):
     """input where it is above ``threshold``, else ``value``."""
 
     refuses_any = "bc"
+    flat = True
 
     def forward(m, input, *, threshold=0.0, value=0.0):
         return m.where(input <= threshold, m.xp.full_like(input, value), input)  # NaN stays NaN
 
     def vjp(m, g, input, threshold):
         return m.where(m.le(input, threshold), m.zeros_like(g), g)
+
+
+# --- the cross-entropy of probabilities -------------------------------------------------------------------------------------
+
+#: PyTorch's smallest input * (1 - input) that a slope is divided by: a float32, in float64 too
+_TINY = float(np.float32(1e-12))
+
+
+@op(samples=[(Sample((3, 4), "unit_positive"), Sample((3, 4), "unit_positive"))])
+class binary_cross_entropy_terms(Float):
+    """-(other * log(input) + (1 - other) * log(1 - input)), logarithms not below -100."""
+
+    refuses_any = "biuc"
+
+    def forward(m, input, other):
+        with np.errstate(divide="ignore"):  # log(0) is bounded
+            missed, met = m.log1p(-input), m.log(input)
+        return (other - 1) * m.maximum(missed, -100.0) - other * m.maximum(met, -100.0)
+
+    def vjp_input(m, g, input, other):
+        return m.binary_cross_entropy_slope(g, input, other)
+
+    def vjp_other(m, g, input):
+        with np.errstate(divide="ignore", invalid="ignore"):
+            return g * (m.log1p(-input) - m.log(input))
+
+
+@op(samples=[((3, 4), Sample((3, 4), "unit_positive"), Sample((3, 4), "unit_positive"))])
+class binary_cross_entropy_slope(Float):
+    """g_ * (input - other) / (input * (1 - input)), the divisor not below 1e-12: the gradient, linear in g_."""
+
+    refuses_any = "biuc"
+
+    def forward(m, g_, input, other):
+        return g_ * (input - other) / m.maximum((1 - input) * input, _TINY)
+
+    def vjp_g_(m, g, input, other):
+        return g * (input - other) / ((input + _TINY) * (1 - input + _TINY))
+
+    def vjp_input(m, g, g_, input, other):
+        spread = m.square(input + _TINY) * m.square(1 - input + _TINY)
+        return g * g_ * (m.square(input) - 2 * (input * other) + other) / spread
+
+    def vjp_other(m, g, g_, input):
+        return -(g * g_) / m.maximum((1 - input) * input, m.zeros_like(input) + _TINY)

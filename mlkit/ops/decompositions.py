@@ -869,10 +869,14 @@ class vector_norm(Op):
             return g * m.where(flat, m.zeros_like(input), direction)
         size = m.abs(input)
         if ord in (float("inf"), -float("inf")):
-            hit = m.cast_like(m.eq(size, norm), g)
+            unknown = m.logical_and(m.isnan(size), m.isnan(norm))  # a NaN is the extreme: it has a slope of 0
+            hit = m.cast_like(m.logical_or(m.eq(size, norm), unknown), g)
             return m.sgn(input) * (g * hit / m.sum(hit, dim=dim, keepdim=True))
         gone = m.eq(size, 0)
+        if ord > 2:  # a slope of 0 has one too
+            norm = m.where(flat, m.ones_like(norm), norm)
         with np.errstate(divide="ignore", invalid="ignore"):
             slope = m.pow_scalar(m.where(gone, m.ones_like(size), size) / norm, exponent=ord - 1)
-        slope = m.where(m.logical_or(gone, flat), m.zeros_like(slope), slope)
+        # beside a NaN all slopes are NaN, that of 0 too
+        slope = m.where(flat, m.zeros_like(slope), m.where(gone, slope * 0, slope))
         return m.sgn(input) * (g * slope)

@@ -110,6 +110,13 @@ def _whole_pixels(xp, image, steps):
     return out.copy() if out is image else out
 
 
+def weighted(xp, part, weights, axis: int):
+    """part times its weights along an axis; where a weight is 0 nothing, an infinity or NaN neither."""
+    factors = along(xp.asarray(weights, dtype=part.dtype), axis, part.ndim)
+    with np.errstate(invalid="ignore"):
+        return part * factors if weights.all() else xp.where(factors != 0, part * factors, part.dtype.type(0))
+
+
 class Resampling(Op):
     promotion = None
     linear = True
@@ -133,6 +140,8 @@ class interpolate(Resampling):
     inputs that an output covers). ``factors`` are the scale factors where they, not the sizes, set the step.
     """
 
+    flat = frozenset(("area",))
+
     def infer(input, *, sizes, mode, align_corners, factors, antialias):
         if mode not in MODES:
             raise ValueRangeError(f"interpolate: mode must be one of {MODES}, got {mode!r}.")
@@ -146,7 +155,9 @@ class interpolate(Resampling):
             total = None
             for k in range(places.shape[1]):
                 part = xp.take(out, xp.asarray(places[:, k]), axis=axis)
-                if mode not in ("nearest", "nearest-exact"):
+                if mode == "area" or antialias:
+                    part = weighted(xp, part, weights[:, k], axis)
+                elif mode not in ("nearest", "nearest-exact"):
                     part = part * along(xp.asarray(weights[:, k], dtype=input.dtype), axis, input.ndim)
                 total = part if total is None else total + part
             out = total
@@ -176,7 +187,9 @@ class interpolate_grad(Resampling):
             blank = xp.zeros([n if a == axis else s for a, s in enumerate(out.shape)], g_.dtype)
             for k in range(places.shape[1]):
                 part = out
-                if mode not in ("nearest", "nearest-exact"):
+                if mode == "area" or antialias:
+                    part = weighted(xp, part, weights[:, k], axis)
+                elif mode not in ("nearest", "nearest-exact"):
                     part = part * along(xp.asarray(weights[:, k], dtype=g_.dtype), axis, g_.ndim)
                 blank = m.index_add_(blank, xp.asarray(places[:, k]), part, axis)
             out = blank

@@ -213,6 +213,8 @@ class nll_pick(Op):
             )
         return MetaArray(target.shape, input.dtype)
 
+    flat = True
+
     def forward(m, input, target, *, ignore_index=-100):
         return m.nll_pick_(input, target, ignore_index)
 

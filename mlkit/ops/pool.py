@@ -55,6 +55,7 @@ def _max_family(n: int):
     ones = (1,) * n
 
     class MaxPool(Op):
+        flat = True
         outputs = 2
         reads_outputs = (1,)
         promotion = None
@@ -131,6 +132,7 @@ def _average_family(n: int):
     ones = (1,) * n
 
     class AvgPool(Op):
+        flat = True
         promotion = None
         linear = True
 
@@ -229,6 +231,7 @@ def _adaptive_max_family(n: int):
     name = f"adaptive_max_pool{n}d"
 
     class AdaptiveMaxPool(Op):
+        flat = True
         outputs = 2
         reads_outputs = (1,)
         promotion = None

@@ -186,6 +186,31 @@ amax = _extreme("amax", "max", "The largest value over dims; equal maxima share 
 amin = _extreme("amin", "min", "The smallest value over dims; equal minima share the gradient.", "ReduceMin")
 
 
+@op(samples=[(Sample((3, 4), "distinct"), {"which": which}) for which in ("max", "min", "median", "nanmedian")])
+class one_of_all(Op):
+    """The largest, smallest or middle one of all elements; the gradient goes in equal parts to all that equal it, NaN too."""
+
+    promotion = None
+
+    def infer(input, *, which):
+        return MetaArray((), input.dtype)
+
+    def forward(m, input, *, which=REQUIRED):
+        if which in ("max", "min"):
+            return getattr(m.xp, which)(input)
+        ordered = m.xp.sort(input.reshape(-1))  # NaN comes last
+        known = (ordered == ordered).sum()
+        place = m.xp.maximum(known - 1, 0) // 2
+        if which == "median":
+            place = m.xp.where(known < ordered.size, ordered.size - 1, place)
+        return ordered[place]
+
+    def vjp(m, g, input, out):
+        hit = m.logical_or(m.eq(input, out), m.logical_and(m.isnan(input), m.isnan(out)))
+        hits = m.cast_like(hit, g)
+        return hits * (g / m.sum(hits, dim=None, keepdim=False))
+
+
 def _arg_extreme(name: str, doc: str, onnx: str) -> Op:
     class ArgExtreme(Reduction):
         refuses_any = "bc"

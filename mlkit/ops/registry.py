@@ -75,6 +75,9 @@ class Op:
     view = False
     #: outputs do not depend smoothly on the inputs (comparisons, integer results)
     differentiable = True
+    #: PyTorch says of its gradient's gradient that it is 0, not that there is none (piecewise linear functions); or the
+    #: modes of which it does
+    flat: Any = False
     #: linear in its first tensor: the tangent of the output is the op of the tangent
     linear = False
     #: how many outputs: 1, or more (forward returns a tuple)

@@ -15,6 +15,7 @@ import importlib.util
 import json
 import multiprocessing.spawn
 import sys
+import types
 import warnings
 from typing import Any
 
@@ -25,6 +26,8 @@ from mlkit.torch.owner import is_users
 __all__ = ["install", "is_installed", "uninstall"]
 
 NAMES = ("torch", "torchvision")
+#: PyTorch's half of the safetensors package
+SAFETENSORS = "safetensors.torch"
 #: what was there before: (module, name, the original)
 _originals: list[tuple[Any, str, Any]] = []
 _switches: dict[str, Any] = {}
@@ -80,6 +83,10 @@ def _importer(original: Any) -> Any:
             frame = sys._getframe(1)
             if is_users(globals if globals is not None else frame.f_globals, frame) and not _is_from_c(fromlist, frame):
                 return namespace.import_(name, fromlist)
+        if level == 0 and name == SAFETENSORS and _originals:
+            frame = sys._getframe(1)
+            if is_users(globals if globals is not None else frame.f_globals, frame):
+                return _safetensors(fromlist)
         try:
             return original(name, globals, locals, fromlist, level)
         except ModuleNotFoundError as error:
@@ -88,6 +95,16 @@ def _importer(original: Any) -> Any:
             raise
 
     return __import__
+
+
+def _safetensors(fromlist: Any) -> Any:
+    """mlkit's safetensors for a program that writes ``safetensors.torch``: its functions have the same names."""
+    module = importlib.import_module("mlkit.io.safetensors")
+    if fromlist:
+        return module
+    package = types.ModuleType("safetensors")
+    package.torch = module  # type: ignore[attr-defined]
+    return package
 
 
 def _is_from_c(fromlist: Any, frame: Any) -> bool:

@@ -38,6 +38,8 @@ CASES = {  # input, weight, how
     "depthwise, stride 2": ((2, 16, 9, 10), (16, 1, 3, 3), {"padding": 1, "stride": 2, "groups": 16}),
     "depthwise, larger": ((1, 48, 12, 9), (48, 1, 5, 5), {"padding": 2, "groups": 48}),
     "one small image": ((1, 16, 8, 8), (24, 16, 3, 3), {"padding": 1}),
+    "one small image, many channels": ((1, 48, 7, 9), (40, 48, 3, 2), {"padding": (1, 2), "dilation": (1, 2)}),
+    "one small image, many channels, stride 2": ((1, 32, 9, 8), (16, 32, 3, 3), {"padding": 1, "stride": 2}),
     "one small image, odd": ((1, 19, 7, 5), (37, 19, 3, 3), {"padding": (2, 1)}),
     "one small image, stride 2": ((1, 16, 13, 14), (32, 16, 3, 3), {"padding": 1, "stride": 2}),
     "one small image, 1x1": ((1, 33, 9, 11), (18, 33, 1, 1), {"stride": 2}),

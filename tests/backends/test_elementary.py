@@ -190,3 +190,12 @@ def test_slopes_of_activations(name):
     getattr(pointwise_kernels, f"{name}_gradient")(ones, x, out, 0, x.size)
     want = [float(mpmath.diff(exact, mpmath.mpf(float(v)))) for v in x]
     np.testing.assert_allclose(out, want, rtol=1e-5, atol=1e-6)
+
+
+def test_shares_by_powers_of_two():
+    """1 / (1 + 2**z), from which the GELU by tanh is made: near 1, in its tail, at its ends."""
+    mpmath.mp.dps = 40
+    z = np.concatenate([grid(-126, 120), np.float32([-1e30, -126.5, 0, 127.4])]).astype(np.float32)
+    assert units(scalar("logistic")(z), [1 / (1 + mpmath.mpf(2) ** mpmath.mpf(float(v))) for v in z]) <= 3
+    ends = scalar("logistic")(np.float32([-np.inf, 127.6, 200, np.inf]))
+    np.testing.assert_array_equal(ends, [1, 0, 0, 0])

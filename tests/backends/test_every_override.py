@@ -23,6 +23,8 @@ pytestmark = needs_numba
 LARGER: dict[str, list] = {
     "linear": [
         *(((33, 32), (48, 32), (48,)), ((2, 20, 16), (32, 16))),
+        *(((1, 304), (outs, 304), (outs,)) for outs in (1, 7, 8, 29)),  # a single row
+        *(((1, 1, 1296), (409, 1296)), ((160,), (13, 160), (13,))),
         ((17, 784), (48, 784), (48,)),  # few rows, long sums: in parts
         ((259, 1040), (32, 1040), (32,)),  # many rows, long sums
         ((133, 48), (1040, 48)),  # a gradient with long sums

@@ -1,12 +1,18 @@
-"""What the GPU's kernels are told of memory: how matrices lie, batch steps, chunks, channels last. Runs anywhere."""
+"""What the GPU's kernels are told of memory: how matrices lie, batch steps, chunks, channels last, places in a
+graph's block. Runs anywhere."""
 
 from __future__ import annotations
 
+from itertools import pairwise
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from mlkit.backends.cupy import blas, optimizers, source
-from mlkit.backends.cupy.cudnn import last_strides
+from mlkit.backends.cupy import arena, blas, optimizers, source
+from mlkit.backends.cupy.source import last_strides
 
 
 @pytest.mark.parametrize(
@@ -66,9 +72,81 @@ def test_chunks_cover_every_element_once():
 @pytest.mark.parametrize("shape", [(2, 3, 4, 5), (2, 3, 7), (1, 2, 3, 4, 5)])
 def test_channels_last_strides_are_those_of_a_moved_axis(shape):
     moved = np.moveaxis(np.zeros((shape[0], *shape[2:], shape[1])), -1, 1)
-    assert last_strides(shape) == [s // 8 for s in moved.strides]
+    assert last_strides(shape, 8) == (moved.strides, moved.nbytes)
 
 
 def test_threads_are_whole_warps():
     for n in (1, 31, 128, 129, 768, 5000, 10**6):
         assert source.threads(n) % 32 == 0 and 32 <= source.threads(n) <= 1024
+
+
+class Memory:
+    """What a pool gives: fresh addresses."""
+
+    def __init__(self, ptr, size, owner=None, device=0):
+        self.ptr, self.size, self.owner = ptr, size, owner
+
+
+class Pointer(Memory):
+    def __init__(self, memory, offset):
+        super().__init__(memory.ptr + offset, memory.size)
+        self.memory = memory
+
+
+class Pool:
+    """A CuPy of allocators alone: every block is new, the largest sum of what was out is kept."""
+
+    def __init__(self):
+        self.top = 1 << 20
+        self.cuda = SimpleNamespace(
+            MemoryPointer=Pointer, UnownedMemory=Memory, runtime=SimpleNamespace(getDevice=lambda: 0)
+        )
+
+    def take(self, size):
+        self.top += size + arena.STEP if size else 0
+        return Memory(self.top - size, size)
+
+
+def live(malloc, steps):
+    """Run (size to make, numbers to drop) steps; after each, that nothing alive overlaps."""
+    alive = {}
+    for number, (size, drop) in enumerate(steps):
+        alive[number] = malloc(size)
+        for other in drop:
+            alive.pop(other, None)
+        spans = sorted((m.ptr, m.ptr + m.size) for m in alive.values() if m.size)
+        assert all(a[1] <= b[0] for a, b in pairwise(spans))
+    return alive
+
+
+@st.composite
+def programs(draw):
+    count = draw(st.integers(1, 30))
+    sizes = draw(st.lists(st.integers(0, 5000), min_size=count, max_size=count))
+    return [(n, draw(st.lists(st.integers(0, i), max_size=3))) for i, n in enumerate(sizes)]
+
+
+@given(programs(), programs())
+def test_arena_gives_no_place_twice_whether_the_run_is_the_recorded_one_or_another(recorded, other):
+    pool = Pool()
+    record = arena.Record(pool, pool.take)
+    kept = live(record.malloc, recorded)
+    record.close()
+    del kept
+    again = arena.Arena(pool, pool.take, record)
+    before = pool.top
+    kept = live(again.malloc, recorded)
+    assert pool.top == before  # the recorded run needs nothing but the block
+    del kept
+    live(arena.Arena(pool, pool.take, record).malloc, other)
+
+
+def test_offsets_use_memory_again():
+    sizes = [4096] * 10
+    chain = arena.offsets(sizes, [i + 2 for i in range(10)])  # each is read by the next alone
+    assert chain[1] == 2 * 4096
+    places, total = arena.offsets(sizes, [None] * 10)
+    assert total == 10 * 4096 and sorted(places) == [4096 * i for i in range(10)]
+    assert arena.offsets([], []) == ([], 0)
+    mixed = arena.offsets([100, 5000, 100, 4000], [2, 3, 4, 4])  # the last fits where the large one was
+    assert mixed[1] <= 5120 + 2 * 512

@@ -104,6 +104,36 @@ def test_batch_norm(shape):
             same(fn, [x], tolerance=3e-5)
 
 
+@pytest.mark.parametrize("shape", [(2, 16, 5, 7), (1, 48, 3, 1), (3, 80, 1, 2)])
+@pytest.mark.parametrize("added", [False, True])
+def test_batch_norm_by_given_statistics(shape, added):
+    """With channels in sixteens side by side, and the sum and ReLU that compiled programs make with it."""
+    rng = np.random.default_rng(2)
+    mean, weight, bias = (rng.standard_normal(shape[1]).astype(np.float32) for _ in range(3))
+    var = rng.random(shape[1]).astype(np.float32) + 0.1
+    given = [mlkit.from_numpy(v) for v in (mean, var, weight, bias)]
+    strided = [mlkit.from_numpy(np.repeat(v, 2)[::2]) for v in (mean, var, weight, bias)]
+
+    def norm(vectors, x, *other):
+        y = F.batch_norm(x, *vectors, eps=1e-3)
+        return F.relu(y + other[0]) if other else y
+
+    others = list(arrays(shape, seed=5).values())
+    with mlkit.no_grad():
+        for x in arrays(shape).values():
+            if x.flags.writeable:
+                x[0, 3] = np.nan
+            for vectors in (given, strided):
+                for other in others if added else [None]:
+                    inputs = [x] if other is None else [x, other]
+                    same(lambda *t, v=vectors: norm(v, *t), inputs)
+        run = mlkit.compile(lambda *t: norm(given, *t))
+        last = [np.ascontiguousarray(a.transpose(0, 2, 3, 1)).transpose(0, 3, 1, 2) for a in (others[0], x)]
+        tensors = [mlkit.from_numpy(a) for a in last[: 1 + added]]
+        run(*tensors)
+        np.testing.assert_allclose(run(*tensors).numpy(), norm(given, *tensors).numpy(), rtol=1e-6, atol=1e-6)
+
+
 def test_batch_norm_keeps_channels_last():
     x = arrays((2, 8, 4, 4))["channels last"]
     out = F.batch_norm(mlkit.from_numpy(x), None, None, training=True)

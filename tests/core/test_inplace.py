@@ -168,6 +168,8 @@ def test_reading_and_writing_agree_with_numpy(index):
     lists = [i for i in index if isinstance(i, list)]
     if len(lists) > 1 or lists and any(isinstance(i, int) for i in index):
         return
+    if len([i for i in index if i is Ellipsis]) > 1:  # PyTorch takes a second one at the end
+        return
     a = np.arange(27.0).reshape(3, 3, 3)
     t = mlkit.tensor(a)
     try:

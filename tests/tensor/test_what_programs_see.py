@@ -45,7 +45,7 @@ def test_nodes_are_of_classes_named_as_pytorch_names_them():
     product = y.grad_fn.next_functions[0][0]
     leaf = product.next_functions[0][0]
     assert type(product).__name__ == "MulBackward0"
-    assert type(leaf).__name__ == leaf.name() == "AccumulateGrad" and leaf.variable is x
+    assert type(leaf).__name__ == "AccumulateGrad" and leaf.name().endswith("::AccumulateGrad") and leaf.variable is x
     z = mlkit.ones(3, requires_grad=True) * 1
     z[:1] = 2
     linear, cell = mlkit.nn.Linear(2, 2), mlkit.nn.functional

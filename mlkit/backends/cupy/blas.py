@@ -108,18 +108,30 @@ def _matrix(x):
 
 def _gemm(xp, a, b, out, beta: float = 0) -> None:
     """out = a @ b + beta * out for matrices; out has C order."""
-    cublas, name = bindings(), source.name(out.dtype)
-    (m, k), n = a.shape, b.shape[1]
-    a, a_turned, a_line = _matrix(a)
-    b, b_turned, b_line = _matrix(b)
-    kind = _TYPE[name]
-    zero = (_ONE_AT if beta else _ZERO_AT)[name]
-    cublas.gemm_ex(
-        handle(xp), int(b_turned), int(a_turned), n, m, k, _ONE_AT[name], b.data.ptr, kind, b_line,
-        a.data.ptr, kind, a_line, zero, out.data.ptr, kind, n, _compute(name), _DEFAULT_ALGORITHM,
+    key = a.shape, a.strides, b.shape, b.strides, out.dtype, config.cuda_matmul_tf32
+    plan = _products.get(key)
+    if plan is None:
+        name, given = source.name(out.dtype), (a, b)
+        (m, k), n = a.shape, b.shape[1]
+        a, a_turned, a_line = _matrix(a)
+        b, b_turned, b_line = _matrix(b)
+        one, zero, kind = _ONE_AT[name], _ZERO_AT[name], _TYPE[name]
+        plan = int(b_turned), int(a_turned), n, m, k, one, zero, kind, b_line, a_line, _compute(name)
+        if a is given[0] and b is given[1]:
+            if len(_products) >= KEPT:
+                _products.clear()
+            _products[key] = plan
+    b_turned, a_turned, n, m, k, one, zero, kind, b_line, a_line, compute = plan
+    bindings().gemm_ex(
+        handle(xp), b_turned, a_turned, n, m, k, one, b.data.ptr, kind, b_line, a.data.ptr, kind, a_line,
+        one if beta else zero, out.data.ptr, kind, n, compute, _DEFAULT_ALGORITHM,
     )  # fmt: skip
 
 
+#: what a product of matrices that lie so is asked for with, where neither had to be copied
+_products: dict[tuple, tuple] = {}
+#: how many of them are kept
+KEPT = 4096
 _ONE_AT = {name: x.ctypes.data for name, x in _ONE.items()}
 _ZERO_AT = {name: x.ctypes.data for name, x in _ZERO.items()}
 

@@ -177,9 +177,10 @@ extern "C" __global__ void gradient(
     #undef READ
 }
 extern "C" __global__ void move(
-    W* mean, W* var, const R* fresh, const R* spread, i64 channels, double momentum, double wider
+    W* mean, W* var, const R* fresh, const R* spread, i64* batches, i64 channels, double momentum, double wider
 ) {
     const i64 c = blockIdx.x * (i64)blockDim.x + threadIdx.x;
+    if (batches && !c) *batches += 1;
     if (c >= channels) return;
     put(mean[c], get(mean[c]) * (R)(1 - momentum) + (R)momentum * fresh[c]);
     put(var[c], get(var[c]) * (R)(1 - momentum) + (R)(momentum * wider) * spread[c]);
@@ -240,11 +241,15 @@ extern "C" __global__ void max_pool_gradient(const T* g, const i64* found, T* ou
 }
 """
 
+#: layouts of images that are remembered
+KEPT = 1024
+
 _POOL_TYPE = np.dtype([("sizes", np.int64, 6), ("how", np.int32, 9), ("pad", np.int32)])
 
 
 class Layout:
-    """An image's memory: whether channels are last, the channels, and the elements of a plane."""
+    """An image's memory: whether channels are last, the channels, and the elements of a plane; and the launches that
+    were worked out for it."""
 
     def __init__(self, x) -> None:
         self.shape, self.channels = x.shape, x.shape[1]
@@ -252,9 +257,13 @@ class Layout:
         self.last = x.ndim == 2 or seen.flags.c_contiguous and not (x.flags.c_contiguous and x.shape[1] == 1)
         self.size = 0 if self.last else math.prod(x.shape[2:])
         self.rows = x.size // self.channels if self.last else x.shape[0]
+        self.strides = x.strides if seen.flags.c_contiguous or x.flags.c_contiguous else None
+        self.launches: dict[tuple, tuple] = {}
 
     def of(self, xp, x):
         """x, or a copy, in this layout."""
+        if x.strides == self.strides and x.shape == self.shape:
+            return x
         seen = x.transpose(0, *range(2, x.ndim), 1) if self.last and x.ndim > 2 else x
         if seen.flags.c_contiguous:
             return x
@@ -268,11 +277,31 @@ class Layout:
         return xp.empty(self.shape, dtype)
 
 
+def _aligned(images: tuple) -> bool:
+    """Whether all begin where packs of 16 bytes do."""
+    places = 0
+    for x in images:
+        places |= x.data.ptr
+    return places % 16 == 0
+
+
 class Channels:
     """The kernels of one backend; every method gives None where its kernel does not fit."""
 
     def __init__(self, xp) -> None:
         self.xp = xp
+        self.layouts: dict[tuple, Layout] = {}
+        self.fits: dict[tuple, bool] = {}
+        self.moves: dict[tuple, tuple | None] = {}  # how statistics that lie so are moved
+
+    def _layout(self, x) -> Layout:
+        key = x.shape, x.strides, x.itemsize
+        found = self.layouts.get(key)
+        if found is None:
+            if len(self.layouts) >= KEPT:
+                self.layouts.clear()
+            found = self.layouts[key] = Layout(x)
+        return found
 
     def _kernel(self, name: str, x, weight, wide: int, more: str = ""):
         return source.kernel(
@@ -280,34 +309,49 @@ class Channels:
         )
 
     def _partial(self, name: str, x, layout: Layout, weight, arrays: tuple):
-        """(two sums per channel and part, how many parts)."""
-        xp, channels = self.xp, layout.channels
+        """(two sums per channel and part, how many parts); the images come first among the arrays."""
+        key = name, x.dtype, weight.dtype, _aligned(arrays[:2])
+        found = layout.launches.get(key)
+        if found is None:
+            found = layout.launches[key] = self._partial_launch(name, x, layout, weight, key[-1])
+        run, grid, block, rest, shape, computed = found
+        parts = self.xp.empty(shape, computed)
+        run(grid, block, (*arrays, parts, *rest))
+        return parts, shape[0]
+
+    def _partial_launch(self, name: str, x, layout: Layout, weight, aligned: bool) -> tuple:
+        """(kernel, grid, block, its numbers, shape and dtype of the parts)."""
+        channels = layout.channels
         computed = np.dtype(np.float64 if x.dtype.itemsize == 8 else np.float32)
         if layout.last:
-            wide = 1 if channels % 4 or any(a.data.ptr % 16 for a in arrays[:2] if a.dtype == x.dtype) else 4
+            wide = 4 if aligned and channels % 4 == 0 else 1
             across = min(32, 1 << (channels // wide - 1).bit_length()) if channels > wide else 1
             blocks = -(-channels // (wide * across))
             count = max(1, min(-(-layout.rows // 32), 512 // blocks))
             share = -(-layout.rows // count)
             count = -(-layout.rows // share)
-            parts = xp.empty((count, 2, channels), computed)
             rest: tuple = (np.int64(layout.rows), np.int64(channels), np.int64(share))
             run = self._kernel(f"{name}_last", x, weight, wide)
-            run((blocks, count), (across, 256 // across), (*arrays, parts, *rest))
-        else:
-            count = max(1, min(layout.rows, 1024 // channels))
-            share = -(-layout.rows // count)
-            count = -(-layout.rows // share)
-            parts = xp.empty((count, 2, channels), computed)
-            rest = (np.int64(layout.rows), np.int64(channels), np.int64(layout.size), np.int64(share))
-            run = self._kernel(f"{name}_planes", x, weight, 1)
-            run((channels, count), (256,), (*arrays, parts, *rest))
-        return parts, count
+            return run, (blocks, count), (across, 256 // across), rest, (count, 2, channels), computed
+        count = max(1, min(layout.rows, 1024 // channels))
+        share = -(-layout.rows // count)
+        count = -(-layout.rows // share)
+        rest = (np.int64(layout.rows), np.int64(channels), np.int64(layout.size), np.int64(share))
+        run = self._kernel(f"{name}_planes", x, weight, 1)
+        return run, (channels, count), (256,), rest, (count, 2, channels), computed
 
-    def _each(self, name: str, x, layout: Layout, weight, arrays: tuple, *rest) -> None:
-        wide = 16 // x.itemsize
-        if x.size % wide or any(a.data.ptr % 16 for a in arrays if hasattr(a, "data") and a.dtype == x.dtype):
-            wide = 1
+    def _each(self, name: str, x, layout: Layout, weight, images: tuple, arrays: tuple, *rest) -> None:
+        """The kernel over all elements; ``images`` are those arrays that are read and written in packs."""
+        key = name, x.dtype, weight.dtype, _aligned(images)
+        found = layout.launches.get(key)
+        if found is None:
+            found = layout.launches[key] = self._each_launch(name, x, layout, weight, key[-1])
+        run, blocks, numbers = found
+        run(blocks, (256,), (*arrays, *numbers, *rest))
+
+    def _each_launch(self, name: str, x, layout: Layout, weight, aligned: bool) -> tuple:
+        """(kernel, grid, its numbers)."""
+        wide = 16 // x.itemsize if aligned and x.size % (16 // x.itemsize) == 0 else 1
         blocks = min(2048, -(-x.size // (256 * wide)))
         how, step = 0, 256 * wide * blocks
         if layout.size:
@@ -315,12 +359,28 @@ class Channels:
         elif layout.channels % wide == 0 and (step % layout.channels == 0 or step >= x.size):
             how = 1
         place = "int" if x.size + step < 1 << 31 else "i64"
-        numbers = (np.int64(x.size), np.int64(layout.channels), np.int64(layout.size), *rest)
-        run = self._kernel(name, x, weight, wide, f"#define H {how}\n#define J {place}")
-        run((blocks,), (256,), (*arrays, *numbers))
+        numbers = (np.int64(x.size), np.int64(layout.channels), np.int64(layout.size))
+        return self._kernel(name, x, weight, wide, f"#define H {how}\n#define J {place}"), (blocks,), numbers
+
+    def _sums(self, name: str, x, layout: Layout, weight, count: int) -> tuple:
+        """(kernel, grid, block, its numbers) of what adds up the parts."""
+        key = name, x.dtype, weight.dtype, "parts", count
+        found = layout.launches.get(key)
+        if found is None:
+            channels = layout.channels
+            grid, numbers = (-(-channels // 32),), (np.int64(count), np.int64(channels))
+            found = layout.launches[key] = (self._kernel(name, x, weight, 1), grid, (32, 8), numbers)
+        return found
+
+    def _fits(self, x, *vectors) -> bool:
+        key = (x.shape, x.dtype, *[None if v is None else (v.shape, v.dtype) for v in vectors])
+        found = self.fits.get(key)
+        if found is None:
+            found = self.fits[key] = self._fit(x, *vectors)
+        return found
 
     @staticmethod
-    def _fits(x, *vectors) -> bool:
+    def _fit(x, *vectors) -> bool:
         found = [v for v in vectors if v is not None]
         return (
             x.ndim > 1
@@ -334,7 +394,7 @@ class Channels:
         """(output, mean, biased variance, 1 / std); the statistics in float32 (float64 for float64)."""
         if not self._fits(x, weight, bias):
             return None
-        xp, layout = self.xp, Layout(x)
+        xp, layout = self.xp, self._layout(x)
         x = layout.of(xp, x)
         weight, bias = (v if v is None or v.flags.c_contiguous else v.copy() for v in (weight, bias))
         given = weight if weight is not None else bias if bias is not None else x
@@ -342,16 +402,13 @@ class Channels:
         channels = layout.channels
         found = [xp.empty(channels, parts.dtype) for _ in range(3)]
         step, total = (layout.size or 1), x.size // channels
-        self._kernel("moments", x, given, 1)(
-            (-(-channels // 32),),
-            (32, 8),
-            (parts, x, *found, np.int64(count), np.int64(channels), np.int64(step), np.float64(total), np.float64(eps)),
-        )
+        run, grid, block, numbers = self._sums("moments", x, layout, given, count)
+        run(grid, block, (parts, x, *found, *numbers, np.int64(step), np.float64(total), np.float64(eps)))
         out = layout.empty(xp, x.dtype)
         mean, _, inverse = found
         none = np.uint64(0)
         vectors = (none if weight is None else weight, none if bias is None else bias)
-        self._each("normalize", x, layout, given, (x, mean, inverse, *vectors, out))
+        self._each("normalize", x, layout, given, (x, out), (x, mean, inverse, *vectors, out))
         return out, *found
 
     def batch_norm_gradient(self, g, x, weight, mean, inverse, needs):
@@ -360,32 +417,45 @@ class Channels:
         computed = np.dtype(np.float64 if x.dtype.itemsize == 8 else np.float32)
         if mean.dtype != computed or inverse.dtype != computed:
             return None
-        xp, layout = self.xp, Layout(x)
+        xp, layout = self.xp, self._layout(x)
         x, g = layout.of(xp, x), layout.of(xp, g)
         given = x if weight is None else weight if weight.flags.c_contiguous else weight.copy()
         parts, count = self._partial("sums", x, layout, given, (g, x, mean, inverse))
         channels = layout.channels
         sums = xp.empty((2, channels), computed)
         made = [xp.empty(channels, given.dtype) for _ in range(2)]
-        arguments = (parts, sums, *made, np.int64(count), np.int64(channels))
-        self._kernel("add_sums", x, given, 1)((-(-channels // 32),), (32, 8), arguments)
+        run, grid, block, numbers = self._sums("add_sums", x, layout, given, count)
+        run(grid, block, (parts, sums, *made, *numbers))
         out = None
         if needs[0]:
             out = layout.empty(xp, x.dtype)
             arrays = (g, x, mean, inverse, np.uint64(0) if weight is None else given, sums, out)
-            self._each("gradient", x, layout, given, arrays, computed.type(channels / x.size))
+            self._each("gradient", x, layout, given, (g, x, out), arrays, computed.type(channels / x.size))
         return out, made[1] if needs[1] else None, made[0] if needs[2] else None
 
-    def move(self, mean, var, fresh, spread, momentum: float, wider: float) -> bool:
-        """Running statistics moved towards a batch's in one launch; False where it does not fit."""
+    def move(self, mean, var, fresh, spread, momentum: float, wider: float, batches=None) -> bool:
+        """Running statistics moved towards a batch's, and ``batches`` (0-d int64) one further, in one launch; False
+        where it does not fit."""
+        vectors = mean, var, fresh, spread
+        key = tuple([(v.shape, v.strides, v.dtype) for v in vectors])
+        try:
+            launch = self.moves[key]
+        except KeyError:
+            launch = self.moves[key] = self._move_launch(*vectors)
+        if launch is None:
+            return False
+        run, blocks, size = launch
+        count = np.uint64(0) if batches is None else batches
+        run(blocks, (128,), (*vectors, count, size, np.float64(momentum), np.float64(wider)))
+        return True
+
+    def _move_launch(self, mean, var, fresh, spread) -> tuple | None:
         computed = np.dtype(np.float64 if mean.dtype.itemsize == 8 else np.float32)
         if not source.known(mean, var) or mean.dtype != var.dtype or not fresh.dtype == spread.dtype == computed:
-            return False
-        if not all(v.flags.c_contiguous and v.shape == mean.shape for v in (mean, var, fresh, spread)):
-            return False
-        arguments = (mean, var, fresh, spread, np.int64(mean.size), np.float64(momentum), np.float64(wider))
-        self._kernel("move", mean, mean, 1)((-(-mean.size // 128),), (128,), arguments)
-        return True
+            return None
+        if not mean.size or not all(v.flags.c_contiguous and v.shape == mean.shape for v in (mean, var, fresh, spread)):
+            return None
+        return self._kernel("move", mean, mean, 1), (-(-mean.size // 128),), np.int64(mean.size)
 
     # --- pooling ------------------------------------------------------------------------------------------------------------
 
@@ -403,7 +473,7 @@ class Channels:
         """(largest values, their flat places) of 2-d windows."""
         if x.ndim != 4 or not source.known(x) or not x.size or min(sizes) < 1:
             return None
-        xp, layout = self.xp, Layout(x)
+        xp, layout = self.xp, self._layout(x)
         x, shape = layout.of(xp, x), (*x.shape[:2], *sizes)
         if layout.last:
             out, places = (source.channels_last(xp, shape, d) for d in (x.dtype, np.int64))
@@ -417,7 +487,7 @@ class Channels:
     def max_pool_gradient(self, g, places, shape, kernel, stride, padding, dilation):
         if len(shape) != 4 or not source.known(g) or not g.size or not math.prod(shape):
             return None
-        xp, layout = self.xp, Layout(places)
+        xp, layout = self.xp, self._layout(places)
         places, g = layout.of(xp, places), layout.of(xp, g)
         out = source.channels_last(xp, tuple(shape), g.dtype) if layout.last else xp.empty(shape, g.dtype)
         how = self._pool(shape, g.shape[2:], kernel, stride, padding, dilation, layout.last)

@@ -59,11 +59,12 @@ def version() -> int:
 
 
 class _Local(threading.local):
-    """Handles and plans of a thread, per GPU."""
+    """Handles (with the stream they were last told of) and plans of a thread, per GPU."""
 
     def __init__(self) -> None:
-        self.handles: dict[int, Any] = {}
+        self.handles: dict[int, list] = {}
         self.plans: dict[tuple, Plan | None] = {}
+        self.convolutions: dict[tuple, tuple | None] = {}
 
 
 _local = _Local()
@@ -74,9 +75,12 @@ def handle(xp):
     number = xp.cuda.runtime.getDevice()
     found = _local.handles.get(number)
     if found is None:
-        found = _local.handles[number] = binding().create_handle()
-    binding().set_stream(found, xp.cuda.get_current_stream().ptr)
-    return found, number
+        found = _local.handles[number] = [binding().create_handle(), None]
+    stream = xp.cuda.get_current_stream().ptr
+    if found[1] != stream:
+        binding().set_stream(found[0], stream)
+        found[1] = stream
+    return found[0], number
 
 
 class Plan:
@@ -92,34 +96,40 @@ class Plan:
         graph.check_support()
         graph.build_plans()
         self.graph, self.workspace = graph, graph.get_workspace_size()
-        self.direct = _direct(graph)
+        self.direct, self.count, self.index = _direct(graph)
+        self.places = np.zeros(max(1, self.count), np.uint64)  # the addresses of a call, in the order of their numbers
+        self.at = self.places.ctypes.data
 
     def run(self, xp, to, *arrays) -> None:
         """Run with the arrays in the order of their numbers, from 1."""
         memory = xp.cuda.alloc(self.workspace) if self.workspace else None
-        addresses = {number: x.data.ptr for number, x in enumerate(arrays, 1)}
         room = memory.ptr if memory is not None else 0
-        if self.direct is not None:
-            self.direct(addresses, room, to.backend_handle)
+        if self.direct is not None and self.count == len(arrays):
+            places = self.places
+            for i, x in enumerate(arrays):
+                places[i] = x.data.ptr
+            self.direct(self.at, self.count, room, to.backend_handle, self.index)
         else:
+            addresses = {number: x.data.ptr for number, x in enumerate(arrays, 1)}
             self.graph.execute(addresses, room or None, handle=to)
 
 
-def _direct(graph) -> Any:
-    """The compiled graph's own ``execute`` where this version of the binding has it: tens of microseconds less a call
-    than the one in Python, which describes every argument first. None where it looks otherwise."""
+def _direct(graph) -> tuple[Any, int, int]:
+    """(the compiled graph's own ``execute`` that takes a table of addresses, how many, the plan's place) where this
+    version of the binding has it: tens of microseconds less a call than the one in Python, which describes every
+    argument first. (None, 0, 0) where it looks otherwise."""
     try:
         if graph.selected_engine is not None:
-            return None
+            return None, 0, 0
         lowered = graph._lowered_graph
         index = graph._materialize_backend_plan(graph._plan_index).cpp_index if graph._plans else None
-        if index is None:
-            run = lowered._execute
-            return lambda addresses, room, to: run(addresses, room, to, None, None, None)
-        at = lowered._execute_plan_at_index
-        return lambda addresses, room, to: at(addresses, room, index, to, None, None, None)
+        lowered._prepare_variant_pack_template()
+        numbers = list(lowered._get_variant_pack_uids_sorted())
+        if numbers != list(range(1, len(numbers) + 1)):
+            return None, 0, 0
+        return lowered._execute_with_raw_ptrs, len(numbers), -1 if index is None else index
     except AttributeError:
-        return None
+        return None, 0, 0
 
 
 def plan(xp, key: tuple, build) -> tuple[Plan | None, Any]:
@@ -164,19 +174,14 @@ def _fits(*arrays) -> bool:
 # --- convolution ----------------------------------------------------------------------------------------------------------
 
 
-def last_strides(shape: tuple) -> list[int]:
+def _steps_last(shape: tuple) -> list[int]:
     """The steps (in elements) of an (N, C, *spatial) array with channels last."""
-    strides, step = [0] * len(shape), 1
-    for axis in (1, *range(len(shape) - 1, 1, -1), 0):
-        strides[axis] = step
-        step *= shape[axis]
-    return strides
+    return list(source.last_strides(shape, 1)[0])
 
 
 def _last(xp, x):
     """x, or a copy, with channels last in memory."""
-    seen = x.transpose(0, *range(2, x.ndim), 1)
-    if seen.flags.c_contiguous:
+    if source.lies_last(x.shape, x.strides, x.itemsize):
         return x
     out = source.channels_last(xp, x.shape, x.dtype)
     out[...] = x
@@ -197,7 +202,7 @@ def _convolution(xp, kind: str, dtype, x: tuple, w: tuple, y: tuple, stride, pad
 
         def tensor(name):
             shape = shapes[name]
-            strides = last_strides(shape)
+            strides = _steps_last(shape)
             return graph.tensor(dim=list(shape), stride=strides, data_type=stored, uid=numbers[name], name=name)
 
         how = {
@@ -215,7 +220,7 @@ def _convolution(xp, kind: str, dtype, x: tuple, w: tuple, y: tuple, stride, pad
             image = tensor("x")
             out = graph.conv_wgrad(image=image, loss=tensor("y"), **how)
         shape = shapes[made]
-        out.set_output(True).set_dim(list(shape)).set_stride(last_strides(shape)).set_data_type(stored)
+        out.set_output(True).set_dim(list(shape)).set_stride(_steps_last(shape)).set_data_type(stored)
         out.set_uid(numbers[made])
         notes = []
         if dtype.name == "float32" and not tf32:
@@ -238,21 +243,66 @@ def _wide_how(stride, padding, dilation):
     return tuple(stride), tuple(padding), tuple(dilation)
 
 
-def convolution(xp, x, weight, bias, stride, padding, dilation):
-    """The forward; None where cuDNN is not to be used."""
-    if not _fits(x, weight) or not x.size or not weight.size or x.ndim > 5:
+def _planned(xp, kind: str, a, b, shape, stride, padding, dilation) -> tuple | None:
+    """(plan, handle, the result) for a convolution of arrays a and b: "forward" of x and weight, "input" of weight and
+    g, "weight" of x and g; ``shape`` is that of a gradient. None where cuDNN is not to be used.
+
+    What is looked at each time is kept under the shapes: a training step asks hundreds of times.
+    """
+    if not config.cudnn or a.dtype.itemsize > 4 or binding() is None:
         return None
-    spatial = zip(x.shape[2:], weight.shape[2:], stride, padding, dilation, strict=True)
-    sizes = tuple(output_size(n, k, s, p, d) for n, k, s, p, d in spatial)
-    if min(sizes) < 1 or bias is not None and bias.dtype != x.dtype:
-        return None
-    shape = (x.shape[0], weight.shape[0], *sizes)
-    shapes = _wide(x.shape, weight.shape, shape)
-    found, to = _convolution(xp, "forward", x.dtype, *shapes, *_wide_how(stride, padding, dilation))
+    to, number = handle(xp)
+    key = (
+        kind, number, a.shape, b.shape, a.dtype, b.dtype, shape, stride, padding, dilation,
+        config.cudnn_tf32, config.cudnn_deterministic,
+    )  # fmt: skip
+    kept = _local.convolutions
+    try:
+        found = kept[key]
+    except KeyError:
+        if len(kept) >= KEPT:
+            kept.clear()
+        found = kept[key] = _result(xp, kind, a, b, shape, stride, padding, dilation)
     if found is None:
         return None
-    out = source.channels_last(xp, shape, x.dtype)
-    found.run(xp, to, _last(xp, x), _last(xp, weight), out)
+    made, wanted, dtype, strides, size = found
+    return made, to, xp.ndarray(wanted, dtype, xp.cuda.alloc(size), strides)
+
+
+def _result(xp, kind: str, a, b, shape, stride, padding, dilation) -> tuple | None:
+    """(plan, the result's shape, dtype, strides and bytes); None where cuDNN is not to be used."""
+    if not _fits(a, b) or not a.size or not b.size or a.ndim > 5:
+        return None
+    if kind == "forward":
+        spatial = zip(a.shape[2:], b.shape[2:], stride, padding, dilation, strict=True)
+        sizes = tuple(output_size(n, k, s, p, d) for n, k, s, p, d in spatial)
+        if min(sizes) < 1:
+            return None
+        wanted = (a.shape[0], b.shape[0], *sizes)
+        shapes = a.shape, b.shape, wanted
+    else:
+        wanted = tuple(shape)
+        if not math.prod(wanted):
+            return None
+        shapes = (wanted, a.shape, b.shape) if kind == "input" else (a.shape, wanted, b.shape)
+    found, _ = _convolution(xp, kind, a.dtype, *_wide(*shapes), *_wide_how(stride, padding, dilation))
+    if found is None:
+        return None
+    strides, size = source.last_strides(wanted, a.itemsize)
+    if kind == "weight" and math.prod(wanted[2:]) == 1:  # the same order of memory as C's, so it can have C's steps
+        strides = (wanted[1] * a.itemsize, *[a.itemsize] * (len(wanted) - 1))
+    return found, wanted, a.dtype, strides, size
+
+
+def convolution(xp, x, weight, bias, stride, padding, dilation):
+    """The forward; None where cuDNN is not to be used."""
+    if bias is not None and bias.dtype != x.dtype:
+        return None
+    found = _planned(xp, "forward", x, weight, None, stride, padding, dilation)
+    if found is None:
+        return None
+    plan, to, out = found
+    plan.run(xp, to, _last(xp, x), _last(xp, weight), out)
     if bias is not None:
         blas.add_rows(xp, out.transpose(0, *range(2, out.ndim), 1), bias)
     return out
@@ -260,29 +310,22 @@ def convolution(xp, x, weight, bias, stride, padding, dilation):
 
 def input_gradient(xp, g, weight, shape, stride, padding, dilation):
     """The gradient with respect to the input; None where cuDNN is not to be used."""
-    if not _fits(g, weight) or not g.size or not weight.size or g.ndim > 5 or not math.prod(shape):
-        return None
-    shapes = _wide(shape, weight.shape, g.shape)
-    found, to = _convolution(xp, "input", g.dtype, *shapes, *_wide_how(stride, padding, dilation))
+    found = _planned(xp, "input", weight, g, shape, stride, padding, dilation)
     if found is None:
         return None
-    out = source.channels_last(xp, tuple(shape), g.dtype)
-    found.run(xp, to, _last(xp, weight), _last(xp, g), out)
+    plan, to, out = found
+    plan.run(xp, to, _last(xp, weight), _last(xp, g), out)
     return out
 
 
 def weight_gradient(xp, x, g, shape, stride, padding, dilation):
     """The gradient with respect to the weight, in C order; None where cuDNN is not to be used."""
-    if not _fits(x, g) or not g.size or not x.size or g.ndim > 5 or not math.prod(shape):
-        return None
-    shapes = _wide(x.shape, shape, g.shape)
-    found, to = _convolution(xp, "weight", g.dtype, *shapes, *_wide_how(stride, padding, dilation))
+    found = _planned(xp, "weight", x, g, shape, stride, padding, dilation)
     if found is None:
         return None
-    points = math.prod(shape[2:]) == 1  # then both orders of memory are the same
-    out = xp.empty(shape, g.dtype) if points else source.channels_last(xp, tuple(shape), g.dtype)
-    found.run(xp, to, _last(xp, x), _last(xp, g), out)
-    return out if points else out.copy(order="C")
+    plan, to, out = found
+    plan.run(xp, to, _last(xp, x), _last(xp, g), out)
+    return out if out.flags.c_contiguous else out.copy(order="C")
 
 
 # --- attention ------------------------------------------------------------------------------------------------------------

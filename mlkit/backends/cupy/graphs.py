@@ -2,8 +2,8 @@
 
 A program is cut at what only the host can do: an optimizer's step (which so sees today's learning rate), a check of
 numbers. What lies between two cuts becomes one graph. Inputs are copied into memory that stays, keys of random streams
-into a few words of the GPU's memory, so each replay draws other numbers. Graphs work in a pool of their own, which
-CuPy's allocator filled while it was captured: memory is used again inside the graph as soon as a value is dead.
+into a few words of the GPU's memory, so each replay draws other numbers. Graphs work in a pool of their own: one block
+with a place for every array (see arena), used again inside the graph as soon as a value is dead.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from mlkit.backends.cupy import library, memory
+from mlkit.backends.cupy import arena, library, memory
 
 #: what is done on the host at each replay
 _HOST = ("call", "check")
@@ -75,6 +75,8 @@ class Replay:
         for part in self.parts:
             part.graph = part.words = None
         self.pool: Any = None
+        self.record: Any = None  # how the first run used memory
+        self.arena: Any = None  # the block with a place for each array
 
     @property
     def state(self) -> str:
@@ -150,14 +152,59 @@ class Replay:
         return stream
 
     def _first(self, arrays) -> tuple:
-        """Run step by step where the capture will: libraries get ready, the pool gets its blocks."""
-        self.pool = memory.Private(self.xp)
-        here, side = self.xp.cuda.get_current_stream(), self._side()
-        side.wait_event(here.record())
-        with side, self.xp.cuda.using_allocator(self.pool.malloc):
-            found = self.program.flat(*arrays)
-        here.wait_event(side.record())
+        """Run step by step as the capture will: libraries get ready, and it is written down how long each array lives."""
+        xp, program = self.xp, self.program
+        here, side = xp.cuda.get_current_stream(), self._side()
+        self.pool = memory.Private(xp)
+        record = arena.Record(xp, xp.cuda.get_allocator())
+        self.held = values = dict(zip(program.inputs, arrays, strict=True))
+        stay = self._staying()
+        try:
+            for part in self.parts:
+                if part.host:
+                    self._host(part)
+                    continue
+                self._take(part)
+                side.wait_event(here.record())
+                with side, xp.cuda.using_allocator(record.malloc):
+                    self._steps(part, values, stay)
+                here.wait_event(side.record())
+            found = self._results()
+        except BaseException:
+            self.calls = 0  # the next run is the first again
+            raise
+        finally:
+            self.held = {}
+            record.close()
+        del values
+        self.record = record
         return found
+
+    def _staying(self) -> set[str]:
+        """The values that live until the next replay: inputs, results, what the host's steps read."""
+        program = self.program
+        stay = {*program.inputs, *program.results}
+        stay.update(k for p in self.parts if p.host for n, _, _ in p.steps for k in n.inputs)
+        return stay
+
+    def _steps(self, part: Part, values: dict, stay: set[str]) -> None:
+        for _, code, gone in part.steps:
+            exec(code, self.program.scope, values)  # noqa: S102 - our own text, from the graph
+            for name in gone:
+                if name not in stay:
+                    del values[name]
+
+    def _allocator(self):
+        """Where the capture's memory comes from: a block with a place for each array."""
+        record, self.record = self.record, None
+        if record is None or not record.sizes or len(record.sizes) > arena.MOST:
+            return self.pool.malloc
+        self.xp.get_default_memory_pool().free_all_blocks()  # what the first run worked in makes room for it
+        try:
+            self.arena = arena.Arena(self.xp, self.pool.malloc, record)
+        except self.xp.cuda.memory.OutOfMemoryError:  # in smaller pieces it may fit
+            return self.pool.malloc
+        return self.arena.malloc
 
     def _capture(self, arrays) -> tuple:
         """Capture part after part, each sent as soon as it is captured."""
@@ -179,8 +226,7 @@ class Replay:
         if -1 in self.fixed.values():  # a key from before: its numbers would be drawn again
             self.calls, self.held, self.fixed = 1, {}, {}
             return program.flat(*arrays)
-        stay = {*program.inputs, *program.results}
-        stay.update(k for p in self.parts if p.host for n, _, _ in p.steps for k in n.inputs)
+        stay, allocate = self._staying(), self._allocator()
         for number, part in enumerate(self.parts):
             if part.host:
                 self._host(part)
@@ -189,14 +235,10 @@ class Replay:
             before = dict(values)
             side.wait_event(here.record())
             try:
-                with side, xp.cuda.using_allocator(self.pool.malloc), library.capturing(self.sent):
+                with side, xp.cuda.using_allocator(allocate), library.capturing(self.sent):
                     side.begin_capture()
                     try:
-                        for _, code, gone in part.steps:
-                            exec(code, program.scope, values)  # noqa: S102
-                            for name in gone:
-                                if name not in stay:
-                                    del values[name]
+                        self._steps(part, values, stay)
                     finally:
                         part.graph = side.end_capture()
             except Exception as error:

@@ -79,12 +79,6 @@ extern "C" __global__ void unscale(const i64* grads, const Chunk* chunks, float 
 """
 
 
-def _dense(x) -> bool:
-    from mlkit.backends.cupy.printer import dense
-
-    return dense(x)
-
-
 def chunks_of(sizes: list[int], chunk: int = CHUNK) -> np.ndarray:
     """(tensor, start, stop) of the pieces that blocks take, int64 (n, 3)."""
     rows = [(t, a, min(a + chunk, n)) for t, n in enumerate(sizes) for a in range(0, n, chunk)]
@@ -153,7 +147,7 @@ class Together:
             members, left = [], []
             for p in params:
                 x = p._array
-                if not self._fits(x) or not _dense(x):
+                if not self._fits(x) or not source.dense(x):
                     left.append(p)
                     continue
                 if begin and not state.get(p):
@@ -238,7 +232,7 @@ class Together:
     def _gradients(self, tensors: list[Value]):
         """(addresses, chunks, their number) on the GPU; None where a kernel does not fit."""
         arrays = [t._array for t in tensors]
-        if not arrays or not all(self._fits(x) and _dense(x) for x in arrays):
+        if not arrays or not all(self._fits(x) and source.dense(x) for x in arrays):
             return None
         addresses = [x.data.ptr for x in arrays]
         if len(set(addresses)) != len(addresses):

@@ -19,6 +19,9 @@ from mlkit.backends.cupy import source
 from mlkit.ops import REGISTRY
 from mlkit.ops.registry import Elementwise
 
+#: layouts of arguments that one kernel remembers
+KEPT = 1024
+
 
 class Unprintable(Exception):
     """The rule needs more than one element at a time."""
@@ -339,6 +342,7 @@ class Kernel:
         self._flat = self._compile(self.vector)
         self._single = None
         self._strided: dict[int, Any] = {}
+        self._plans: dict[tuple, tuple | None] = {}  # by the arrays' shapes and strides
 
     def _source(self, read: Callable[[int, str], str], loop: str) -> str:
         name, lines, result, dtypes, _ = self._body
@@ -413,31 +417,56 @@ class Kernel:
         source = f'{head}\n{steps}\nextern "C" __global__ void {name}({parameters}) {{\n    {text}\n}}'
         return self.xp.RawKernel(source, name, options=("--std=c++17",))
 
+    def _plan(self, arrays: list) -> tuple | None:
+        """(shape, strides, bytes, elements) of a result that lies as the arrays do, all without gaps and alike; None
+        where they do not."""
+        first = arrays[0]
+        for x in arrays[1:]:
+            if x.shape != first.shape or (
+                x.strides != first.strides and not (x.flags.c_contiguous and first.flags.c_contiguous)
+            ):
+                return None
+        if not source.dense(first):
+            return None
+        wide, own = self.out_dtype.itemsize, first.itemsize
+        return (
+            first.shape,
+            tuple(s // own * wide for s in first.strides),
+            first.size * wide,
+            first.size,
+            np.int64(first.size),
+        )
+
+    def _one_by_one(self):
+        """The kernel for memory that cannot be read in packs."""
+        self._single = self._compile(1)
+        return self._single
+
     def __call__(self, *arguments):
         arrays = [arguments[i] for i in self.arrays]
         numbers = [np.float64(arguments[i]) for i in self.numbers]
-        first = arrays[0]
-        shape, strides = first.shape, first.strides
-        same = True
-        for x in arrays[1:]:
-            if x.shape != shape or (x.strides != strides and not (x.flags.c_contiguous and first.flags.c_contiguous)):
-                same = False
-                break
         xp = self.xp
-        if same and dense(first):
-            out = xp.empty_like(first, dtype=self.out_dtype)
-            if out.strides == strides or first.dtype != self.out_dtype or first.flags.c_contiguous:
-                n = out.size
-                if n:
-                    vector = self.vector
-                    if n % vector or any(x.data.ptr % 16 for x in arrays):
-                        vector = 1
-                    kernel = self._flat
-                    if vector == 1 and self.vector > 1:
-                        kernel = self._single = self._single or self._compile(1)
-                    blocks = (n // vector + 255) // 256
-                    kernel((blocks,), (256,), (*arrays, *numbers, out, np.int64(n)))
-                return out
+        key = tuple([(x.shape, x.strides) for x in arrays])
+        try:
+            plan = self._plans[key]
+        except KeyError:
+            plan = self._plan(arrays)
+            if len(self._plans) < KEPT:
+                self._plans[key] = plan
+        if plan is not None:
+            shape, strides, size, n, count = plan
+            out = xp.ndarray(shape, self.out_dtype, xp.cuda.alloc(size), strides)
+            if n:
+                kernel, vector = self._flat, self.vector
+                if vector > 1:
+                    places = 0
+                    for x in arrays:
+                        places |= x.data.ptr
+                    if n % vector or places % 16:
+                        vector, kernel = 1, self._single or self._one_by_one()
+                kernel(((n // vector + 255) // 256,), (256,), (*arrays, *numbers, out, count))
+            return out
+        shape = arrays[0].shape
         if len(arrays) > 1:
             shape = np.broadcast_shapes(*(x.shape for x in arrays))
         out = xp.empty(shape, self.out_dtype)
@@ -466,20 +495,6 @@ def struct(table: np.ndarray) -> np.void:
     return np.frombuffer(table.tobytes(), np.dtype([("numbers", np.int64, table.size)]))[0]
 
 
-def dense(x) -> bool:
-    """Whether the elements lie in memory without gaps, in whatever order of axes."""
-    if x.flags.c_contiguous or x.flags.f_contiguous:
-        return True
-    expected = x.itemsize
-    for stride, size in sorted(zip(x.strides, x.shape, strict=True)):
-        if size == 1:
-            continue
-        if stride != expected:
-            return False
-        expected *= size
-    return True
-
-
 class Printed:
     """The kernels of one backend, made when first needed."""
 
@@ -502,6 +517,7 @@ class Printed:
 
 
 _NO = object()
+_NUMBERS = (bool, int, float)
 
 
 def _dtypes(arguments) -> tuple | None:
@@ -528,30 +544,72 @@ def _dtypes(arguments) -> tuple | None:
 def forward(printed: Printed, op, plain: Callable) -> Callable:
     """The op's forward as a printed kernel where its arguments allow it, ``plain`` elsewhere."""
     truth = op.result == "bool"
-    rule = op.forward
+    rule, array = op.forward, printed.xp.ndarray
+    known: dict[tuple, Kernel | None] = {}  # by the arguments' kinds: what was found for them before
 
     def run(*arguments, **attributes):
+        kinds: list = []
+        for x in arguments:
+            if x.__class__ is array:
+                kinds.append(x.dtype)
+            elif x.__class__ in _NUMBERS:
+                kinds.append(x.__class__)
+            else:
+                return look(arguments, attributes)[0]
+        key = (*kinds, *attributes.values())
+        kernel = known.get(key, _NO)
+        if kernel is _NO:
+            out, known[key] = look(arguments, attributes)
+            return out
+        return plain(*arguments, **attributes) if kernel is None else kernel(*arguments)
+
+    def look(arguments: tuple, attributes: dict) -> tuple[Any, Kernel | None]:
+        """(the result, the kernel that made it or None)."""
         found = _dtypes(arguments)
         if found is None:
-            return plain(*arguments, **attributes)
+            return plain(*arguments, **attributes), None
         dtypes, common = found
         key = (op.name, dtypes, *attributes.values())
-        kernel = printed.kernels.get(key, _NO)
+        kernel: Any = printed.kernels.get(key, _NO)
         if kernel is _NO:
             out = np.dtype(bool) if truth else common
             read = lambda m, *terms: (  # noqa: E731
                 getattr(m, op.ufunc)(*terms) if op.ufunc else rule(m, *terms, **attributes)
             )
             kernel = printed.get(key, op.name, read, dtypes, out)
-        return plain(*arguments, **attributes) if kernel is None else kernel(*arguments)
+        return plain(*arguments, **attributes) if kernel is None else kernel(*arguments), kernel
 
     return run
 
 
 def gradient(printed: Printed, op_name: str, input_name: str | None) -> Callable:
     """The gradient rule (rule, m, g, *kept) of an elementwise op as a printed kernel where that is possible."""
+    array = printed.xp.ndarray
+    known: dict[tuple, Kernel] = {}  # by the kinds of the arrays and the other values
 
     def run(rule, m, g, *kept):
+        if g.__class__ is array:
+            tensors, kinds = [g], [g.dtype]
+            for x in kept:
+                if x.__class__ is array:
+                    tensors.append(x)
+                    kinds.append(x.dtype)
+                else:
+                    kinds.append((x.__class__, x))
+            try:
+                kernel = known.get(tuple(kinds))
+            except TypeError:
+                return rule(m, g, *kept)
+            if kernel is not None:
+                return kernel(*tensors)
+            out, kernel = look(rule, m, g, kept)
+            if kernel is not None:
+                known[tuple(kinds)] = kernel
+            return out
+        return look(rule, m, g, kept)[0]
+
+    def look(rule, m, g, kept: tuple) -> tuple[Any, Kernel | None]:
+        """(the gradient, the kernel that made it or None)."""
         tensors, fixed = [g], []
         for x in kept:
             if hasattr(x, "dtype") and hasattr(x, "data") and hasattr(x, "strides"):
@@ -561,13 +619,13 @@ def gradient(printed: Printed, op_name: str, input_name: str | None) -> Callable
                 fixed.append(x)
         found = _dtypes(tensors)
         if found is None:
-            return rule(m, g, *kept)
+            return rule(m, g, *kept), None
         dtypes, common = found
         try:
             key = (op_name, input_name, "gradient", dtypes, *(x if x is not _NO else i for i, x in enumerate(fixed)))
-            kernel = printed.kernels.get(key, _NO)
+            kernel: Any = printed.kernels.get(key, _NO)
         except TypeError:
-            return rule(m, g, *kept)
+            return rule(m, g, *kept), None
         if kernel is _NO:
 
             def read(m, g, *terms):
@@ -575,7 +633,7 @@ def gradient(printed: Printed, op_name: str, input_name: str | None) -> Callable
                 return rule(m, g, *(next(rest) if x is _NO else x for x in fixed))
 
             kernel = printed.get(key, f"{op_name}_gradient", read, dtypes, common)
-        return rule(m, g, *kept) if kernel is None else kernel(*tensors)
+        return rule(m, g, *kept) if kernel is None else kernel(*tensors), kernel
 
     return run
 

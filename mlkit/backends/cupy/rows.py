@@ -11,7 +11,6 @@ import math
 import numpy as np
 
 from mlkit.backends.cupy import flags, philox, source
-from mlkit.backends.cupy.printer import dense
 from mlkit.backends.portable.reader import PlaceError
 from mlkit.core.errors import LabelError
 from mlkit.functional.settings import are_deterministic_algorithms_enabled
@@ -295,12 +294,13 @@ extern "C" __global__ void norm_columns(
         parts[(2 * blockIdx.y + 1) * n + c] = plain;
     }
 }
-extern "C" __global__ void add_parts(const R* parts, T* out, i64 count, i64 n) {
+// the first half of the columns goes to one array, the rest to another
+extern "C" __global__ void add_parts(const R* parts, T* out, T* second, i64 count, i64 n, i64 half) {
     const i64 c = blockIdx.x * (i64)blockDim.x + threadIdx.x;
     if (c >= n) return;
     R sum = 0;
     for (i64 k = 0; k < count; k++) sum += parts[k * n + c];
-    put(out[c], sum);
+    if (c < half) put(out[c], sum); else put(second[c - half], sum);
 }
 extern "C" __global__ void row_sums(const T* x, T* out, i64 n) {
     x += blockIdx.x * n;
@@ -423,6 +423,8 @@ class Rows:
 
     def __init__(self, xp, found: flags.Flags) -> None:
         self.xp, self.flags = xp, found
+        self.casts: dict[tuple, tuple | None] = {}  # how a layout is cast to a dtype
+        self.sums: dict[tuple, tuple | None] = {}  # how it is summed over dims
 
     # --- softmax ------------------------------------------------------------------------------------------------------
 
@@ -508,7 +510,7 @@ class Rows:
         if any(a is not None and a.data.ptr % 32 for a in arrays):
             return None
         define = f"#define N {n}\n#define V {vector}\n#define WIDE {wide}"
-        return source.kernel(self.xp, name, _SHORT_NORMS, define, T=source.name(x.dtype), W=stored.name), wide
+        return source.kernel(self.xp, name, _SHORT_NORMS, define, T=source.name(x.dtype), W=source.name(stored)), wide
 
     def norm(self, name: str, x, weight, bias, dims: int, eps: float):
         if not self._norm_fits(x, dims, weight, bias):
@@ -526,7 +528,7 @@ class Rows:
             taken = (x, _pointer(weight), _pointer(bias), out, np.int64(rows), np.float64(eps))
             run((-(-rows * wide // block),), (block,), taken)
             return out
-        run = source.kernel(self.xp, name, _NORMS, T=source.name(x.dtype), W=stored.name)
+        run = source.kernel(self.xp, name, _NORMS, T=source.name(x.dtype), W=source.name(stored))
         arguments = (x, _pointer(weight), _pointer(bias), out, np.int64(n), np.float64(eps))
         run((x.size // n,), (source.threads(n),), arguments)
         return out
@@ -550,7 +552,7 @@ class Rows:
             run((blocks,), (block,), given)
             return (out, *self._vectors(sums, blocks, x.shape[x.ndim - dims :], stored, needs))
         means = xp.empty((2, rows), computed)
-        run = source.kernel(xp, f"{name}_gradient", _NORMS, T=source.name(x.dtype), W=stored.name)
+        run = source.kernel(xp, f"{name}_gradient", _NORMS, T=source.name(x.dtype), W=source.name(stored))
         arguments = (g, x, _pointer(weight), _pointer(out), means[0], means[1], np.int64(n), np.float64(eps))
         run((rows,), (source.threads(n),), arguments)
         found = [out]
@@ -569,9 +571,9 @@ class Rows:
         """The gradients of weight and bias from their parts, where they are needed."""
         if sums is None:
             return [None] * (len(needs) - 1)
-        both = self.xp.empty((2, *shape), stored)
-        self._add_parts(sums, both, parts, 2 * math.prod(shape))
-        return [both[i].copy() if needed else None for i, needed in enumerate(needs[1:])]
+        both = [self.xp.empty(shape, stored) for _ in range(2)]
+        self._add_parts(sums, both[0], parts, 2 * math.prod(shape), both[1])
+        return [made if needed else None for made, needed in zip(both, needs[1:], strict=False)]
 
     # --- sums -------------------------------------------------------------------------------------------------------------
 
@@ -582,12 +584,36 @@ class Rows:
         share = -(-rows // parts)
         return -(-rows // share), share
 
-    def _add_parts(self, sums, out, parts: int, n: int) -> None:
+    def _add_parts(self, sums, out, parts: int, n: int, second=None) -> None:
+        """Sums down the ``n`` columns into ``out``, or half of them into ``second``."""
         run = source.kernel(self.xp, "add_parts", _COLUMNS, T=source.name(out.dtype))
-        run(((n + 127) // 128,), (128,), (sums, out, np.int64(parts), np.int64(n)))
+        half = np.int64(n if second is None else n // 2)
+        run(((n + 127) // 128,), (128,), (sums, out, _pointer(second), np.int64(parts), np.int64(n), half))
 
     def sum(self, x, dim, keepdim: bool):
         """Sums over dims that are the outermost or the innermost in memory."""
+        key = x.shape, x.strides, x.dtype, tuple(dim) if isinstance(dim, list) else dim, keepdim
+        try:
+            plan = self.sums[key]
+        except KeyError:
+            if len(self.sums) >= 4096:
+                self.sums.clear()
+            plan = self.sums[key] = self._sum_plan(x, dim, keepdim)
+        if plan is None:
+            return None
+        shape, run, grid, block, numbers, parts = plan
+        xp = self.xp
+        out = xp.empty(shape, x.dtype)
+        if parts is None:
+            run(grid, block, (x, out, *numbers))
+            return out
+        sums = xp.empty(*parts)
+        run(grid, block, (x, sums, *numbers))
+        self._add_parts(sums, out, *parts[0])
+        return out
+
+    def _sum_plan(self, x, dim, keepdim: bool) -> tuple | None:
+        """(the result's shape, kernel, grid, block, its numbers, shape and dtype of the parts or None); None: not here."""
         if not source.known(x) or not x.size or not x.ndim:
             return None
         dims = range(x.ndim) if dim is None else [dim] if isinstance(dim, int) else dim
@@ -608,29 +634,20 @@ class Rows:
         xp = self.xp
         computed = np.dtype(np.float64 if x.dtype.itemsize == 8 else np.float32)
         if n == 1:  # all: as rows, then their sums
-            if x.size < 1 << 14:
-                out = xp.empty(shape, x.dtype)
-                run = source.kernel(xp, "row_sums", _COLUMNS, T=source.name(x.dtype))
-                run((1,), (source.threads(x.size),), (x, out, np.int64(x.size)))
-                return out
-            return None
-        if flat == sorted(flat, reverse=True):  # the outermost: sums down the columns
-            out = xp.empty(shape, x.dtype)
-            parts, share = (1, count) if x.size <= 1 << 20 and count <= 2048 else self._shares(count, n)
-            if parts == 1 and computed == x.dtype:  # one block to 32 columns: its sums are the result
-                run = source.kernel(xp, "columns", _COLUMNS, T=source.name(x.dtype))
-                run(((n + 31) // 32, 1), (32, 8), (x, out, np.int64(count), np.int64(n), np.int64(count)))
-                return out
-            sums = xp.empty((parts, n), computed)
-            run = source.kernel(xp, "columns", _COLUMNS, T=source.name(x.dtype))
-            run(((n + 31) // 32, parts), (32, 8), (x, sums, np.int64(count), np.int64(n), np.int64(share)))
-            self._add_parts(sums, out, parts, n)
-            return out
-        if flat == sorted(flat) and (n >= 64 or count <= 1 << 14):  # the innermost: a block to a row
-            out = xp.empty(shape, x.dtype)
+            if x.size >= 1 << 14:
+                return None
             run = source.kernel(xp, "row_sums", _COLUMNS, T=source.name(x.dtype))
-            run((n,), (source.threads(count),), (x, out, np.int64(count)))
-            return out
+            return shape, run, (1,), (source.threads(x.size),), (np.int64(x.size),), None
+        if flat == sorted(flat, reverse=True):  # the outermost: sums down the columns
+            parts, share = (1, count) if x.size <= 1 << 20 and count <= 2048 else self._shares(count, n)
+            run = source.kernel(xp, "columns", _COLUMNS, T=source.name(x.dtype))
+            if parts == 1 and computed == x.dtype:  # one block to 32 columns: its sums are the result
+                return shape, run, ((n + 31) // 32, 1), (32, 8), (np.int64(count), np.int64(n), np.int64(count)), None
+            numbers = (np.int64(count), np.int64(n), np.int64(share))
+            return shape, run, ((n + 31) // 32, parts), (32, 8), numbers, ((parts, n), computed)
+        if flat == sorted(flat) and (n >= 64 or count <= 1 << 14):  # the innermost: a block to a row
+            run = source.kernel(xp, "row_sums", _COLUMNS, T=source.name(x.dtype))
+            return shape, run, (n,), (source.threads(count),), (np.int64(count),), None
         return None
 
     # --- embeddings ---------------------------------------------------------------------------------------------------------
@@ -715,18 +732,38 @@ class Rows:
 
     def cast(self, x, dtype):
         """x in another of the kernels' types (not float64), in the same order of memory."""
-        dtype = np.dtype(dtype)
-        if not source.known(x) or dtype.name not in source.TYPES or not x.size or max(x.itemsize, dtype.itemsize) > 4:
+        shape, strides, given = x.shape, x.strides, x.dtype
+        key = shape, strides, given, dtype
+        try:
+            plan = self.casts[key]
+        except KeyError:
+            if len(self.casts) >= 4096:
+                self.casts.clear()
+            plan = self.casts[key] = self._cast_plan(x, np.dtype(dtype))
+        if plan is None:
             return None
-        if x.dtype == dtype or not dense(x):
-            return None
+        stored, steps, size, by_packs, one_by_one = plan
         xp = self.xp
-        out = source.empty_strided(xp, x.shape, tuple(s // x.itemsize * dtype.itemsize for s in x.strides), dtype)
-        wide = 8 if x.size % 8 == 0 and x.data.ptr % 32 == 0 else 1
-        n = x.size // wide
-        run = source.kernel(xp, "cast", _CAST, f"#define V {wide}", T=source.name(x.dtype), W=dtype.name)
-        run((min(16384, (n + 255) // 256),), (256,), (x, out, np.int64(n)))
+        out = xp.ndarray(shape, stored, xp.cuda.alloc(size), steps)
+        run, blocks, count = one_by_one if by_packs is None or x.data.ptr % 32 else by_packs
+        run(blocks, (256,), (x, out, count))
         return out
+
+    def _cast_plan(self, x, dtype: np.dtype) -> tuple | None:
+        """(dtype, strides, bytes) of the result and how it is made, in packs of 8 and one by one; None: not here."""
+        if not source.known(x) or source.name(dtype) not in source.TYPES or not x.size:
+            return None
+        if max(x.itemsize, dtype.itemsize) > 4 or x.dtype == dtype or not source.dense(x):
+            return None
+
+        def by(wide: int) -> tuple:
+            n = x.size // wide
+            types = {"T": source.name(x.dtype), "W": source.name(dtype)}
+            run = source.kernel(self.xp, "cast", _CAST, f"#define V {wide}", **types)
+            return run, (min(16384, (n + 255) // 256),), np.int64(n)
+
+        steps = tuple(s // x.itemsize * dtype.itemsize for s in x.strides)
+        return dtype, steps, x.size * dtype.itemsize, None if x.size % 8 else by(8), by(1)
 
     # --- dropout ----------------------------------------------------------------------------------------------------------------
 

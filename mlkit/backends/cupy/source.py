@@ -114,11 +114,46 @@ def empty_strided(xp, shape: tuple, strides: tuple, dtype) -> object:
     return xp.ndarray(shape, dtype, memptr=xp.cuda.alloc(size), strides=strides)
 
 
-def channels_last(xp, shape: tuple, dtype):
-    """An empty (N, C, *spatial) array whose channels are neighbours in memory."""
-    step = np.dtype(dtype).itemsize
-    strides = [0] * len(shape)
+@functools.lru_cache(4096)
+def last_strides(shape: tuple, itemsize: int) -> tuple[tuple, int]:
+    """(the strides in bytes of an (N, C, *spatial) array with channels last, its size in bytes)."""
+    strides, step = [0] * len(shape), itemsize
     for axis in (1, *range(len(shape) - 1, 1, -1), 0):
         strides[axis] = step
         step *= shape[axis]
-    return empty_strided(xp, shape, tuple(strides), dtype)
+    return tuple(strides), step
+
+
+@functools.lru_cache(4096)
+def lies_last(shape: tuple, strides: tuple, itemsize: int) -> bool:
+    """Whether an (N, C, *spatial) array lies without gaps with channels last in memory."""
+    if 0 in shape:
+        return True
+    wanted, _ = last_strides(shape, itemsize)
+    return all(n == 1 or a == b for n, a, b in zip(shape, strides, wanted, strict=True))
+
+
+def channels_last(xp, shape: tuple, dtype):
+    """An empty (N, C, *spatial) array whose channels are neighbours in memory."""
+    dtype = np.dtype(dtype)
+    strides, size = last_strides(tuple(shape), dtype.itemsize)
+    return xp.ndarray(shape, dtype, xp.cuda.alloc(size), strides)
+
+
+def dense(x) -> bool:
+    """Whether the elements lie in memory without gaps, in whatever order of axes."""
+    return _dense(x.shape, x.strides, x.itemsize)
+
+
+@functools.lru_cache(4096)
+def _dense(shape: tuple, strides: tuple, itemsize: int) -> bool:
+    if 0 in shape:
+        return True
+    expected = itemsize
+    for stride, size in sorted(zip(strides, shape, strict=True)):
+        if size == 1:
+            continue
+        if stride != expected:
+            return False
+        expected *= size
+    return True

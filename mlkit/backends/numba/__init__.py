@@ -59,6 +59,12 @@ class Override:
     minimum: int
     function: Callable
     input: str | None = None  # of a gradient: the input it is for, None for the rule of all
+    row: int | None = None  # how many elements are enough where all dims but the last have one place
+
+    def takes(self, first: np.ndarray) -> bool:
+        """Whether the first array has enough elements."""
+        size = first.size
+        return size >= self.minimum or self.row is not None and size >= self.row and size == first.shape[-1]
 
     def __call__(self, *arguments, **attributes):
         """Run it, whatever the size: NotImplemented where it leaves the case to NumPy."""
@@ -69,12 +75,13 @@ OVERRIDES: dict[str, Override] = {}
 GRADIENTS: dict[tuple[str, str | None], Override] = {}
 
 
-def override(op: str, *, minimum: int) -> Callable[[Callable], Callable]:
-    """The decorated function computes ``op`` where the first array has at least ``minimum`` elements."""
+def override(op: str, *, minimum: int, row: int | None = None) -> Callable[[Callable], Callable]:
+    """The decorated function computes ``op`` where the first array has at least ``minimum`` elements, or ``row`` in a single
+    row."""
 
     def register(function: Callable) -> Callable:
         assert op not in OVERRIDES, f"two overrides of {op}"
-        OVERRIDES[op] = Override(op, function.__module__, minimum, function)
+        OVERRIDES[op] = Override(op, function.__module__, minimum, function, row=row)
         return function
 
     return register
@@ -152,10 +159,15 @@ def kernels(family: str):
 
 def choosing(chosen: Override, reference: Callable) -> Callable:
     """The function that takes ``chosen`` where it applies and ``reference`` elsewhere."""
-    minimum, function, family = chosen.minimum, chosen.function, chosen.family
+    minimum, function, family, row = chosen.minimum, chosen.function, chosen.family, chosen.row
 
     def forward(first, *rest, **attributes):
-        if first.__class__ is not np.ndarray or first.size < minimum or not usable():
+        if (
+            first.__class__ is not np.ndarray
+            or (size := first.size) < minimum
+            and (row is None or size < row or size != first.shape[-1])
+            or not usable()
+        ):
             return reference(first, *rest, **attributes)
         out = function(_loaded.get(family) or kernels(family), first, *rest, **attributes)
         return reference(first, *rest, **attributes) if out is NotImplemented else out

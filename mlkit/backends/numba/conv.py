@@ -160,12 +160,14 @@ def rows_of_weights(k, x, weight, bias, stride, dilation, before, sizes) -> np.n
     taps, pixels = weight.size // outs, sizes[0] * sizes[1]
     whole = up(pixels)
     patches, zero = floats(taps * whole), zeros(whole)
-    k.columns(
-        address(x), *x.strides[1:], *x.shape[2:], channels, *kernel, *stride, *dilation, *before, sizes[1],
-        pixels, whole, address(patches),
-    )  # fmt: skip
+    form = (*x.shape[2:], channels, *kernel, *stride, *dilation, *before, sizes[1], pixels, whole)
+    if channels % LANES:
+        k.columns(address(x), *x.strides[1:], *form, address(patches))
+    else:
+        image, patch = last_channels(k, x), floats(LANES * channels)
+        k.columns_by_vectors(address(image), *form, address(patch), address(patches))
     out = np.empty((outs, whole), np.float32)
-    common = (address(weight), taps, address(patches), 0, taps * panel() * 4, address(zero), whole, address(out), 0)
+    common = (address(weight), taps, address(patches), 0, taps * panel() * 4, address(zero), whole, address(out), 0, 0)
     rows = kernels("mlkit.backends.numba.gemm").rows_by_panels
     pool.split(lambda a, b: rows(*common, a, b), outs, max(LANES, (1 << 20) // (taps * whole)))
     if bias is not None:

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from mlkit.backends.numba.compiling import helper, kernel
 from mlkit.backends.numba.products import columns_times, rows_times
-from mlkit.backends.numba.simd import PANEL, copy_bytes, peek, poke, zero_bytes
+from mlkit.backends.numba.simd import BYTES, LANES, PANEL, copy_bytes, emitted, peek, poke, transpose, zero_bytes
 
 
 @kernel()
@@ -70,6 +70,45 @@ def columns(
                         z = x0 + k * dilation_w
                         poke(there, peek(line + z * by_pixel) if inside and 0 <= z < wide else 0.0)
                         there += width * 4
+
+
+@emitted
+def spread_vectors(e, source, target, count, step):
+    """``count`` vectors that are neighbours, put ``step`` bytes apart."""
+    with e.loop(count) as i:
+        e.store(target + i * step, e.load(source + i * BYTES))
+
+
+@emitted
+def clear_vectors(e, target, count, step):
+    """``count`` vectors of zeros, ``step`` bytes apart."""
+    with e.loop(count) as i:
+        e.store(target + i * step, e.splat(0.0))
+
+
+@kernel()
+def columns_by_vectors(
+    x, high, wide, channels, kernel_h, kernel_w, stride_h, stride_w, dilation_h, dilation_w, top, left, out_w, pixels,
+    whole, patch, target,
+):  # fmt: skip
+    """``columns`` of an image with channels last, in sixteens: sixteen pixels of each tap are brought together in ``patch``,
+    room for 16 * channels numbers, and turned in squares."""
+    taps, blocks, square = kernel_h * kernel_w, channels // LANES, LANES * BYTES
+    for p in range(0, whole, LANES):
+        first = p // PANEL * PANEL
+        width = min(PANEL, whole - first) * 4
+        for i in range(kernel_h):
+            for k in range(kernel_w):
+                for j in range(LANES):
+                    y = (p + j) // out_w * stride_h - top + i * dilation_h
+                    z = (p + j) % out_w * stride_w - left + k * dilation_w
+                    if 0 <= y < high and 0 <= z < wide and p + j < pixels:
+                        spread_vectors(x + (y * wide + z) * channels * 4, patch + j * BYTES, blocks, square)
+                    else:
+                        clear_vectors(patch + j * BYTES, blocks, square)
+                there = target + (first * taps * channels + p - first) * 4 + (i * kernel_w + k) * width
+                for c in range(blocks):
+                    transpose(patch + c * square, BYTES, there + c * LANES * taps * width, taps * width)
 
 
 @helper

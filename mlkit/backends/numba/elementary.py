@@ -24,6 +24,9 @@ ROUNDING = F(12582912.0)  # 1.5 * 2**23: adding and subtracting it rounds to a w
 EXP_MIN, EXP_MAX = F(-104), F(89)  # beyond, the result is 0 or infinity
 
 E2, E3, E4, E5, E6 = F(0.5000000081), F(0.1666651594), F(0.04166626301), F(0.008369157164), F(0.001394645535)
+P1, P2, P3 = F(0.6931471824645996), F(0.24022647738456726), F(0.05550329014658928)  # of 2**x
+P4, P5, P6 = F(0.009618373587727547), F(0.0013399848248809576), F(0.00015370704932138324)
+HALVES_MIN, HALVES_MAX = F(-126), F(128)  # powers of two: below, 1 + 2**z is 1; from there on it is infinite
 T0, T1, T2, T3, T4 = F(-0.3333331439), F(0.1333247422), F(-0.05384005263), F(0.0210191275), F(-0.006197164606)
 TANH_SMALL = F(0.56)
 L0, L1, L2, L3 = F(0.3333332903), F(-0.2500084621), F(0.2000141236), F(-0.1662275246)
@@ -58,6 +61,17 @@ def exp(x):
     high = I(I(whole - half + I127) << I23).view(np.float32)
     y = p * low * high
     return y if x == x else x
+
+
+@inline
+def logistic(z):
+    """1 / (1 + 2**z), zero from 2**127.5 on; for a NaN what is there is a number."""
+    bounded = z if z > HALVES_MIN else HALVES_MIN
+    bounded = bounded if bounded < HALVES_MAX else HALVES_MAX
+    n = (bounded + ROUNDING) - ROUNDING
+    r = bounded - n
+    p = (((((P6 * r + P5) * r + P4) * r + P3) * r + P2) * r + P1) * r + ONE
+    return ONE / (ONE + p * I(I(I(n) + I127) << I23).view(np.float32))
 
 
 @inline

@@ -9,6 +9,7 @@ import numpy as np
 
 from mlkit.backends.numba import gradient, override, pool
 from mlkit.backends.numba.conv import LANES, panel, single, summed
+from mlkit.backends.numba.flat import FLOAT32
 from mlkit.backends.numba.scratch import address, floats, nothing
 
 ROWS = 16  # fewer do not pay for turning the weights
@@ -17,6 +18,7 @@ MANY = 256  # rows that pay for bringing them together
 FAR = 512  # columns from which rows lie too far apart to be read side by side
 LONG = 1024  # sums from which rows of the left matrix are copied, in parts
 WEIGHTS = 1 << 23
+ROW_GRAIN = 1 << 18  # weights of a single row's product that make a thread worth waking
 GRAIN = 1 << 21  # products that make a thread worth waking
 
 
@@ -43,10 +45,11 @@ def begin(bias, count: int) -> np.ndarray:
     return bias if bias.flags.c_contiguous else np.ascontiguousarray(bias)
 
 
-def rows_product(k, a: np.ndarray, b: tuple[int, int, int], start: np.ndarray, out: np.ndarray) -> None:
-    """out = start + a @ b, where b is where it is, and the bytes to the next row (0 in panels) and panel."""
+def rows_product(k, a: np.ndarray, b: tuple[int, int, int], start: np.ndarray, out: np.ndarray, relu: int = 0) -> None:
+    """out = start + a @ b, where b is where it is, and the bytes to the next row (0 in panels) and panel; with ``relu``, zero
+    where that is below."""
     (rows, count), columns = a.shape, out.shape[1]
-    common = (address(a), count, *b, address(start), columns, address(out))
+    common = (address(a), count, *b, address(start), columns, address(out), relu)
     apart = count > LONG or count % LONG == 0
 
     def work(i, j):
@@ -56,16 +59,55 @@ def rows_product(k, a: np.ndarray, b: tuple[int, int, int], start: np.ndarray, o
     pool.split(work, rows, max(ROWS, GRAIN // (count * columns)))
 
 
-@override("linear", minimum=1024)
+@override("linear", minimum=1024, row=128)
 def linear(k, input, weight, bias=None):
+    shape, size = input.shape, input.size
+    if size == shape[-1]:
+        if not fits_row(input, weight, bias):
+            return NotImplemented
+        out = np.empty((*shape[:-1], weight.shape[0]), np.float32)
+        row_product(k, input, weight, bias, out)
+        return out
     if not single(input, weight, bias):
         return NotImplemented
-    shape = input.shape
     if not fits(input.size, shape, weight) or bias is not None and bias.shape != weight.shape[:1]:
         return NotImplemented
     out = np.empty((*shape[:-1], weight.shape[0]), np.float32)
     product(k, input if input.flags.c_contiguous else np.ascontiguousarray(input), weight, bias, out)
     return out
+
+
+def fits_row(x: np.ndarray, weight: np.ndarray, bias) -> bool:
+    """Whether ``row_product`` does it: a single row (*, n) without gaps, in whole vectors, and weights as a layer has them."""
+    form = weight.shape
+    if len(form) != 2 or x.dtype is not FLOAT32 or weight.dtype is not FLOAT32 or not weight.flags.c_contiguous:
+        return False
+    outs, count = form
+    if x.shape[-1] != count or count % LANES or not count or not outs or x.strides[-1] != 4:
+        return False
+    return bias is None or bias.dtype is FLOAT32 and bias.shape == (outs,)
+
+
+def row_product(k, x: np.ndarray, weight: np.ndarray, bias, out: np.ndarray, relu: int = 0) -> None:
+    """out = x @ weight.T + bias of a single row; with ``relu``, zero where that is below."""
+    outs, count = weight.shape
+    start = begin(bias, outs)
+    if weight.size < 2 * ROW_GRAIN:  # no thread is woken: without the function that ranges are given to
+        k.row_by_rows(address(x), count, address(weight), address(start), address(out), relu, 0, outs)
+    else:
+        pool.split(*one_row(k, x, weight, start, out, relu))
+
+
+def one_row(k, x: np.ndarray, weight: np.ndarray, start: np.ndarray, out: np.ndarray, relu: int = 0) -> tuple:
+    """``row_product`` as what ``pool.split`` takes: it may be called again while the arrays are alive."""
+    outs, count = weight.shape
+    given, kernel = (address(x), count, address(weight), address(start), address(out), relu), k.row_by_rows
+    return lambda i, j: kernel(*given, i, j), outs, row_grain(k, count)
+
+
+def row_grain(k, count: int) -> int:
+    """How many sums of so many numbers make a thread worth waking."""
+    return max(k.DOTS, ROW_GRAIN // count)
 
 
 def fits(size: int, shape: tuple, weight: np.ndarray) -> bool:
@@ -82,23 +124,30 @@ def fits(size: int, shape: tuple, weight: np.ndarray) -> bool:
     )
 
 
-def product(k, x: np.ndarray, weight: np.ndarray, bias, out: np.ndarray) -> None:
-    """out = x @ weight.T + bias: ``x`` and ``out`` of any number of dims, without gaps in memory."""
+def product(k, x: np.ndarray, weight: np.ndarray, bias, out: np.ndarray, relu: int = 0) -> None:
+    """out = x @ weight.T + bias: ``x`` and ``out`` of any number of dims, without gaps in memory; with ``relu``, zero where
+    that is below."""
     outs, count = weight.shape
     rows, start, wide = x.size // count, begin(bias, outs), k.PANEL
     if rows <= FEW:
-        pool.split(*few_rows(k, x, weight, start, out))
+        if pool.threads() > 1:
+            pool.split(*few_rows(k, x, weight, start, out, relu))
+            return
+        space, panels = floats(min(count, k.DEPTH) * wide), -(-outs // wide)
+        given = address(x), rows, count, address(weight), address(start), outs, address(out), relu, address(space)
+        k.panels_by_rows(*given, 0, panels)
     else:
         turned = floats(outs * count)
         k.turn(address(weight), outs, count, address(turned))
-        rows_product(k, x.reshape(rows, count), (address(turned), 0, count * wide * 4), start, out.reshape(rows, outs))
+        where = address(turned), 0, count * wide * 4
+        rows_product(k, x.reshape(rows, count), where, start, out.reshape(rows, outs), relu)
 
 
-def few_rows(k, x: np.ndarray, weight: np.ndarray, start: np.ndarray, out: np.ndarray) -> tuple:
+def few_rows(k, x: np.ndarray, weight: np.ndarray, start: np.ndarray, out: np.ndarray, relu: int = 0) -> tuple:
     """``product`` of up to FEW rows as what ``pool.split`` takes: it may be called again while the arrays are alive."""
     outs, count = weight.shape
     rows, wide = x.size // count, k.PANEL
-    few = (address(x), rows, count, address(weight), address(start), outs, address(out))
+    few = (address(x), rows, count, address(weight), address(start), outs, address(out), relu)
     room, kernel = min(count, k.DEPTH) * wide, k.panels_by_rows
 
     def work(a, b):

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from mlkit.backends.numba.compiling import helper, kernel
 from mlkit.backends.numba.products import FEW, columns_times, rows_times
-from mlkit.backends.numba.simd import LANES, PANEL, copy_bytes, transpose
+from mlkit.backends.numba.simd import LANES, PANEL, copy_bytes, dots, floor_at_zero, transpose
 
 CHUNK = 96  # rows whose share of the left matrix stays in the cache for all panels
 DEPTH = 768  # steps of a sum whose share of the left matrix and of a panel stay there
 ROOM = DEPTH + LANES  # numbers from one copied row to the next
+DOTS = 8  # sums of a single row's product that are made side by side
 STEPS = 512  # rows of a gradient's sum until its results go back to memory
 BAND, GROUP = 96, 384  # columns of the left and of the right matrix that stay in the cache meanwhile
 
@@ -38,6 +39,13 @@ def lay(source, rows, columns, target):
 
 
 @helper
+def nothing_below(rows, width, c, c_row):
+    """Zero in place of what is below it, in ``rows`` rows of ``width`` numbers (in sixteens)."""
+    for i in range(rows):
+        floor_at_zero(c + i * c_row, width)
+
+
+@helper
 def summed_rows(n, width, a, row, count, b, step, start, start_row, c, c_row):
     """c[i] = start[i] + a[i] @ b, where start may be c itself: then no row is done twice."""
     whole = n // FEW * FEW
@@ -46,7 +54,7 @@ def summed_rows(n, width, a, row, count, b, step, start, start_row, c, c_row):
 
 
 @kernel()
-def rows_by_panels(a, count, b, step, panel, bias, columns, out, space, first, last):
+def rows_by_panels(a, count, b, step, panel, bias, columns, out, relu, space, first, last):
     """Rows ``first`` .. ``last`` of out (rows, columns) = bias + a (rows, count) @ b (count, columns).
 
     ``step`` is the bytes from one row of b to the next, 0 where b lies in panels; ``panel`` from one panel to the next.
@@ -58,7 +66,10 @@ def rows_by_panels(a, count, b, step, panel, bias, columns, out, space, first, l
             for p in range(0, columns, PANEL):
                 width = min(PANEL, columns - p)
                 here = b + p // PANEL * panel
-                rows_times(rows, width, a + start * count * 4, count * 4, count, 1, 0, 1, 0, here, step if step else width * 4, bias + p * 4, 0, out + (start * columns + p) * 4, columns * 4)  # fmt: skip
+                there = out + (start * columns + p) * 4
+                rows_times(rows, width, a + start * count * 4, count * 4, count, 1, 0, 1, 0, here, step if step else width * 4, bias + p * 4, 0, there, columns * 4)  # fmt: skip
+                if relu:
+                    nothing_below(rows, width, there, columns * 4)
             continue
         for k in range(0, count, DEPTH):
             steps = min(DEPTH, count - k)
@@ -70,10 +81,12 @@ def rows_by_panels(a, count, b, step, panel, bias, columns, out, space, first, l
                 here, there = b + p // PANEL * panel + k * each, out + (start * columns + p) * 4
                 before, row = (there, columns * 4) if k else (bias + p * 4, 0)
                 summed_rows(rows, width, space, ROOM * 4, steps, here, each, before, row, there, columns * 4)
+                if relu and k + steps == count:
+                    nothing_below(rows, width, there, columns * 4)
 
 
 @kernel()
-def panels_by_rows(a, rows, count, weight, bias, columns, out, space, first, last):
+def panels_by_rows(a, rows, count, weight, bias, columns, out, relu, space, first, last):
     """Panels ``first`` .. ``last`` of out (rows, columns) = bias + a (rows, count) @ weight (columns, count) transposed.
 
     For few rows: a panel of weights is turned when its turn comes, and used while it is in the cache. ``space`` holds one.
@@ -89,6 +102,19 @@ def panels_by_rows(a, rows, count, weight, bias, columns, out, space, first, las
                 summed_rows(rows, width, a + k * 4, count * 4, steps, space, width * 4, there, columns * 4, there, columns * 4)  # fmt: skip
             else:
                 rows_times(rows, width, a, count * 4, steps, 1, 0, 1, 0, space, width * 4, bias + p * 4, 0, there, columns * 4)  # fmt: skip
+        if relu:
+            nothing_below(rows, width, out + p * 4, columns * 4)
+
+
+@kernel()
+def row_by_rows(x, count, weight, bias, out, relu, first, last):
+    """Numbers ``first`` .. ``last`` of out = bias + x @ weight transposed, of a single row x (count, in sixteens): the
+    weights (columns, count) are read once, as they lie. With ``relu``, what is below zero becomes zero."""
+    whole = first + (last - first) // DOTS * DOTS
+    for i in range(first, whole, DOTS):
+        dots(DOTS, x, count, weight + i * count * 4, count * 4, bias + i * 4, out + i * 4, relu)
+    for i in range(whole, last):
+        dots(1, x, count, weight + i * count * 4, count * 4, bias + i * 4, out + i * 4, relu)
 
 
 @kernel()

@@ -39,8 +39,9 @@ def writer(op: str, attributes: dict, operands: list, outputs: list[np.ndarray])
     if any(a is not None and a.__class__ is not np.ndarray for a in operands) or operands[0] is None:
         return None
     name = op.removesuffix("_backward_input").removesuffix("_backward")
-    chosen: numba.Override = numba.OVERRIDES[op] if op in numba.OVERRIDES else _gradient(name)
-    if operands[0].size < chosen.minimum:
+    forward = op.removesuffix("_relu")
+    chosen: numba.Override = numba.OVERRIDES[forward] if forward in numba.OVERRIDES else _gradient(name)
+    if not chosen.takes(operands[0]):
         return None
     return make(numba.kernels(chosen.family), attributes, operands, outputs)
 
@@ -58,11 +59,15 @@ def bound_by(run: Callable, bind: Callable) -> Callable:
 
 def again(work: tuple, *arrays) -> Callable[[], None]:
     """What ``pool.split`` takes as a function of nothing, with the arrays whose addresses are in there."""
+    part, total, grain = work
 
     def call(alive=arrays):
-        pool.split(*work)
+        pool.split(part, total, grain)
 
-    return call
+    def whole(alive=arrays):  # it is never shared among threads
+        part(0, total)
+
+    return whole if 0 < total < 2 * grain else call
 
 
 def plain(*arrays) -> bool:
@@ -70,10 +75,19 @@ def plain(*arrays) -> bool:
     return all(a is None or a.dtype is FLOAT32 and a.size and a.flags.c_contiguous for a in arrays)
 
 
+@writes("linear_relu")
+def linear_relu(k, attributes, operands, outputs):
+    return linear(k, attributes, operands, outputs, relu=1)
+
+
 @writes("linear")
-def linear(k, attributes, operands, outputs):
+def linear(k, attributes, operands, outputs, relu: int = 0):
     (x, weight, bias), (out,) = (*operands, None)[:3], outputs
-    if not plain(x, weight, bias, out) or not gemm.fits(x.size, x.shape, weight):
+    if not plain(x, weight, bias, out):
+        return None
+    if x.size == x.shape[-1]:
+        return row(k, x, weight, bias, relu)
+    if not gemm.fits(x.size, x.shape, weight):
         return None
     if bias is not None and bias.shape != weight.shape[:1]:
         return None
@@ -81,14 +95,42 @@ def linear(k, attributes, operands, outputs):
 
     def run(x, weight, *rest):
         bias, out = rest if len(rest) == 2 else (None, rest[0])
-        gemm.product(k, x, weight, bias, out)
+        gemm.product(k, x, weight, bias, out, relu)
 
     def bind(x, weight, *rest):
         bias, out = rest if len(rest) == 2 else (None, rest[0])
         start = gemm.begin(bias, weight.shape[0])
-        return again(gemm.few_rows(k, x, weight, start, out), x, weight, start, out)
+        return again(gemm.few_rows(k, x, weight, start, out, relu), x, weight, start, out)
 
     return bound_by(run, bind) if few else run
+
+
+def row(k, x, weight, bias, relu: int) -> Callable | None:
+    """The writer of a linear layer of a single row."""
+    if not gemm.fits_row(x, weight, bias):
+        return None
+
+    outs, count = weight.shape
+    kernel, grain = k.row_by_rows, gemm.row_grain(k, count)
+    known: list = [None, None, None, 0, 0]  # the weights and bias of the last call, and where they are: mostly the same
+
+    def run(x, weight, *rest):
+        bias, out = rest if len(rest) == 2 else (None, rest[0])
+        if known[0] is not weight or known[1] is not bias:
+            start = gemm.begin(bias, outs)
+            known[:] = weight, bias, start, address(weight), address(start)
+        given = address(x), count, known[3], known[4], address(out), relu
+        if outs < 2 * grain:
+            kernel(*given, 0, outs)
+        else:
+            pool.split(lambda a, b: kernel(*given, a, b), outs, grain)
+
+    def bind(x, weight, *rest):
+        bias, out = rest if len(rest) == 2 else (None, rest[0])
+        start = gemm.begin(bias, weight.shape[0])
+        return again(gemm.one_row(k, x, weight, start, out, relu), x, weight, start, out)
+
+    return bound_by(run, bind)
 
 
 @writes("linear_backward_input")

@@ -25,6 +25,8 @@ from mlkit.backends.numba.norms import (
     _vector,
     input_factors,
     moments,
+    normal_pixels,
+    pixel_rows,
 )
 from mlkit.backends.numba.scratch import address, floats
 
@@ -84,6 +86,10 @@ def evaluate(input, mean, var, weight, bias, eps: float, added=None) -> np.ndarr
     """relu(batch norm (+ added)) by the running statistics."""
     if not _usable(input, mean, var, weight, bias) or added is not None and not _like(added, input):
         return None
+    if (rows := pixel_rows(input, mean, var, weight, bias)) is not None:
+        other = None if added is None else added.transpose(0, 2, 3, 1)
+        if other is None or other.flags.c_contiguous:
+            return normal_pixels(numba.kernels(NORMS), rows, mean, var, weight, bias, eps, other, 1)
     x, pixels = _layout(input)
     channels = input.shape[1]
     factor = np.empty(channels, np.float32)

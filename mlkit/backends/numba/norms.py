@@ -264,10 +264,41 @@ def batch_norm_train_gradient(kernels, g, input, weight, out, needs, eps):
     return grad_input, sums[1] if needs[1] else None, sums[0].copy() if needs[2] else None
 
 
+def pixel_rows(x: np.ndarray, *vectors) -> np.ndarray | None:
+    """x (N, C, H, W) as (N, H, W, C) where it lies so, C in sixteens, and the vectors are all there without gaps."""
+    if x.ndim != 4 or x.shape[1] % LANES:
+        return None
+    for v in vectors:
+        if v is None or not v.flags.c_contiguous:
+            return None
+    rows = x.transpose(0, 2, 3, 1)
+    return rows if rows.flags.c_contiguous else None
+
+
+def normal_pixels(
+    kernels, rows: np.ndarray, mean, var, weight, bias, eps: float, added=None, relu: int = 0
+) -> np.ndarray:
+    """What ``pixel_rows`` gives normalised by these statistics, (N, C, H, W); with ``relu``, what is below zero is zero;
+    ``added`` is added before that (with ``relu`` alone), and lies as they do."""
+    channels, out = rows.shape[3], np.empty(rows.shape, np.float32)
+    where = 0 if added is None else address(added)
+    given = (address(rows), address(mean), address(var), address(weight), address(bias), float(eps), where, relu)
+    target, kernel, adds = address(out), kernels.pixels_normal, int(added is not None)
+
+    def work(start, stop):
+        factor = np.empty(channels, np.float32)
+        kernel(*given, address(factor), target, channels, adds, start, stop)
+
+    pool.split(work, rows.size // channels, _grain(channels))
+    return out.transpose(0, 3, 1, 2)
+
+
 @override("batch_norm_eval", minimum=MINIMUM)
 def batch_norm_eval(kernels, input, mean, var, weight=None, bias=None, *, eps):
     if not _fit_channels(input, mean, var, weight, bias):
         return NotImplemented
+    if (rows := pixel_rows(input, mean, var, weight, bias)) is not None:
+        return normal_pixels(kernels, rows, mean, var, weight, bias, eps)
     x, pixels = _layout(input)
     channels = input.shape[1]
     factor = np.empty(channels, np.float32)

@@ -7,7 +7,7 @@ import math
 import numpy as np
 
 from mlkit.backends.numba.compiling import helper, kernel
-from mlkit.backends.numba.simd import BYTES, LANES, emitted
+from mlkit.backends.numba.simd import BYTES, LANES, emitted, peek, poke
 
 F = np.float32
 ZERO, ONE = F(0), F(1)
@@ -285,6 +285,35 @@ def pixels_gradient(g, x, mean, a, b, c, out, start, stop):
         gradient, row, result = g[r], x[r], out[r]
         for i in range(result.size):
             result[i] = a[i] * gradient[i] + (b[i] * (row[i] - mean[i]) + c[i])
+
+
+@emitted
+def normal_row(e, x, mean, factor, bias, added, adds, relu, out, vectors):
+    """One pixel's channels: (x - mean) * factor + bias (+ added), with ``relu`` zero where that is below."""
+    with e.loop(vectors) as i:
+        at = i * BYTES
+        y = (e.load(x + at) - e.load(mean + at)).times_plus(e.load(factor + at), e.load(bias + at))
+        if adds:
+            y = y + e.load(added + at)
+        e.store(out + at, y.larger(0.0).kept_nan(y) if relu else y)
+
+
+@kernel(f"void({'int64, ' * 5}float64, {'int64, ' * 7}int64)")
+def pixels_normal(x, mean, var, weight, bias, eps, added, relu, factor, out, channels, adds, start, stop):
+    """Rows ``start`` .. ``stop`` of (rows, channels in sixteens), normalised by statistics that are given; ``factor`` is room
+    for a row. ``added`` is read where ``adds`` is not zero, and goes with ``relu``."""
+    for c in range(channels):
+        inverse = 1.0 / math.sqrt(np.float64(peek(var + c * 4)) + eps)
+        poke(factor + c * 4, F(inverse * np.float64(peek(weight + c * 4))))
+    row, vectors = channels * 4, channels // LANES
+    for r in range(start, stop):
+        here, there = x + r * row, out + r * row
+        if adds:
+            normal_row(here, mean, factor, bias, added + r * row, 1, 1, there, vectors)
+        elif relu:
+            normal_row(here, mean, factor, bias, 0, 0, 1, there, vectors)
+        else:
+            normal_row(here, mean, factor, bias, 0, 0, 0, there, vectors)
 
 
 @kernel("void(float32[::1], float32[::1], float64, float32[::1])")

@@ -10,6 +10,8 @@ from mlkit.backends.numba.compiling import kernel
 F = np.float32
 ZERO, HALF, ONE = F(0), F(0.5), F(1)
 GELU_A, GELU_B, GELU_C = F(0.7978845608028654), F(0.044715), F(3 * 0.044715)  # sqrt(2/pi) and the cubic's factor
+# of z, the power of two in 1 / (1 + 2**z): -2 log2(e) times the above
+POWER_A, POWER_B = F(-2.302208198144325), F(-2.302208198144325 * 0.044715)
 PDF = F(0.3989422804014327)  # 1 / sqrt(2 pi)
 
 ONE_IN = "void(float32[::1], float32[::1], int64, int64)"
@@ -78,7 +80,7 @@ def relu(x, y, start, stop):
 def relu_gradient(g, out, y, start, stop):
     g, out, y = g[start:stop], out[start:stop], y[start:stop]
     for i in range(y.size):
-        y[i] = g[i] * (ONE if out[i] > ZERO else ZERO)
+        y[i] = ZERO if out[i] <= ZERO else g[i]  # of a NaN too
 
 
 @kernel(ONE_IN, **contract)
@@ -125,24 +127,23 @@ def gelu_gradient(g, x, y, start, stop):
         y[i] = g[i] * (e.normal_cdf(x[i], bell) + x[i] * (PDF * bell))
 
 
-# 0.5 (1 + tanh(u)) is sigmoid(2u): one exponential and no branch
+# 0.5 (1 + tanh(u)) is 1 / (1 + 2**z) with z = -2 u log2(e): one power of two and no branch
 
 
 @kernel(ONE_IN, **contract)
 def gelu_tanh(x, y, start, stop):
     x, y = x[start:stop], y[start:stop]
     for i in range(y.size):
-        u = GELU_A * (x[i] + GELU_B * (x[i] * x[i] * x[i]))
-        y[i] = x[i] * e.sigmoid(u + u)
+        y[i] = x[i] * e.logistic(x[i] * (POWER_A + POWER_B * (x[i] * x[i])))
 
 
 @kernel(TWO_IN, **contract)
 def gelu_tanh_gradient(g, x, y, start, stop):
     g, x, y = g[start:stop], x[start:stop], y[start:stop]
     for i in range(y.size):
-        u = GELU_A * (x[i] + GELU_B * (x[i] * x[i] * x[i]))
-        s = e.sigmoid(u + u)
-        slope = GELU_A * (ONE + GELU_C * (x[i] * x[i]))
+        square = x[i] * x[i]
+        s = e.logistic(x[i] * (POWER_A + POWER_B * square))
+        slope = GELU_A * (ONE + GELU_C * square)
         y[i] = g[i] * (s + x[i] * ((ONE - s) * (s + s)) * slope)
 
 

@@ -394,6 +394,33 @@ def block(
 
 
 @emitted
+def floor_at_zero(e, target, count):
+    """Zero in place of what is below it, among ``count`` numbers (in sixteens)."""
+    with e.loop(count // LANES) as i:
+        x = e.load(target + i * BYTES)
+        e.store(target + i * BYTES, x.larger(0.0).kept_nan(x))
+
+
+@emitted
+def dots(e, rows, x, count, weight, row, start, out, relu):
+    """out[i] = start[i] + the sum over k of weight[i, k] * x[k], for ``rows`` rows of ``count`` numbers (in sixteens) side by
+    side; with ``relu``, zero where that is below. The strides are in bytes."""
+    builder, zero = e.builder, ir.Constant(SCALAR, 0.0)
+    sums = [e.slot(e.splat(0.0)) for _ in range(rows)]
+    with e.loop(count // LANES) as k:
+        line = e.load(x + k * BYTES)
+        for i in range(rows):
+            sums[i].set(line.times_plus(e.load(weight + row * i + k * BYTES), sums[i].get()))
+    for i in range(rows):
+        total = e.everywhere(sums[i].get(), lambda a, b: a + b) + e.broadcast(start + 4 * i)
+        one = builder.extract_element(total.value, ir.Constant(ir.IntType(32), 0))
+        below = builder.and_(
+            builder.fcmp_ordered("<", one, zero), builder.icmp_signed("!=", e.number(relu).value, ir.Constant(WORD, 0))
+        )  # not NaN: that stays
+        builder.store(builder.select(below, zero, one), e._at(out + 4 * i, SCALAR), align=4)
+
+
+@emitted
 def copy_bytes(e, source, target, count):
     """``count`` bytes from one address to another."""
     cgutils.raw_memcpy(e.builder, e._at(target, ir.IntType(8)), e._at(source, ir.IntType(8)), e.number(count).value, 1)

@@ -44,6 +44,21 @@ def lu_factor(xp, a):
     return a.reshape((*batch, m, n)), pivots.reshape((*batch, k)), info.reshape(batch).astype(np.int32)
 
 
+def cholesky_so_far(xp, a):
+    """(L, order) of one matrix: where the leading minor of that order is not positive-definite L ends, as LAPACK's does:
+    with what the root was to be taken of, and of ``a`` the rest. ``order`` is 0 when none is."""
+    out = xp.tril(a)
+    for j in range(a.shape[-1]):
+        done = out[j, :j]
+        pivot = out[j, j].real - (done * done.conj()).real.sum()
+        out[j, j] = pivot
+        if not bool(pivot > 0):
+            return out, j + 1
+        out[j, j] = xp.sqrt(pivot)
+        out[j + 1 :, j] = (out[j + 1 :, j] - out[j + 1 :, :j] @ done.conj()) / out[j, j]
+    return out, 0
+
+
 def permutation_of(xp, pivots, m):
     """Row swaps as one permutation: row i of the permuted matrix is row permutation[i] of the original."""
     batch, k = pivots.shape[:-1], pivots.shape[-1]

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import math
 
 import numpy as np
 
@@ -484,17 +485,21 @@ class Reader:
                 "Look for NaN and infinity first: A.isfinite().all().",
             ) from None
 
-    def _with_info(self, function, a, *others):
-        """function(a, ...), and which matrices of a are singular: their results are NaN."""
+    def _with_info(self, function, a, *right):
+        """function(a, ...), and the first zero pivot of each matrix; substitution goes on through it, as LAPACK's does."""
         xp = self.xp
         try:
             with self.raising():
-                return function(a, *others), xp.zeros(a.shape[:-2], np.int32)
+                return function(a, *right), xp.zeros(a.shape[:-2], np.int32)
         except np.linalg.LinAlgError:
-            info = matrices.lu_factor(xp, a)[2]
-            bad = (info != 0)[..., None, None]
-            out = function(xp.where(bad, xp.eye(a.shape[-1], dtype=a.dtype), a), *others)
-            return xp.where(bad, xp.asarray(xp.nan, dtype=out.dtype), out), info
+            factors, pivots, info = matrices.lu_factor(xp, a)
+            bad, eye = (info != 0)[..., None, None], xp.eye(a.shape[-1], dtype=a.dtype)
+            out = function(xp.where(bad, eye, a), *right)
+            b = xp.broadcast_to(right[0] if right else eye, out.shape)
+            order = xp.broadcast_to(matrices.permutation_of(xp, pivots, a.shape[-1])[..., None], out.shape)
+            with self.errstate():
+                x = matrices.solve_triangular(xp, factors, xp.take_along_axis(b, order, -2), False, True)
+                return xp.where(bad, matrices.solve_triangular(xp, factors, x, True, False), out), info
 
     def inverse_(self, a):
         return self._with_info(self.xp.linalg.inv, a)
@@ -506,36 +511,16 @@ class Reader:
         xp = self.xp
         try:
             with self.raising():
-                return xp.linalg.cholesky(a), xp.zeros(a.shape[:-2], np.int32)
+                out = xp.linalg.cholesky(a)
+            if not xp.isnan(out).any():
+                return out, xp.zeros(a.shape[:-2], np.int32)
         except np.linalg.LinAlgError:
-            n = a.shape[-1]
-            flat, found = a.reshape((int(np.prod(a.shape[:-2])), n, n)), []
-            out = xp.full_like(flat, xp.nan)
-            for i, one in enumerate(flat):
-                order = self._failing_minor(one)
-                found.append(order)
-                if not order:
-                    out[i] = xp.linalg.cholesky(one)
-            return out.reshape(a.shape), xp.asarray(np.array(found, np.int32).reshape(a.shape[:-2]))
-
-    def _failing_minor(self, a) -> int:
-        """The order of the first leading minor that is not positive-definite, by bisection; 0 when all are."""
-
-        def fails(order) -> bool:
-            try:
-                with self.raising():
-                    self.xp.linalg.cholesky(a[:order, :order])
-                return False
-            except np.linalg.LinAlgError:
-                return True
-
-        low, high = 0, a.shape[-1]
-        if not fails(high):
-            return 0
-        while high - low > 1:
-            middle = (low + high) // 2
-            low, high = (low, middle) if fails(middle) else (middle, high)
-        return high
+            pass
+        n = a.shape[-1]
+        flat = a.reshape((math.prod(a.shape[:-2]), n, n))
+        found = [matrices.cholesky_so_far(xp, one) for one in flat]
+        info = np.array([order for _, order in found], np.int32).reshape(a.shape[:-2])
+        return xp.stack([out for out, _ in found]).reshape(a.shape), xp.asarray(info)
 
     def lu_factor_(self, a):
         return matrices.lu_factor(self.xp, a)

@@ -91,7 +91,7 @@ class GradientFlow(Flow):
         model: Any,
         *,
         every: int | None = None,
-        share: float = 0.012,
+        share: float = 0.008,
         activations: bool = True,
         name: str | None = None,
         run_dir: Any = None,

@@ -14,6 +14,9 @@ FIRST = 3
 ADVANCE = 100
 """Steps whose share may be spent before they are made, so that a short training is looked at more than thrice."""
 
+WINDOW = 16
+"""Steps that are timed together: asking the system for a thread's own time, and a median, would be most of the cost."""
+
 DENSE = 500
 """Samples after which the distance between two grows with the training, so that their number stays bounded."""
 
@@ -32,7 +35,7 @@ class Purse:
     model, for one, runs uncompiled while it is looked at), whichever is more.
 
     Args:
-        share: Of the training's time; 0.012 is 1.2 percent.
+        share: Of the training's time; 0.008 is 0.8 percent.
         every: Sample each so many steps instead, at any cost.
 
     >>> purse = Purse(every=3)
@@ -40,14 +43,14 @@ class Purse:
     [1, 4, 7]
     """
 
-    def __init__(self, share: float = 0.012, every: int | None = None) -> None:
+    def __init__(self, share: float = 0.008, every: int | None = None) -> None:
         self.share, self.every = share, every
         self.saved = 0.0
         self.usual = 0.0  # what a step takes without being looked at; 0 while unknown
         self.expected = 0.0  # what a sample costs: the time spent in looking, or by how much its step was longer
         self.taken = 0
         self.dense = DENSE
-        self._next = self._since = 0
+        self._next = self._window = 0
         self._spent: deque[float] = deque(maxlen=9)
         self._longer: deque[float] = deque(maxlen=9)
         self._steps: deque[float] = deque(maxlen=31)
@@ -59,10 +62,13 @@ class Purse:
             if step < self._next:
                 return False
             self._next = step + self.every
-            return True
-        if self.taken < FIRST:
-            return self.taken == 0 or step >= self._next
-        return step >= self._next and self.saved + ADVANCE * self.share * self.usual >= self.expected
+        elif self.taken < FIRST:
+            if self.taken and step < self._next:
+                return False
+        elif step < self._next or self.saved + ADVANCE * self.share * self.usual < self.expected:
+            return False
+        self._close()  # so that its own time is known
+        return True
 
     def bound(self, record_bytes: int) -> None:
         """Fit the number of samples to the memory that one takes."""
@@ -70,7 +76,18 @@ class Purse:
 
     def mark(self) -> None:
         """A step begins now: what comes before (the first batch, a validation, a pause) is not its time."""
-        self._began = clock()
+        self._began, self._window = clock(), 0
+
+    def _close(self) -> None:
+        """Take into account the steps since the clock was last looked at."""
+        count, began = self._window, self._began
+        self.mark()
+        took = self._began - began if began is not None and self._began is not None else 0.0
+        if count and took > 0:
+            self._steps.append(took / count)
+            self.usual = median(self._steps)
+            # A pause, a validation or a checkpoint between two steps pays for no sample.
+            self.saved += self.share * min(took, (count + 2) * self.usual)
 
     def pay(self, step: int, looked: bool, seconds: float = 0.0) -> float:
         """A step has ended. Returns what looking at it cost, in seconds.
@@ -80,18 +97,14 @@ class Purse:
             looked: Whether it was sampled.
             seconds: The time spent in looking.
         """
-        now = clock()
-        took = max(0.0, now - self._began) if self._began is not None else 0.0
-        self._began = now
         if not looked:
-            if took:
-                self._steps.append(took)
-                self._since += 1
-                if self._since >= 16 or len(self._steps) < 16:  # a median at each step would be most of the cost
-                    self._since, self.usual = 0, median(self._steps)
-                # A pause, a validation or a checkpoint between two steps pays for no sample.
-                self.saved += self.share * min(took, 3 * self.usual)
+            self._window += 1
+            if self._window >= WINDOW or len(self._steps) < WINDOW:
+                self._close()
             return 0.0
+        began = self._began
+        self.mark()
+        took = max(0.0, self._began - began) if began is not None and self._began is not None else 0.0
         self.taken += 1
         if self.taken == 1:  # it also wakes everything up
             cost = seconds

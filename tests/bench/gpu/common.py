@@ -128,9 +128,13 @@ def measure(row: Row) -> None:
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--steps", type=int, default=10)
     options = parser.parse_args()
-    sides = [Side(name, row) for name in options.sides]
-    losses: dict[str, list[float]] = {s.name: [] for s in sides}
-    for side in sides:
+    sides: list[Side] = []
+    losses: dict[str, list[float]] = {name: [] for name in options.sides}
+    for name in options.sides:
+        side = Side(
+            name, row
+        )  # when the sides before have all that they keep, so that their memory is not counted here
+        sides.append(side)
         side.peak()
         for _ in range(5):
             losses[side.name].append(float(side.run().item()))
