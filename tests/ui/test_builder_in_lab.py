@@ -107,7 +107,7 @@ def test_a_cnn_with_the_mouse_alone(page: Page, lab: Any, notebook: Any) -> None
     for i, kind in enumerate(kinds):
         model.drag_block(kind, 130 + 250 * (i % 2), 45 + 62 * i)
     names = ["input", "conv2d", "relu", "maxpool2d", "conv2d_2", "relu_2", "linear", "output"]
-    assert model.names() == names
+    wait(page, lambda: model.names() == names, "the blocks in their order")
     labels = [node.get_attribute("aria-label") for node in model.canvas.locator(".react-flow__node").all()]
     assert labels == ["Input", *kinds[1:]], "the data has brought an Input of its shape"
     model.choose("conv2d")
@@ -324,7 +324,7 @@ def test_edited_code_redraws_the_canvas_and_says_what_it_cannot_read(page: Page,
     code = field.input_value()
     field.fill(code.replace("relu=nn.ReLU(),", "relu=nn.ReLU(),\n                dropout=nn.Dropout(0.3),"))
     model.wait_blocks(6)  # after a pause
-    assert "dropout" in model.names()
+    expect(model.canvas.locator(".react-flow__node[data-id='dropout']")).to_be_visible()
     field.fill(code.replace("nn.ReLU()", "nn.Nonsense()"))
     model.panel.get_by_role("button", name="Apply").click()
     alert = model.panel.get_by_role("alert")
