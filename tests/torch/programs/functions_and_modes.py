@@ -1,21 +1,14 @@
 # Functions of one's own in every mode: backward, jvp, vmap, setup_context, in place, several outputs, wrong returns.
 import torch
 from torch.autograd import Function, forward_ad as fwAD, gradcheck, gradgradcheck
-
-
-def family(error):
-    return next(
-        k.__name__
-        for k in (NotImplementedError, IndexError, TypeError, ValueError, RuntimeError, Exception)
-        if isinstance(error, k)
-    )
+from reproducible import kind
 
 
 def attempt(name, fn):
     try:
         print(name, fn())
     except Exception as error:
-        print(name, family(error))
+        print(name, kind(error))
 
 
 class Cube(Function):

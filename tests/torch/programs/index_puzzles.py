@@ -1,5 +1,6 @@
 # Indexing puzzles: every form of reading and writing by slices, masks, integers and None, with shapes and gradients.
 import torch
+from reproducible import kind
 
 x = torch.arange(120.0).reshape(2, 3, 4, 5)
 i, j = torch.tensor([0, 1, 1]), torch.tensor([[0], [2]])
@@ -12,10 +13,7 @@ def tell(name, fn):
         y = fn()
         print(name, tuple(y.shape), y.dtype, float(y.double().sum()), y.flatten()[:3].tolist())
     except Exception as error:
-        kind = next(
-            k.__name__ for k in (IndexError, TypeError, ValueError, RuntimeError, Exception) if isinstance(error, k)
-        )
-        print(name, kind)
+        print(name, kind(error))
 
 
 READ = {

@@ -2,21 +2,7 @@
 import torch
 from torch import distributions as D
 from torch.distributions import kl_divergence, constraints
-
-
-def attempt(name, fn):
-    try:
-        y = fn()
-        print(name, y)
-    except Exception as error:
-        print(
-            name,
-            next(
-                k.__name__
-                for k in (NotImplementedError, IndexError, TypeError, ValueError, RuntimeError, Exception)
-                if isinstance(error, k)
-            ),
-        )
+from reproducible import attempt
 
 
 t = torch.tensor

@@ -30,3 +30,18 @@ def fill(model, seed=0):
                 values *= 0.1
             parameter.copy_(torch.from_numpy(values))
     return model
+
+
+def kind(error, *first):
+    """Which of Python's own kinds of error it is, the telling ones first: libraries' own classes have names of their own."""
+    kinds = (*first, NotImplementedError, IndexError, TypeError, ValueError, RuntimeError, AttributeError, Exception)
+    return next(k.__name__ for k in kinds if isinstance(error, k))
+
+
+def attempt(name, fn, *first):
+    """Print what ``fn`` gives under that name, or the kind of error that it raises."""
+    try:
+        y = fn()
+        print(name, y)
+    except Exception as error:
+        print(name, kind(error, *first))

@@ -8,32 +8,11 @@ import tempfile
 
 import torch
 from torch import nn
+from reproducible import attempt as attempted
 
 
 def attempt(name, fn):
-    try:
-        print(name, fn())
-    except Exception as error:
-        print(
-            name,
-            next(
-                k.__name__
-                for k in (
-                    EOFError,
-                    pickle.UnpicklingError,
-                    FileNotFoundError,
-                    IndexError,
-                    KeyError,
-                    TypeError,
-                    ValueError,
-                    RuntimeError,
-                    EOFError,
-                    AttributeError,
-                    Exception,
-                )
-                if isinstance(error, k)
-            ),
-        )
+    attempted(name, fn, EOFError, pickle.UnpicklingError, FileNotFoundError, KeyError)
 
 
 def again(obj, **how):

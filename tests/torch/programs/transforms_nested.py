@@ -13,21 +13,7 @@ from torch.func import (
     vjp,
     vmap,
 )
-
-
-def attempt(name, fn):
-    try:
-        y = fn()
-        print(name, y)
-    except Exception as error:
-        print(
-            name,
-            next(
-                k.__name__
-                for k in (NotImplementedError, IndexError, TypeError, ValueError, RuntimeError, Exception)
-                if isinstance(error, k)
-            ),
-        )
+from reproducible import attempt
 
 
 x = torch.arange(12.0).reshape(3, 4) / 10
