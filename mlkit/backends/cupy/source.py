@@ -105,15 +105,6 @@ def threads(count: int) -> int:
     return min(1024, max(32, 1 << max(0, (count + 3) // 4 - 1).bit_length()))
 
 
-def empty_strided(xp, shape: tuple, strides: tuple, dtype) -> object:
-    """Memory of its own for an array without gaps whose axes lie in the order that ``strides`` (bytes) gives."""
-    dtype = np.dtype(dtype)
-    size = dtype.itemsize
-    for n in shape:
-        size *= n
-    return xp.ndarray(shape, dtype, memptr=xp.cuda.alloc(size), strides=strides)
-
-
 @functools.lru_cache(4096)
 def last_strides(shape: tuple, itemsize: int) -> tuple[tuple, int]:
     """(the strides in bytes of an (N, C, *spatial) array with channels last, its size in bytes)."""
