@@ -73,21 +73,24 @@ export class BuilderKernel {
     // while JupyterLab goes on sending to it.
     (kernel as { commsOverSubshells?: unknown }).commsOverSubshells = 'disabled';
     kernel.statusChanged.connect(this._onStatus, this);
+    kernel.iopubMessage.connect(this._onMessage, this);
     kernel.disposed.connect(() => this._onStatus(kernel, 'dead')); // shut down from the list of running kernels
     await kernel.info;
     return kernel;
   }
 
-  /** A kernel that is being restarted, once it answers. Until then it is left alone: whoever restarts it waits too. */
+  /**
+   * A kernel that was restarted, once it answers. Its channels are opened anew: the server then waits until what the
+   * kernel publishes arrives, while a message through the old ones may be lost.
+   */
   private async _awaited(kernel: Kernel.IKernelConnection | null): Promise<Kernel.IKernelConnection> {
-    const answer = kernel && !kernel.isDisposed ? kernel.requestKernelInfo() : null;
+    if (!kernel || kernel.isDisposed) {
+      throw new BuilderProblem('The Python behind this document is gone.');
+    }
     const late = new Promise<never>((_, reject) =>
       window.setTimeout(() => reject(new BuilderProblem('The Python behind this document was restarted and does not answer.')), RESTART)
     );
-    if (!kernel || !answer) {
-      throw new BuilderProblem('The Python behind this document is gone.');
-    }
-    await Promise.race([answer, late]);
+    await Promise.race([kernel.reconnect().then(() => kernel.requestKernelInfo()), late]);
     return kernel;
   }
 
@@ -116,6 +119,7 @@ export class BuilderKernel {
     const session = this._session;
     if (session && !session.isDisposed) {
       session.kernel?.statusChanged.disconnect(this._onStatus, this);
+      session.kernel?.iopubMessage.disconnect(this._onMessage, this);
       await session.shutdown().catch(() => undefined); // it may be gone already
       session.dispose();
     }
@@ -139,6 +143,7 @@ export class BuilderKernel {
       true
     );
     const reply = await future.done;
+    this._process = reply.header.session;
     const found = (reply.content.status === 'ok' ? reply.content.user_expressions.answer : null) as {
       status: string;
       ename?: string;
@@ -166,9 +171,18 @@ export class BuilderKernel {
       this._lose('restarted');
     } else if (['dead', 'terminating'].includes(status)) {
       this._lose('gone');
-    } else if (status === 'starting') {
-      // Another page or program has restarted it, or this word is late: the document is there, or it is not.
-      void this.text().catch(() => this._lose('restarted'));
+    }
+  }
+
+  /**
+   * Another page or program may have restarted the kernel. It says so as it ends, and the new process names its messages
+   * by another session; each alone may be missed, as the server's channel to the new process is not open at once.
+   */
+  private _onMessage(_: Kernel.IKernelConnection, message: KernelMessage.IIOPubMessage): void {
+    const { header, content } = message;
+    const restarts = (header.msg_type as string) === 'shutdown_reply' && 'restart' in content && content.restart === true;
+    if (restarts || header.session !== this._process) {
+      this._lose('restarted');
     }
   }
 
@@ -185,6 +199,7 @@ export class BuilderKernel {
   private _session: Session.ISessionConnection | null = null;
   private _model: WidgetModel | null = null;
   private _version = '';
+  private _process = '';
   private _ready = false;
   private _disposed = false;
 }
