@@ -208,7 +208,6 @@ def test_a_wrong_name_is_guessed_once():
 
 
 def test_paths_that_programs_name_are_here_with_mlkit_as_the_import() -> None:
-    import mlkit
     from mlkit.nn.parallel import DataParallel
     from mlkit.utils.tensorboard import SummaryWriter
 
