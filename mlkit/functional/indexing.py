@@ -12,8 +12,8 @@ from mlkit.core.errors import ArgumentError, DimensionError, DtypeError, Refused
 from mlkit.core.value import LevelArray, MetaArray, Value, shown_as, wrap
 from mlkit.functional.creation import on_device, tensor, to_numpy_array
 from mlkit.ops import REGISTRY
+from mlkit.ops.indexing import TENSOR
 from mlkit.ops.reduce import canonical_dim
-from mlkit.ops.shape import TENSOR
 
 
 def _stands_for_a_tuple(index) -> bool:

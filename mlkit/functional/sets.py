@@ -14,8 +14,8 @@ from mlkit.core.value import Value, wrap
 from mlkit.functional.arithmetic import result_type
 from mlkit.functional.creation import on_device, tensor, to_numpy_array
 from mlkit.functional.shaping import meshgrid, stack
+from mlkit.ops.indexing import TENSOR
 from mlkit.ops.reduce import canonical_dim
-from mlkit.ops.shape import TENSOR
 
 
 def _shape(x) -> tuple:
