@@ -2,9 +2,9 @@
 
 import numpy as np
 
-from mlkit.core.errors import ShapeError
+from mlkit.core.errors import DtypeError, ShapeError
 from mlkit.core.value import MetaArray
-from mlkit.ops.reduce import canonical_dim, count
+from mlkit.ops.reduce import canonical_dim
 from mlkit.ops.registry import REQUIRED, Sample, broadcast_or_explain, op
 from mlkit.ops.shape import Moves
 
@@ -25,14 +25,26 @@ def check_gather(name, input, index, dim):
             )
 
 
+def _fitted(m, values, shape):
+    """A source cut to the index's shape: what lies beyond is not used."""
+    for dim, n in enumerate(shape):
+        if values.shape[dim] != n:
+            values = m.narrow(values, dim=dim, start=0, length=n)
+    return values
+
+
+def _padded(m, got, shape):
+    """The gradient of a source cut to the index's shape: zeros where it was not used."""
+    widths = tuple((0, a - b) for a, b in zip(shape, got.shape, strict=True))
+    return got if all(w == (0, 0) for w in widths) else m.constant_pad(got, widths=widths)
+
+
 @op(onnx="GatherElements", samples=GATHER)
 class gather(Moves):
     """out[i][j] = input[i][index[i][j]] for dim 1: one place along dim per output value."""
 
     def prepare(input, index, *, dim):
         if index.dtype.kind not in "iu":
-            from mlkit.core.errors import DtypeError
-
             raise DtypeError(f"gather: expected an integer index tensor, got {index.dtype}.", hint="Use index.long().")
         dim = canonical_dim("gather", dim, input.ndim)
         if index.size:
@@ -77,11 +89,7 @@ class scatter_add(Moves):
         return g
 
     def vjp_src(m, g, index, src_shape, dim):
-        got = m.gather(g, index, dim=dim)
-        widths = tuple((0, a - b) for a, b in zip(src_shape, got.shape, strict=True))
-        return (
-            got if not count(range(0), ()) or all(w == (0, 0) for w in widths) else m.constant_pad(got, widths=widths)
-        )
+        return _padded(m, m.gather(g, index, dim=dim), src_shape)
 
     def jvp(m, tangents, index, input_shape, src_shape, dim):
         a, b = tangents[0], tangents[2]
@@ -114,23 +122,7 @@ class scatter(Moves):
         return m.scatter(g, index, m.zeros(tuple(src_shape), like=g), dim=dim)
 
     def vjp_src(m, g, index, src_shape, dim):
-        got = m.gather(g, index, dim=dim)
-        widths = tuple((0, a - b) for a, b in zip(src_shape, got.shape, strict=True))
-        return got if all(w == (0, 0) for w in widths) else m.constant_pad(got, widths=widths)
-
-
-def _fitted(m, values, shape):
-    """A source cut to the index's shape: what lies beyond is not used."""
-    for dim, n in enumerate(shape):
-        if values.shape[dim] != n:
-            values = m.narrow(values, dim=dim, start=0, length=n)
-    return values
-
-
-def _padded(m, got, shape):
-    """The gradient of ``_fitted``."""
-    widths = tuple((0, a - b) for a, b in zip(shape, got.shape, strict=True))
-    return got if all(w == (0, 0) for w in widths) else m.constant_pad(got, widths=widths)
+        return _padded(m, m.gather(g, index, dim=dim), src_shape)
 
 
 REDUCES = ("sum", "prod", "mean", "amax", "amin")
@@ -150,8 +142,6 @@ class scatter_reduce(Moves):
 
     def prepare(input, index, src, *, dim, reduce, include_self=True):
         if reduce not in REDUCES:
-            from mlkit.core.errors import DtypeError
-
             raise DtypeError(
                 f"scatter_reduce: reduce argument must be either sum, prod, mean, amax or amin, got {reduce}."
             )
@@ -231,8 +221,6 @@ class index(Moves):
         stand_ins = []
         for t in indices:
             if t.dtype.kind == "b":
-                from mlkit.core.errors import ShapeError
-
                 raise ShapeError("index: how many a mask picks is not known without data (meta device).")
             stand_ins.append(np.broadcast_to(np.zeros((), np.int64), t.shape))
         probe = np.broadcast_to(np.zeros((), bool), tuple(int(n) for n in input.shape))
