@@ -13,7 +13,7 @@ from mlkit.distributions.continuous import full_like, where
 from mlkit.distributions.distribution import Distribution, ExponentialFamily, broadcast_all, normal_like
 from mlkit.distributions.gamma_family import Beta, Chi2
 from mlkit.distributions.multivariate_normal import MultivariateNormal
-from mlkit.functional import creation, linear_algebra, shaping, special
+from mlkit.functional import conversion, creation, linear_algebra, shaping, special
 
 
 def _diagonal(x):
@@ -162,7 +162,7 @@ class Wishart(ExponentialFamily):
         if matrix.ndim < 2:
             raise ValueRangeError("scale_tril must be at least two-dimensional, with optional leading batch dimensions")
         if not isinstance(df, Value):
-            df = creation.tensor(float(df), dtype=matrix.dtype, device=matrix.device)
+            df = conversion.tensor(float(df), dtype=matrix.dtype, device=matrix.device)
         n = matrix.shape[-1]
         batch = broadcast_shapes(df.shape, matrix.shape[:-2])
         if bool((df <= n - 1).any()):

@@ -20,7 +20,7 @@ from mlkit.core.errors import (
 )
 from mlkit.core.size import broadcast_shapes
 from mlkit.core.value import MetaArray, Value, wrap
-from mlkit.functional import creation
+from mlkit.functional import conversion, placement, random
 from mlkit.functional.arguments import check_same_dtype
 from mlkit.functional.out import takes_out
 from mlkit.functional.results import named_result
@@ -388,7 +388,7 @@ def lu_factor_ex(A, *, pivot: bool = True, check_errors: bool = False):
     _needs_pivot("lu_factor", pivot)
     LU, pivots, info = ops.lu_factor(A)
     if check_errors and info._array.__class__ is not MetaArray and info._array.any():
-        raise singular("lu_factor", creation.to_numpy_array(info), "the factor U is exactly singular")
+        raise singular("lu_factor", conversion.to_numpy_array(info), "the factor U is exactly singular")
     return lu_factor_ex_result(LU, pivots, info)
 
 
@@ -480,7 +480,7 @@ def ldl_factor_ex(A, *, hermitian: bool = False, check_errors: bool = False):
     _tensor("ldl_factor_ex", A=A)
     LD, pivots, info = ops.ldl_factor(A, hermitian=hermitian)
     if check_errors and info._array.__class__ is not MetaArray and info._array.any():
-        raise singular("ldl_factor", creation.to_numpy_array(info), "the factor D is exactly singular")
+        raise singular("ldl_factor", conversion.to_numpy_array(info), "the factor D is exactly singular")
     return ldl_factor_ex_result(LD, pivots, info)
 
 
@@ -499,17 +499,17 @@ def ldl_solve(LD, pivots, B, *, hermitian: bool = False):
     _check_pivots("ldl_solve", LD, pivots, ("int32", "int64", "int16", "int8", "uint8"))
     hermitian = hermitian and ops.is_complex(LD)
     order, L, D = backends.load("numpy").m.ldl_parts_(
-        creation.to_numpy_array(LD), creation.to_numpy_array(pivots), hermitian
+        conversion.to_numpy_array(LD), conversion.to_numpy_array(pivots), hermitian
     )
     place = ops.device_of(LD)
-    L, D = (wrap(creation.on_device(x, place)) for x in (L, D))
+    L, D = (wrap(placement.on_device(x, place)) for x in (L, D))
     star = _mH(L) if hermitian else _mT(L)
     batch = broadcast_shapes(_shape(LD)[:-2], _shape(B)[:-2])
     right = ops.expand(B, shape=(*batch, *_shape(B)[-2:]))
 
     def rows(x, indices):
         where = np.broadcast_to(indices[..., None], _shape(right)).copy()
-        return ops.gather(x, wrap(creation.on_device(where, place)), dim=len(batch))
+        return ops.gather(x, wrap(placement.on_device(where, place)), dim=len(batch))
 
     first = ops.triangular_solution(L, rows(right, order), upper=False, unitriangular=True)
     first = ops.solve(D, first, check=True)[0]
@@ -707,7 +707,7 @@ def svd_lowrank(A, q: int | None = 6, niter: int | None = 2, M=None):
     q = min(6, m, n) if q is None else q
     wide = m < n
     X = _mH(A) if wide else A
-    G = creation.randn(*_shape(X)[:-2], _shape(X)[-1], q, dtype=dtypes.from_numpy_dtype(X._array.dtype))
+    G = random.randn(*_shape(X)[:-2], _shape(X)[-1], q, dtype=dtypes.from_numpy_dtype(X._array.dtype))
     Q = ops.qr(ops.matmul(X, G))[0]
     for _ in range(niter or 0):
         Q = ops.qr(ops.matmul(_mH(X), Q))[0]

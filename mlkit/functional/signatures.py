@@ -342,7 +342,7 @@ def segment_reduce(data, reduce: str, *, lengths=None, indices=None, offsets=Non
     >>> mlkit.segment_reduce(mlkit.tensor([1.0, 2.0, 3.0]), "sum", lengths=mlkit.tensor([1, 2]))
     tensor([1., 5.])
     """
-    from mlkit.functional.creation import to_numpy_array
+    from mlkit.functional.conversion import to_numpy_array
     from mlkit.functional.shaping import stack
 
     starts = {"sum": 0.0, "mean": float("nan"), "max": -float("inf"), "min": float("inf"), "prod": 1.0}

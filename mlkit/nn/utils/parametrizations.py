@@ -6,8 +6,9 @@ from mlkit.autograd.grad_mode import no_grad
 from mlkit.core.dtype import finfo
 from mlkit.core.errors import MissingFeature, ValueRangeError
 from mlkit.functional import linear_algebra
-from mlkit.functional.creation import eye, randn, zeros_like
+from mlkit.functional.creation import eye, zeros_like
 from mlkit.functional.distance import normalize
+from mlkit.functional.random import randn
 from mlkit.functional.shaping import cat
 from mlkit.nn.module import Module
 from mlkit.nn.utils import parametrize
