@@ -456,13 +456,18 @@ _LAZY = {
     "compile": ("mlkit.compiler.compiled", "compile"),
     **{name: (f"mlkit.{name}", None) for name in "linalg fft special distributions".split()},
     **{
-        name: ("mlkit.functional.linear_algebra", name)
-        for name in "chain_matmul cholesky_inverse cholesky_solve det geqrf householder_product inverse logdet lu_unpack "
-        "matrix_exp matrix_power orgqr ormqr pca_lowrank pinverse slogdet svd_lowrank trace triangular_solve".split()
+        name: ("mlkit.functional.decompositions", name)
+        for name in "geqrf householder_product lu_unpack orgqr ormqr pca_lowrank svd_lowrank".split()
     },
+    **{name: ("mlkit.functional.decompositions", f"old_{name}") for name in "cholesky lu qr svd".split()},
     **{
-        name: ("mlkit.functional.linear_algebra", f"old_{name}") for name in "cholesky cross lu lu_solve qr svd".split()
+        name: ("mlkit.functional.solving", name)
+        for name in "cholesky_inverse cholesky_solve det inverse logdet pinverse slogdet triangular_solve".split()
     },
+    "lu_solve": ("mlkit.functional.solving", "old_lu_solve"),
+    **{name: ("mlkit.functional.products", name) for name in "chain_matmul matrix_exp matrix_power".split()},
+    "cross": ("mlkit.functional.products", "old_cross"),
+    "trace": ("mlkit.functional.matrices", "trace"),
     **{
         name: ("mlkit.functional.special", name)
         for name in "digamma erfinv i0 igamma igammac lgamma logit mvlgamma polygamma xlogy".split()

@@ -39,9 +39,10 @@ from mlkit.functional import (
     arithmetic,
     conversion,
     creation,
+    decompositions,
     indexing,
     interop,
-    linear_algebra,
+    matrices,
     placement,
     products,
     random,
@@ -50,6 +51,7 @@ from mlkit.functional import (
     sets,
     shaping,
     short_time,
+    solving,
     special,
     statistics,
 )
@@ -1184,26 +1186,26 @@ class Tensor(Value):
 
     # --- linear algebra -----------------------------------------------------------------------------------------------------------------------
 
-    det = linear_algebra.det
-    logdet = linear_algebra.logdet
-    slogdet = linear_algebra.slogdet
-    trace = linear_algebra.trace
-    inverse = linear_algebra.inverse
-    pinverse = linear_algebra.pinverse
-    cholesky = linear_algebra.old_cholesky
-    cholesky_inverse = linear_algebra.cholesky_inverse
-    cholesky_solve = linear_algebra.cholesky_solve
-    triangular_solve = linear_algebra.triangular_solve
-    lu = linear_algebra.old_lu
-    lu_solve = linear_algebra.old_lu_solve
-    qr = linear_algebra.old_qr
-    geqrf = linear_algebra.geqrf
-    orgqr = linear_algebra.orgqr
-    ormqr = linear_algebra.ormqr
-    svd = linear_algebra.old_svd
-    cross = linear_algebra.old_cross
-    matrix_exp = linear_algebra.matrix_exp
-    matrix_power = linear_algebra.matrix_power
+    det = solving.det
+    logdet = solving.logdet
+    slogdet = solving.slogdet
+    trace = matrices.trace
+    inverse = solving.inverse
+    pinverse = solving.pinverse
+    cholesky = decompositions.old_cholesky
+    cholesky_inverse = solving.cholesky_inverse
+    cholesky_solve = solving.cholesky_solve
+    triangular_solve = solving.triangular_solve
+    lu = decompositions.old_lu
+    lu_solve = solving.old_lu_solve
+    qr = decompositions.old_qr
+    geqrf = decompositions.geqrf
+    orgqr = decompositions.orgqr
+    ormqr = decompositions.ormqr
+    svd = decompositions.old_svd
+    cross = products.old_cross
+    matrix_exp = products.matrix_exp
+    matrix_power = products.matrix_power
 
     # --- indexing -----------------------------------------------------------------------------------------------------------------------------
 

@@ -10,13 +10,7 @@ from mlkit.core import backend as backends
 from mlkit.core import dtype as dtypes
 from mlkit.core.device import CPU, device
 from mlkit.core.dispatch import ops
-from mlkit.core.errors import (
-    ArgumentError,
-    DtypeError,
-    RefusedError,
-    ShapeError,
-    UnsupportedDtype,
-)
+from mlkit.core.errors import ArgumentError, DtypeError, RefusedError, ShapeError, UnsupportedDtype
 from mlkit.core.value import MetaArray, Value, wrap
 from mlkit.functional.conversion import check_range
 from mlkit.functional.placement import (

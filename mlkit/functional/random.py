@@ -10,13 +10,7 @@ from mlkit.core import backend as backends
 from mlkit.core import dtype as dtypes
 from mlkit.core.device import device
 from mlkit.core.dispatch import check_numbers, ops
-from mlkit.core.errors import (
-    ArgumentError,
-    DtypeError,
-    RefusedError,
-    ShapeError,
-    UnsupportedDtype,
-)
+from mlkit.core.errors import ArgumentError, DtypeError, RefusedError, ShapeError, UnsupportedDtype
 from mlkit.core.rng import Generator, default_generator
 from mlkit.core.size import broadcast_shapes
 from mlkit.core.value import MetaArray, Value, wrap
