@@ -9,7 +9,7 @@ import numpy as np
 
 from mlkit.core.dispatch import ops
 from mlkit.core.errors import RefusedError
-from mlkit.functional import activation, linear_algebra, loss, normalization, recurrent, resampling
+from mlkit.functional import activation, loss, normalization, norms, recurrent, resampling
 from mlkit.functional import convolution as convolving
 from mlkit.functional import dropout as dropping
 from mlkit.functional import embedding as looking
@@ -309,7 +309,7 @@ def rnn_relu_cell(input, hx, w_ih, w_hh, b_ih=None, b_hh=None):
 def frobenius_norm(input, dim=(), keepdim: bool = False):
     """The root of the sum of squares over ``dim`` (all dims for an empty one)."""
     dim = tuple(range(input._array.ndim)) if dim in ((), [], None) else dim
-    return linear_algebra.vector_norm(input, 2, dim, keepdim)
+    return norms.vector_norm(input, 2, dim, keepdim)
 
 
 def nuclear_norm(input, dim=None, keepdim: bool = False):
@@ -318,15 +318,15 @@ def nuclear_norm(input, dim=None, keepdim: bool = False):
         raise RefusedError(
             f"Expected a tensor with 2 dimensions, but got a tensor with {input._array.ndim} dimensions."
         )
-    return linear_algebra.matrix_norm(input, "nuc", (-2, -1) if dim is None else dim, keepdim)
+    return norms.matrix_norm(input, "nuc", (-2, -1) if dim is None else dim, keepdim)
 
 
 def norm_except_dim(v, pow: int = 2, dim: int = 0):
     """The norm over all dims but ``dim``, which keep size 1; over everything for -1."""
     rank = v._array.ndim
     if dim == -1:
-        return linear_algebra.vector_norm(v, pow)
-    return linear_algebra.vector_norm(v, pow, tuple(i for i in range(rank) if i != dim % rank), keepdim=True)
+        return norms.vector_norm(v, pow)
+    return norms.vector_norm(v, pow, tuple(i for i in range(rank) if i != dim % rank), keepdim=True)
 
 
 # --- segments -------------------------------------------------------------------------------------------------------------
@@ -342,7 +342,7 @@ def segment_reduce(data, reduce: str, *, lengths=None, indices=None, offsets=Non
     >>> mlkit.segment_reduce(mlkit.tensor([1.0, 2.0, 3.0]), "sum", lengths=mlkit.tensor([1, 2]))
     tensor([1., 5.])
     """
-    from mlkit.functional.creation import to_numpy_array
+    from mlkit.functional.conversion import to_numpy_array
     from mlkit.functional.shaping import stack
 
     starts = {"sum": 0.0, "mean": float("nan"), "max": -float("inf"), "min": float("inf"), "prod": 1.0}
