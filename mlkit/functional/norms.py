@@ -85,6 +85,13 @@ def matrix_norm(A, ord="fro", dim=(-2, -1), keepdim: bool = False, *, dtype=None
         raise ShapeError(f"linalg.matrix_norm: Order {ord} not supported.")
     if ord == "fro":
         return ops.vector_norm(A, ord=2.0, dim=tuple(sorted((row, column))), keepdim=keepdim)
+    # Nothing is as large as 0: the largest of no singular values, row or column sums.
+    among = {2: min(shape_of(A)[row], shape_of(A)[column]), 1: shape_of(A)[column], float("inf"): shape_of(A)[row]}
+    if not isinstance(ord, str) and ord > 0 and among.get(ord) == 0:
+        check_floating("matrix_norm", A._array)
+        pair = (row, column)
+        left = tuple(1 if d in pair else n for d, n in enumerate(shape_of(A)) if keepdim or d not in pair)
+        return ops.zeros(left, like=ops.abs(A))
     if ord == "nuc" or abs(ord) == 2:
         check_floating("matrix_norm", A._array)
         S = ops.svd(movedim(A, (row, column), (-2, -1)), full_matrices=False)[1]
@@ -101,10 +108,6 @@ def matrix_norm(A, ord="fro", dim=(-2, -1), keepdim: bool = False, *, dtype=None
     if abs(ord) not in (1, float("inf")):
         raise ShapeError(f"linalg.matrix_norm: Order {ord} not supported.")
     first, second = (row, column) if abs(ord) == 1 else (column, row)
-    if ord > 0 and not A._array.size and not shape_of(A)[second]:  # nothing is as large as 0
-        pair = (row, column)
-        left = tuple(1 if d in pair else n for d, n in enumerate(shape_of(A)) if keepdim or d not in pair)
-        return ops.zeros(left, like=ops.abs(A))
     sums = ops.vector_norm(A, ord=1.0, dim=(first,), keepdim=True)
     out = (ops.amax if ord > 0 else ops.amin)(sums, dim=second, keepdim=True)
     if keepdim:
