@@ -1,11 +1,12 @@
-"""Products of matrices."""
+"""Products of matrices, and the matrix exponential."""
 
 import math
 
 from mlkit.core.errors import ShapeError
 from mlkit.core.size import broadcast_shapes
 from mlkit.core.value import MetaArray
-from mlkit.ops.registry import Op, op
+from mlkit.ops.matrices import Matrix, columns, mH, rows
+from mlkit.ops.registry import Op, Sample, op
 
 
 def explain_matmul(a, b) -> None:
@@ -167,3 +168,27 @@ class linear(Op):
 
     def vjp_bias(m, g, bias_shape):
         return m.unbroadcast(g, tuple(bias_shape))
+
+
+@op(samples=[((3, 3),), ((2, 2, 2),), (Sample((3, 3), "normal", "complex128"),)])
+class matrix_exp(Matrix):
+    """The matrix exponential, by scaling and squaring (Higham 2005)."""
+
+    square = True
+
+    def infer(A):
+        return MetaArray(A.shape, A.dtype)
+
+    def forward(m, A):
+        return m.matrix_exp_(A)
+
+    def vjp(m, g, A):
+        # exp [[X, G], [0, X]] holds the derivative of exp at X along G in its corner (Mathias 1996)
+        n, rank = A.shape[-1], len(A.shape)
+        if n == 0:
+            return g
+        X = mH(m, A)
+        above = m.cat([X, g], dim=rank - 1)
+        below = m.cat([m.zeros_like(X), X], dim=rank - 1)
+        whole = m.matrix_exp(m.cat([above, below], dim=rank - 2))
+        return columns(m, rows(m, whole, 0, n), n, n)
