@@ -14,7 +14,7 @@ from mlkit.functional.matrices import check_tensor, detached, shape_of
 from mlkit.functional.out import takes_out
 from mlkit.functional.shaping import movedim
 from mlkit.functional.solving import cutoff, tolerances
-from mlkit.ops.matrices import check_floating, check_matrix
+from mlkit.ops.linalg import check_floating, check_matrix
 from mlkit.ops.reduce import canonical_dim, canonical_dims
 
 

@@ -15,7 +15,7 @@ from mlkit.functional.matrices import check_tensor, detached, empty_of, eye_like
 from mlkit.functional.out import takes_out
 from mlkit.functional.results import named_result
 from mlkit.functional.shaping import movedim
-from mlkit.ops.matrices import batch_of, check_floating, check_matrix
+from mlkit.ops.linalg import batch_of, check_floating, check_matrix
 from mlkit.ops.reduce import canonical_dim
 
 inv_ex_result = named_result("linalg_inv_ex", ("inverse", "info"))

@@ -4,7 +4,7 @@ from mlkit.ops import (
     activation, arithmetic, attention, bitwise, comparison, conv, conversion, exponential, folding, indexing, interpolate,
     joining, linalg, norm, pool, random, recurrent, reduce, rounding, search, shape, trigonometry,
 )  # fmt: skip
-from mlkit.ops import decompositions, fourier, matrices, solving, special
+from mlkit.ops import decompositions, fourier, solving, special
 from mlkit.ops.registry import REGISTRY
 
 __all__ = [

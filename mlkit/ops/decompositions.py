@@ -1,6 +1,6 @@
 """Matrices taken apart: Cholesky, LU, LDL, QR, eigenvalues, singular values.
 
-Gradients follow Mike Giles (see matrices.py), and Jinguo Liu et al. for QR of wide matrices; singular vectors and
+Gradients follow Mike Giles (see linalg.py), and Jinguo Liu et al. for QR of wide matrices; singular vectors and
 eigenvectors are defined up to a phase (a gauge), and a loss that depends on it is refused where that can be seen.
 """
 
@@ -9,7 +9,7 @@ import numpy as np
 from mlkit.core import dtype as dtypes
 from mlkit.core.errors import GradientError, LinAlgError
 from mlkit.core.value import MetaArray
-from mlkit.ops.matrices import (
+from mlkit.ops.linalg import (
     Matrix,
     columns,
     diagonal_matrix,

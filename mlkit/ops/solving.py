@@ -4,7 +4,15 @@ from mlkit.core import dtype as dtypes
 from mlkit.core.errors import ShapeError
 from mlkit.core.size import broadcast_shapes
 from mlkit.core.value import MetaArray
-from mlkit.ops.matrices import SQUARE, Matrix, batch_of, check_matrix, int32, mH, singular
+from mlkit.ops.linalg import (
+    SQUARE,
+    Matrix,
+    batch_of,
+    check_matrix,
+    int32,
+    mH,
+    singular,
+)
 from mlkit.ops.registry import REQUIRED, Op, Sample, op
 
 # --- inverses ---------------------------------------------------------------------------------------------------------
