@@ -508,6 +508,7 @@ _LAZY = {
     "max_pool1d_with_indices": ("mlkit.functional.pooling", "max_pool1d_with_indices"),
     "set_anomaly_enabled": ("mlkit.autograd.anomaly_mode", "set_anomaly_enabled"),
     "signal": ("mlkit.signal", None),
+    "accelerator": ("mlkit.accelerator", None),
     "random": ("mlkit.random", None),
     "GradScaler": ("mlkit.amp", "GradScaler"),
     "Trainer": ("mlkit.train", "Trainer"),
@@ -545,6 +546,7 @@ def is_tensor(obj):
 def __getattr__(name: str):
     if name not in _LAZY:
         import difflib
+        import importlib
 
         from mlkit.core.absent import missing_name
 
@@ -552,6 +554,15 @@ def __getattr__(name: str):
         if known is not None:
             raise known
 
+        paths = importlib.import_module("mlkit.torch.paths")
+        if f"torch.{name}" in paths.PLACES:
+            raise AttributeError(
+                f"mlkit has no {name!r} of its own. It is there beside PyTorch's other paths: "
+                f"import mlkit.torch as torch, then torch.{name}."
+            )
+        reason = paths.why_not(f"torch.{name}")
+        if reason is not None:
+            raise AttributeError(f"mlkit.{name} is not in mlkit. {reason}")
         near = difflib.get_close_matches(name, [*globals(), *_LAZY], n=1)
         hint = f" Did you mean {near[0]!r}?" if near else ""
         raise AttributeError(f"module 'mlkit' has no attribute {name!r}.{hint}")
