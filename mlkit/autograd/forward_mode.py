@@ -20,7 +20,7 @@ from mlkit.core import inplace
 from mlkit.core.dispatch import apply, ops, record, state
 from mlkit.core.value import Leaf, LevelArray, Value, wrap
 from mlkit.ops.registry import Elementwise, Op
-from mlkit.ops.views import follow
+from mlkit.ops.shape import follow
 
 #: ops that are linear in each of these tensors while the others stay
 MULTILINEAR = {

@@ -14,7 +14,7 @@ from mlkit.core.errors import DtypeError, GradientError, NoData, RefusedError, S
 from mlkit.core.size import broadcast_shapes
 from mlkit.core.value import Leaf, LevelArray, MetaArray, Storage, Value, mark_mutated, tick, wrap
 from mlkit.ops import REGISTRY
-from mlkit.ops.views import follow
+from mlkit.ops.shape import follow
 
 #: arrays whose numbers an in-place op always copies, since whoever has one may look at it (NumPy shares everything)
 COPIED: tuple[type, ...] = (np.ndarray,)

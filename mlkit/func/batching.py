@@ -19,7 +19,7 @@ from mlkit.core.value import Value
 from mlkit.ops.indexing import TENSOR
 from mlkit.ops.reduce import AlongDim, Reduction
 from mlkit.ops.registry import REGISTRY, Elementwise, Op
-from mlkit.ops.views import follow
+from mlkit.ops.shape import follow
 
 ALONE = object()
 RULES: dict[str, Callable] = {}

@@ -9,9 +9,8 @@ from mlkit.core.value import MetaArray
 from mlkit.functional import conversion, random
 from mlkit.functional.arguments import check_same_dtype
 from mlkit.functional.matrices import check_tensor, detached, empty_of, eye_like, in_graph_of, mH, shape_of
-from mlkit.functional.out import takes_out
-from mlkit.functional.results import named_result
-from mlkit.ops.decompositions import check_matrix, singular
+from mlkit.functional.results import named_result, takes_out
+from mlkit.ops.linalg import check_matrix, singular
 
 cholesky_ex_result = named_result("linalg_cholesky_ex", ("L", "info"))
 eig_result = named_result("linalg_eig", ("eigenvalues", "eigenvectors"))

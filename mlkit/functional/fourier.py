@@ -13,7 +13,7 @@ from mlkit.core.dispatch import ops
 from mlkit.core.errors import ArgumentError, DtypeError, RankError, ShapeError
 from mlkit.core.value import Value, wrap
 from mlkit.functional import placement
-from mlkit.functional.out import takes_out
+from mlkit.functional.results import takes_out
 from mlkit.functional.shaping import roll
 from mlkit.ops.fourier import SWAPPED
 from mlkit.ops.reduce import canonical_dim

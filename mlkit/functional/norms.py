@@ -11,10 +11,10 @@ from mlkit.core.dispatch import ops
 from mlkit.core.errors import ArgumentError, DtypeError, ShapeError
 from mlkit.core.value import Value
 from mlkit.functional.matrices import check_tensor, detached, shape_of
-from mlkit.functional.out import takes_out
+from mlkit.functional.results import takes_out
 from mlkit.functional.shaping import movedim
 from mlkit.functional.solving import cutoff, tolerances
-from mlkit.ops.decompositions import check_floating, check_matrix
+from mlkit.ops.linalg import check_floating, check_matrix
 from mlkit.ops.reduce import canonical_dim, canonical_dims
 
 

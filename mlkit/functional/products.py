@@ -12,7 +12,7 @@ from mlkit.core.refusals import different_dtypes
 from mlkit.core.value import Value
 from mlkit.functional.arguments import check_same_dtype
 from mlkit.functional.matrices import check_tensor, eye_like, in_graph_of, shape_of
-from mlkit.functional.out import takes_out
+from mlkit.functional.results import takes_out
 from mlkit.functional.shaping import broadcast_shapes
 from mlkit.functional.solving import inv
 from mlkit.ops import REGISTRY

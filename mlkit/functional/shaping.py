@@ -24,8 +24,7 @@ from mlkit.core.value import LevelArray, MetaArray, Value, shown_as, wrap
 from mlkit.functional.arithmetic import conj
 from mlkit.ops.joining import stack_shape_check
 from mlkit.ops.reduce import canonical_dim, canonical_dims
-from mlkit.ops.shape import resolve_shape
-from mlkit.ops.views import follow
+from mlkit.ops.shape import follow, resolve_shape
 
 
 def sizes(args) -> tuple:

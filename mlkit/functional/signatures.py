@@ -9,7 +9,7 @@ import numpy as np
 
 from mlkit.core.dispatch import ops
 from mlkit.core.errors import RefusedError
-from mlkit.functional import activation, loss, normalization, norms, recurrent, resampling
+from mlkit.functional import activation, classification, loss, margins, normalization, norms, recurrent, resampling
 from mlkit.functional import convolution as convolving
 from mlkit.functional import dropout as dropping
 from mlkit.functional import embedding as looking
@@ -178,17 +178,17 @@ def threshold_(input, threshold, value):
 def binary_cross_entropy_with_logits(input, target, weight=None, pos_weight=None, reduction: int = 0):
     """``nn.functional.binary_cross_entropy_with_logits``."""
     how = _reduction(reduction)
-    return loss.binary_cross_entropy_with_logits(input, target, weight, reduction=how, pos_weight=pos_weight)
+    return classification.binary_cross_entropy_with_logits(input, target, weight, reduction=how, pos_weight=pos_weight)
 
 
 def cosine_embedding_loss(input1, input2, target, margin: float = 0.0, reduction: int = 0):
     """``nn.functional.cosine_embedding_loss``."""
-    return loss.cosine_embedding_loss(input1, input2, target, margin, reduction=_reduction(reduction))
+    return margins.cosine_embedding_loss(input1, input2, target, margin, reduction=_reduction(reduction))
 
 
 def hinge_embedding_loss(input, target, margin: float = 1.0, reduction: int = 0):
     """``nn.functional.hinge_embedding_loss``."""
-    return loss.hinge_embedding_loss(input, target, margin, reduction=_reduction(reduction))
+    return margins.hinge_embedding_loss(input, target, margin, reduction=_reduction(reduction))
 
 
 def kl_div(input, target, reduction: int = 0, *, log_target: bool = False):
@@ -198,7 +198,7 @@ def kl_div(input, target, reduction: int = 0, *, log_target: bool = False):
 
 def margin_ranking_loss(input1, input2, target, margin: float = 0.0, reduction: int = 0):
     """``nn.functional.margin_ranking_loss``."""
-    return loss.margin_ranking_loss(input1, input2, target, margin, reduction=_reduction(reduction))
+    return margins.margin_ranking_loss(input1, input2, target, margin, reduction=_reduction(reduction))
 
 
 def poisson_nll_loss(input, target, log_input: bool, full: bool, eps: float, reduction: int):
@@ -208,7 +208,7 @@ def poisson_nll_loss(input, target, log_input: bool, full: bool, eps: float, red
 
 def triplet_margin_loss(anchor, positive, negative, margin=1.0, p=2.0, eps=1e-6, swap=False, reduction: int = 0):
     """``nn.functional.triplet_margin_loss``."""
-    return loss.triplet_margin_loss(
+    return margins.triplet_margin_loss(
         anchor, positive, negative, margin, p, eps, swap, reduction=_reduction(reduction)
     )  # fmt: skip
 

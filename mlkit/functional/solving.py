@@ -12,10 +12,9 @@ from mlkit.core.size import broadcast_shapes
 from mlkit.core.value import MetaArray, Value, wrap
 from mlkit.functional import conversion, placement
 from mlkit.functional.matrices import check_tensor, detached, empty_of, eye_like, mH, mT, real_dtype, shape_of
-from mlkit.functional.out import takes_out
-from mlkit.functional.results import named_result
+from mlkit.functional.results import named_result, takes_out
 from mlkit.functional.shaping import movedim
-from mlkit.ops.decompositions import batch_of, check_floating, check_matrix
+from mlkit.ops.linalg import batch_of, check_floating, check_matrix
 from mlkit.ops.reduce import canonical_dim
 
 inv_ex_result = named_result("linalg_inv_ex", ("inverse", "info"))

@@ -14,7 +14,7 @@ from mlkit.core.errors import ArgumentError, MissingFeature, ShapeError, Unsuppo
 from mlkit.core.value import MetaArray, Value, wrap
 from mlkit.functional import arithmetic, conversion
 from mlkit.functional.arithmetic import result_type
-from mlkit.functional.out import takes_out
+from mlkit.functional.results import takes_out
 
 
 def _public(name: str, op_name: str, doc: str) -> Callable:
