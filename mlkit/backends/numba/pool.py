@@ -53,52 +53,58 @@ def set_threads(count: int) -> None:
 
 
 class Job:
-    """Ranges of one piece of work; whoever is free takes the next."""
+    """Ranges of one piece of work; whoever is free takes the next.
 
-    __slots__ = ("bounds", "done", "error", "left", "lock", "next", "work")
+    An interrupt may hit the caller anywhere, also between taking a range and working on it. So what is counted are the
+    pool's threads that are at it: no interrupt ever reaches them.
+    """
+
+    __slots__ = ("bounds", "done", "error", "helping", "lock", "next", "work")
 
     def __init__(self, work: Callable[[int, int], object], bounds: list[int]):
         self.work = work
         self.bounds = bounds
-        self.next = 0
-        self.left = len(bounds) - 1
+        self.next = self.helping = 0
         self.error: BaseException | None = None
         self.lock = threading.Lock()
         self.done = threading.Lock()
         self.done.acquire()
 
-    def help(self) -> None:
-        """Take ranges until none is left. What goes wrong is kept for the caller."""
+    def work_on(self) -> None:
+        """Take ranges until none is left."""
         while True:
             with self.lock:
                 i = self.next
                 if i >= len(self.bounds) - 1:
                     return
                 self.next = i + 1
-            try:
-                if self.error is None:
-                    self.work(self.bounds[i], self.bounds[i + 1])
-            except BaseException as error:
-                self.error = error
-            finally:
-                with self.lock:
-                    self.left -= 1
-                    last = self.left == 0
-                if last:
-                    self.done.release()
+            self.work(self.bounds[i], self.bounds[i + 1])
 
-    def finish(self) -> None:
-        """Wait for the ranges that others took: an interrupt is raised only then, so no thread still writes."""
-        interrupt = None
-        while True:
-            try:
-                self.done.acquire()
-                break
-            except BaseException as error:
-                interrupt = error
-        wrong = interrupt or self.error
-        if wrong is not None:
-            raise wrong
+    def help(self) -> None:
+        """The same in a thread of the pool. What goes wrong is kept for the caller, and nobody begins another range."""
+        with self.lock:
+            if self.next >= len(self.bounds) - 1:
+                return
+            self.helping += 1
+        try:
+            self.work_on()
+        except BaseException as error:
+            self.error = error
+        with self.lock:
+            if self.error is not None:
+                self.next = len(self.bounds)
+            self.helping -= 1
+            last = not self.helping and self.next >= len(self.bounds) - 1
+        if last:
+            self.done.release()
+
+    def close(self) -> None:
+        """Nobody begins another range from now on, and none is under way."""
+        with self.lock:
+            self.next = len(self.bounds)
+            if not self.helping:
+                return
+        self.done.acquire()
 
 
 def _work() -> None:
@@ -130,13 +136,23 @@ def split(work: Callable[[int, int], object], total: int, grain: int = 1) -> Non
     helpers = min(count, parts) - 1
     if _started < helpers:
         _start(helpers)
+    begun = False
+    wrong: BaseException | None = None
     with one_blas_thread():
-        for _ in range(helpers):
-            _waiting.put(job)
-        try:
-            job.help()
-        finally:
-            job.finish()
+        while True:  # an interrupt, wherever it comes, is raised when no thread writes any more
+            try:
+                if not begun:
+                    begun = True
+                    for _ in range(helpers):
+                        _waiting.put(job)
+                    job.work_on()
+                job.close()
+                break
+            except BaseException as error:
+                wrong = error
+    wrong = wrong or job.error
+    if wrong is not None:
+        raise wrong
 
 
 # --- BLAS inside ----------------------------------------------------------------------------------------------------------
