@@ -239,6 +239,26 @@ def test_shared_work_is_done_by_several_threads(threads):
 
 
 @needs_numba
+def test_fewer_threads_than_there_were_keep_to_their_rooms(threads, mark):
+    threads(5)
+    seen, rooms = np.zeros(512, np.int64), []
+    pool.share(mark, (address(seen), 0), 512, 1, 1, 1, 32)
+    threads(2)
+    floats = pool.floats
+    try:
+        pool.floats = lambda count: rooms.append(np.zeros(count + 5 * 32, np.float32)) or rooms[-1]
+        for _ in range(200):
+            pool._team.again = 0.0
+            pool.share(mark, (address(seen), 0), 512, 1, 1, 1, 32)
+    finally:
+        pool.floats = floats
+    assert (seen == 201).all()
+    for room in rooms:
+        counts = room.view(np.int64)
+        assert counts[::16][:2].sum() == 512 and counts.sum() == 512
+
+
+@needs_numba
 def test_many_callers_share_at_once(threads, mark):
     threads(2)
     seen = [np.zeros(256, np.int64) for _ in range(6)]

@@ -192,6 +192,8 @@ def split(work: Callable[[int, int], object], total: int, grain: int = 1) -> Non
 WATCH = 1e-3  # seconds that a thread looks for work before it sleeps
 LATE = 1e-3  # seconds that a caller waits for the others; where that is longer than its own work took,
 ALONE = 20  # it works alone for so many times as long: the machine has other work
+MOST = 255  # threads that work on one job
+MISSED, PAUSE = 4, 5e-3  # after so many jobs that nobody else took part in, so many seconds alone
 PATIENCE = 3e-5  # seconds that a caller looks whether the others are done before it lets other threads run
 
 _team: Team | None = None
@@ -205,6 +207,7 @@ class Team:
         self.k = k = numba.kernels(f"{__package__}.team")
         self.count = count
         self.again = 0.0  # until then the caller works alone
+        self.missed = 0  # jobs one after another of which the others took nothing
         self.kernels: dict = {}  # kernel -> (address, arguments)
         self.memory = floats((k.SIZE + k.MOST * count) * 2).view(np.int64)
         self.memory[:] = 0
@@ -233,18 +236,18 @@ class Team:
             found = self.kernels[kernel] = place, count - 2
         return found
 
-    def share(self, kernel, arguments, total: int, parts: int, step: int, room: int, each: int) -> bool:
+    def share(self, kernel, arguments, total: int, parts: int, most: int, step: int, room: int, each: int) -> bool:
         """Whether it was done: not where another thread's job is under way."""
         place, count = self.known(kernel)
         given = np.array(arguments, np.int64)
         assert given.size == count, f"{kernel.__name__} has {count} arguments besides its range, and got {given.size}"
-        missing = min(self.count, parts) - 1 - int(self.awake[0]) - _waiting.qsize()
+        missing = most - 1 - int(self.awake[0]) - _waiting.qsize()
         for _ in range(missing):
             _waiting.put(None)
         name, interrupt, done, began = next(_names), None, 1, time.perf_counter()
         try:
             done = self.k.share(
-                self.box, name, place, count, address(given), total, parts, step, room, each, self.patience
+                self.box, name, place, count, address(given), total, parts, most, step, room, each, self.patience
             )
         except BaseException as error:
             interrupt = error
@@ -259,6 +262,9 @@ class Team:
             now = time.perf_counter()
             if now - worked > max(worked - began, LATE):  # something else has the others' cores
                 self.again = now + ALONE * (now - worked)
+        self.missed = self.missed + 1 if done == parts + 1 else 0
+        if self.missed == MISSED:  # they do not come to it
+            self.again, self.missed = max(self.again, time.perf_counter() + PAUSE), 0
         if interrupt is not None:
             raise interrupt
         return bool(done)
@@ -290,14 +296,16 @@ def share(kernel, arguments: tuple, total: int, grain: int = 1, step: int = 1, r
     the address there is replaced by that of ``size`` numbers (float32) which a thread has for itself."""
     count = _threads or threads()
     parts = min(count * 2, total // grain) if count > 1 else 1
-    helping = min(count, parts)
+    helping = min(count, parts, MOST)
     if room >= 0:
         size = -(-size // 16) * 16
         space = floats(size * max(helping, 1))
         arguments = (*arguments[:room], address(space), *arguments[room + 1 :])
     if helping > 1:
         team = _team if _team is not None and _team.count >= count and _started >= count - 1 else _gather(count)
-        if time.perf_counter() >= team.again and team.share(kernel, arguments, total, parts, step, room, size * 4):
+        if time.perf_counter() >= team.again and team.share(
+            kernel, arguments, total, parts, helping, step, room, size * 4
+        ):
             return
     if total:
         kernel(*arguments, 0, total)

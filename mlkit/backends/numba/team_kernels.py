@@ -4,8 +4,8 @@ To wake a thread that sleeps takes 20 to 60 us, as long as a small product, and 
 is already at work. So a thread that has nothing to do looks for work for about a millisecond before it goes to sleep, and
 takes ranges from there. The numbers, eight bytes each, lie a cache line apart:
 
-- ticket: how many jobs there were, in how many ranges the last one is, and the next range that nobody has (32, 16 and 16
-  bits). Who puts a larger one in its place has taken a range, so it is this job's and not a later one's.
+- ticket: how many jobs there were, how many threads may work on the last one, in how many ranges it is, and the next range
+  that nobody has (23, 8, 16 and 16 bits). Who puts a larger one in its place has taken a range, so it is this job's and not a later one's.
 - left: ranges that are not done; the caller waits for 0.
 - awake: threads that watch. calls: not 0 where one of them is wanted in Python. busy: whose job it is, 0 for none.
 - the job: the kernel's address, how many arguments it has and where they are, ...
@@ -123,7 +123,7 @@ def take(box, worker):
     while True:
         ticket = look(box + TICKET)
         number, parts = ticket & 0xFFFF, (ticket >> 16) & 0xFFFF
-        if number >= parts:
+        if number >= parts or worker >= (ticket >> 32) & 0xFF:
             return took
         if swap(box + TICKET, ticket, ticket + 1) == 0:
             continue
@@ -177,9 +177,9 @@ def wait(box, looks):
 
 
 @kernel()
-def share(box, name, function, count, arguments, total, parts, step, room, room_bytes, looks):
-    """Share out ``function(*arguments, first, last)`` in ``parts`` ranges of ``total`` and take part; returns 0, with nothing
-    done, where another job is under way. Not all is done as long as ``busy`` says ``name``. ``room``, where it is not below 0, is the place of an argument that is an address of
+def share(box, name, function, count, arguments, total, parts, most, step, room, room_bytes, looks):
+    """Share out ``function(*arguments, first, last)`` in ``parts`` ranges of ``total`` among ``most`` threads; returns 0, with nothing
+    done, where another job is under way, else one more than how many it took itself. Not all is done as long as ``busy`` says ``name``. ``room``, where it is not below 0, is the place of an argument that is an address of
     ``room_bytes`` for each thread."""
     if swap(box + BUSY, 0, name) == 0:
         return 0
@@ -192,7 +192,7 @@ def share(box, name, function, count, arguments, total, parts, step, room, room_
     put(job + 40, room)
     put(job + 48, room_bytes)
     put(box + LEFT, parts)
-    put(box + TICKET, ((look(box + TICKET) >> 32) + 1) << 32 | parts << 16)
-    take(box, 0)
+    put(box + TICKET, (((look(box + TICKET) >> 40) + 1) & 0x7FFFFF) << 40 | most << 32 | parts << 16)
+    took = take(box, 0)
     finish(box, looks)
-    return 1
+    return took + 1
