@@ -122,30 +122,36 @@ from mlkit.functional.arithmetic import (  # noqa: E402
     where,
 )
 from mlkit.functional.copies import COPIES as _COPIES  # noqa: E402
+from mlkit.functional.conversion import from_numpy, scalar_tensor, tensor  # noqa: E402
 from mlkit.functional.creation import (  # noqa: E402
     arange,
-    as_tensor,
-    bernoulli,
-    binomial,
     empty,
     empty_like,
     empty_permuted,
     empty_strided,
     eye,
     from_file,
-    from_numpy,
     full,
     full_like,
-    get_default_device,
-    get_rng_state,
-    initial_seed,
     linspace,
     logspace,
+    ones,
+    ones_like,
+    tril_indices,
+    triu_indices,
+    zeros,
+    zeros_like,
+)
+from mlkit.functional.interop import as_tensor  # noqa: E402
+from mlkit.functional.placement import get_default_device, set_default_device  # noqa: E402
+from mlkit.functional.random import (  # noqa: E402
+    bernoulli,
+    binomial,
+    get_rng_state,
+    initial_seed,
     manual_seed,
     multinomial,
     normal,
-    ones,
-    ones_like,
     poisson,
     rand,
     rand_like,
@@ -154,15 +160,8 @@ from mlkit.functional.creation import (  # noqa: E402
     randn,
     randn_like,
     randperm,
-    scalar_tensor,
     seed,
-    set_default_device,
     set_rng_state,
-    tensor,
-    tril_indices,
-    triu_indices,
-    zeros,
-    zeros_like,
 )
 from mlkit.functional.creation import range_ as range  # noqa: E402
 from mlkit.functional.einsum import einsum  # noqa: E402
@@ -457,20 +456,24 @@ _LAZY = {
     "compile": ("mlkit.compiler.compiled", "compile"),
     **{name: (f"mlkit.{name}", None) for name in "linalg fft special distributions".split()},
     **{
-        name: ("mlkit.functional.linear_algebra", name)
-        for name in "chain_matmul cholesky_inverse cholesky_solve det geqrf householder_product inverse logdet lu_unpack "
-        "matrix_exp matrix_power orgqr ormqr pca_lowrank pinverse slogdet svd_lowrank trace triangular_solve".split()
+        name: ("mlkit.functional.decompositions", name)
+        for name in "geqrf householder_product lu_unpack orgqr ormqr pca_lowrank svd_lowrank".split()
     },
+    **{name: ("mlkit.functional.decompositions", f"old_{name}") for name in "cholesky lu qr svd".split()},
     **{
-        name: ("mlkit.functional.linear_algebra", f"old_{name}") for name in "cholesky cross lu lu_solve qr svd".split()
+        name: ("mlkit.functional.solving", name)
+        for name in "cholesky_inverse cholesky_solve det inverse logdet pinverse slogdet triangular_solve".split()
     },
+    "lu_solve": ("mlkit.functional.solving", "old_lu_solve"),
+    **{name: ("mlkit.functional.products", name) for name in "chain_matmul matrix_exp matrix_power".split()},
+    "cross": ("mlkit.functional.products", "old_cross"),
+    "trace": ("mlkit.functional.matrices", "trace"),
     **{
         name: ("mlkit.functional.special", name)
         for name in "digamma erfinv i0 igamma igammac lgamma logit mvlgamma polygamma xlogy".split()
     },
     "vmap": ("mlkit.func", "vmap"),
     "detect_anomaly": ("mlkit.autograd", "detect_anomaly"),
-    **{name: ("mlkit.functional.draws", name) for name in "binomial poisson".split()},
     **{
         name: ("mlkit.autograd.anomaly_mode", name)
         for name in "is_anomaly_enabled is_anomaly_check_nan_enabled".split()
@@ -505,6 +508,7 @@ _LAZY = {
     "max_pool1d_with_indices": ("mlkit.functional.pooling", "max_pool1d_with_indices"),
     "set_anomaly_enabled": ("mlkit.autograd.anomaly_mode", "set_anomaly_enabled"),
     "signal": ("mlkit.signal", None),
+    "accelerator": ("mlkit.accelerator", None),
     "random": ("mlkit.random", None),
     "GradScaler": ("mlkit.amp", "GradScaler"),
     "Trainer": ("mlkit.train", "Trainer"),
@@ -542,6 +546,7 @@ def is_tensor(obj):
 def __getattr__(name: str):
     if name not in _LAZY:
         import difflib
+        import importlib
 
         from mlkit.core.absent import missing_name
 
@@ -549,6 +554,15 @@ def __getattr__(name: str):
         if known is not None:
             raise known
 
+        paths = importlib.import_module("mlkit.torch.paths")
+        if f"torch.{name}" in paths.PLACES:
+            raise AttributeError(
+                f"mlkit has no {name!r} of its own. It is there beside PyTorch's other paths: "
+                f"import mlkit.torch as torch, then torch.{name}."
+            )
+        reason = paths.why_not(f"torch.{name}")
+        if reason is not None:
+            raise AttributeError(f"mlkit.{name} is not in mlkit. {reason}")
         near = difflib.get_close_matches(name, [*globals(), *_LAZY], n=1)
         hint = f" Did you mean {near[0]!r}?" if near else ""
         raise AttributeError(f"module 'mlkit' has no attribute {name!r}.{hint}")

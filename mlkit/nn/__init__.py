@@ -54,8 +54,10 @@ __all__ = sorted(name for name, found in globals().items() if isinstance(found, 
 
 
 def __getattr__(name: str):
-    if name == "modules":  # PyTorch's import path
-        import importlib
+    import importlib
 
-        return importlib.import_module("mlkit.nn.modules")
+    if name in ("modules", "parallel"):  # PyTorch's import paths
+        return importlib.import_module(f"mlkit.nn.{name}")
+    if name == "DataParallel":
+        return importlib.import_module("mlkit.nn.parallel").DataParallel
     raise AttributeError(f"module 'mlkit.nn' has no attribute {name!r}")

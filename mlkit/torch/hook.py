@@ -16,7 +16,6 @@ import json
 import multiprocessing.spawn
 import sys
 import types
-import warnings
 from typing import Any
 
 from mlkit.core import config
@@ -163,10 +162,3 @@ def _prepared(original: Any) -> Any:
         return data
 
     return get_preparation_data
-
-
-def warn_once(text: str, *, stacklevel: int = 3, _said: set[str] = set()) -> None:  # noqa: B006 - kept on purpose
-    """A warning that is given once per process."""
-    if text not in _said:
-        _said.add(text)
-        warnings.warn(text, stacklevel=stacklevel)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 _PLACES = """
 torch: mlkit.torch.parts.root mlkit
-torch.accelerator: mlkit.torch.parts.accelerator
+torch.accelerator: mlkit.accelerator
 torch.amp: mlkit.amp
 torch.amp.autocast_mode: mlkit.amp.autocast_mode mlkit.amp
 torch.amp.grad_scaler: mlkit.amp.grad_scaler mlkit.amp
@@ -66,9 +66,9 @@ torch.nn.modules.instancenorm: mlkit.nn.normalization mlkit.torch.parts.nn mlkit
 torch.nn.modules.loss: mlkit.nn.loss mlkit.torch.parts.nn mlkit.nn.modules
 torch.nn.modules.module: mlkit.nn.module mlkit.torch.parts.nn mlkit.nn.modules
 torch.nn.modules.utils: mlkit.nn.modules.utils
-torch.nn.parallel: mlkit.torch.parts.parallel
-torch.nn.parallel.data_parallel: mlkit.torch.parts.parallel
-torch.nn.parallel.distributed: mlkit.torch.parts.parallel
+torch.nn.parallel: mlkit.nn.parallel
+torch.nn.parallel.data_parallel: mlkit.nn.parallel
+torch.nn.parallel.distributed: mlkit.nn.parallel
 torch.nn.parameter: mlkit.nn.parameter mlkit.nn
 torch.nn.utils: mlkit.nn.utils
 torch.nn.utils.clip_grad: mlkit.nn.utils.clip_grad mlkit.nn.utils
@@ -108,8 +108,8 @@ torch.utils.data._utils: mlkit.data
 torch.utils.data._utils.collate: mlkit.data.collate
 torch.utils.dlpack: mlkit.utils.dlpack
 torch.utils.model_zoo: mlkit.torch.parts.hub
-torch.utils.tensorboard: mlkit.torch.parts.tensorboard
-torch.utils.tensorboard.writer: mlkit.torch.parts.tensorboard
+torch.utils.tensorboard: mlkit.utils.tensorboard
+torch.utils.tensorboard.writer: mlkit.utils.tensorboard
 torch.version: mlkit.torch.parts.version
 torchvision: mlkit.torch.parts.torchvision
 torchvision.datasets: mlkit.data.datasets mlkit.torch.parts.torchvision_datasets

@@ -468,10 +468,9 @@ def test_questions_that_cannot_be_answered() -> None:
 # -- how often -----------------------------------------------------------------------------------------------------------
 
 
-def test_it_looks_as_often_as_the_share_of_time_allows(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_it_looks_as_often_as_the_share_of_time_allows() -> None:
     clock = [0.0]
-    monkeypatch.setattr("mlkit.observe.flow.purse.clock", lambda: clock[0])
-    purse = Purse(share=0.01)
+    purse = Purse(share=0.01, clocks=(lambda: clock[0],))
     purse.mark()
     spent, steps = 0.0, 20_000
     for step in range(1, steps + 1):
@@ -483,10 +482,27 @@ def test_it_looks_as_often_as_the_share_of_time_allows(monkeypatch: pytest.Monke
     assert purse.taken > 50
 
 
-def test_long_trainings_keep_a_bounded_number_of_samples(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("behind", [0, 5])
+def test_what_a_thread_waits_for_is_paid_for_too(behind: int) -> None:
+    """A GPU is waited for while a sample is read, or by the steps after it: no time of the thread's own, but time."""
+    computing, wall = [0.0], [0.0]
+    purse = Purse(share=0.01, clocks=(lambda: computing[0], lambda: wall[0]))
+    purse.mark()
+    waits = dict[int, float]()
+    for step in range(1, 30_001):
+        looked = purse.opens(step)
+        if looked:
+            waits[step + behind] = 0.050
+        computing[0] += 0.001 + (0.001 if looked else 0)
+        wall[0] += 0.001 + waits.get(step, 0.0)
+        purse.pay(step, looked, 0.001 if looked else 0.0)
+    distances = np.diff([step for step in waits if step > 4_000])  # the first samples come at once, whatever they cost
+    assert len(distances) >= 4 and all(4_500 < distance < 5_500 for distance in distances)
+
+
+def test_long_trainings_keep_a_bounded_number_of_samples() -> None:
     clock = [0.0]
-    monkeypatch.setattr("mlkit.observe.flow.purse.clock", lambda: clock[0])
-    purse = Purse(share=0.5)
+    purse = Purse(share=0.5, clocks=(lambda: clock[0],))
     purse.bound(8_000)
     purse.mark()
     for step in range(1, 200_001):

@@ -205,3 +205,15 @@ def test_a_wrong_name_is_guessed_once():
     with pytest.raises(AttributeError) as caught:
         torch.nn.functional.rellu
     assert "".join(traceback.format_exception_only(caught.value)).count("Did you mean") == 1
+
+
+def test_paths_that_programs_name_are_here_with_mlkit_as_the_import() -> None:
+    from mlkit.nn.parallel import DataParallel
+    from mlkit.utils.tensorboard import SummaryWriter
+
+    assert mlkit.nn.DataParallel is DataParallel and mlkit.utils.tensorboard.SummaryWriter is SummaryWriter
+    assert mlkit.accelerator.is_available() == mlkit.cuda.is_available()
+    with pytest.raises(AttributeError, match=r"import mlkit\.torch as torch, then torch\.jit"):
+        _ = mlkit.jit
+    with pytest.raises(AttributeError, match="mlkit.compiler.trace records"):
+        _ = mlkit.profiler

@@ -42,6 +42,18 @@ class Builder:
     def wait_label(self, words: str) -> None:
         wait(self.page, lambda: any(words in label for label in self.labels()), f"{words} on a link")
 
+    def rest(self) -> None:
+        """Wait until the blocks and the view stand still: a click in between may miss what moves."""
+        places = self.canvas.locator(".react-flow__node, .react-flow__viewport")
+        seen: list[Any] = []
+
+        def still() -> bool:
+            seen.append(places.evaluate_all("all => all.map(one => one.style.transform)"))
+            self.page.wait_for_timeout(250)
+            return len(seen) > 2 and seen[-1] == seen[-2] == seen[-3]
+
+        wait(self.page, still, "blocks that stand still")
+
     # --- the mouse ------------------------------------------------------------------------------------------------
 
     def drag_block(self, kind: str, x: float, y: float) -> None:

@@ -297,6 +297,7 @@ def test_resnet_18_is_opened_edited_and_read_back(page: Page, notebook: Any) -> 
     model = Builder(page)
     model.show()
     model.wait_label("N×512×2×2")
+    model.rest()
     inner = model.canvas.get_by_role("button", name=re.compile("^Open ")).last
     inner.click()
     expect(model.root.get_by_role("navigation", name="Where you are")).to_contain_text("›")
@@ -305,7 +306,7 @@ def test_resnet_18_is_opened_edited_and_read_back(page: Page, notebook: Any) -> 
     model.root.get_by_role("navigation", name="Where you are").get_by_role("button", name="ResNet18").click()
     model.wait_label("N×512×2×2")
     model.press("Fit")
-    page.wait_for_timeout(300)
+    model.rest()
     model.block("fc").locator(".head").click()
     model.set("out_features", "10")
     model.wait_label("N×10")

@@ -30,6 +30,7 @@ export class Channel {
   private listeners = new Set<(message: Record<string, unknown>) => void>();
   private waiting = new Map<number, (reply: Reply) => void>();
   private next = 1;
+  private heard = Number.NEGATIVE_INFINITY;
   private readonly handler = (content: unknown, buffers?: DataView[]) => this.receive(content, buffers ?? []);
 
   constructor(readonly model: Model) {
@@ -54,7 +55,11 @@ export class Channel {
         this.waiting.delete(id);
         resolve({
           ok: false,
-          error: "The kernel has not answered: it is busy with another cell, or it has been shut down.",
+          error:
+            performance.now() - this.heard < patience
+              ? "The kernel has not answered yet: a cell is still running, and it hears this when that is over. " +
+                "(ipykernel 7.1 and newer also hear it while a cell awaits.)"
+              : "The kernel has not answered: it is busy with another cell, or it has been shut down.",
         });
       }, patience);
       this.waiting.set(id, (reply) => {
@@ -75,6 +80,7 @@ export class Channel {
   }
 
   private receive(content: unknown, buffers: DataView[]): void {
+    this.heard = performance.now();
     const message = unpack(content, buffers) as Record<string, unknown>;
     if (message?.kind === "reply") {
       const answer = this.waiting.get(message.id as number);

@@ -1,5 +1,5 @@
 """Names of ``torch.nn`` that are nowhere else in mlkit."""
 
-from mlkit.torch.parts.parallel import DataParallel
+from mlkit.nn.parallel import DataParallel
 
 __all__ = ["DataParallel"]

@@ -204,6 +204,23 @@ test("a thousand clicks while the kernel is busy are one wish; each Step is a st
   expect(commands(model).filter(({ command }) => command === "step")).toHaveLength(5);
 });
 
+test("a button that is not heard while curves still come says what the kernel waits for", async () => {
+  const { model } = await show();
+  vi.useFakeTimers();
+  try {
+    fireEvent.click(screen.getByText("Pause"));
+    await act(() => vi.advanceTimersByTimeAsync(2000));
+    await act(async () => update(model, {}));
+    await act(() => vi.advanceTimersByTimeAsync(1000));
+    expect(screen.getByRole("alert").textContent).toContain("a cell is still running");
+    fireEvent.click(screen.getByText("Stop"));
+    await act(() => vi.advanceTimersByTimeAsync(3000));
+    expect(screen.getByRole("alert").textContent).toContain("or it has been shut down");
+  } finally {
+    vi.useRealTimers();
+  }
+});
+
 test("a run that buttons cannot reach says so in words", async () => {
   await show({ reachable: [false, "This training holds the cell itself."], clonable: [false, "no"] });
   expect(screen.getByText("This training holds the cell itself.")).toBeTruthy();

@@ -1,4 +1,4 @@
-"""``torch.nn.parallel``: ``DataParallel`` with one device is the module itself, one name deeper."""
+"""``DataParallel`` with one device is the module itself, one name deeper."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ class DistributedDataParallel(Module):
 
     def __init__(self, module: Module, *args: Any, **options: Any):
         raise MissingName(
-            "torch.nn.parallel.DistributedDataParallel is not in this version of mlkit.",
+            "nn.parallel.DistributedDataParallel is not in this version of mlkit.",
             "One process trains.",
-            "Use the module itself, or torch.nn.DataParallel, which runs it on one device.",
+            "Use the module itself, or nn.DataParallel, which runs it on one device.",
         )

@@ -1,9 +1,10 @@
-"""``torch.utils.tensorboard``: a ``SummaryWriter`` onto a run directory, which mlkit's curves and dashboards read."""
+"""A ``SummaryWriter`` onto a run directory, which mlkit's curves and dashboards read."""
 
 from __future__ import annotations
 
 import json
 import os
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,6 @@ import numpy as np
 from mlkit.core.errors import ArgumentError, ShapeError
 from mlkit.core.files import atomic_write
 from mlkit.observe import Recorder
-from mlkit.torch.hook import warn_once
 
 __all__ = ["SummaryWriter"]
 
@@ -155,13 +155,17 @@ class SummaryWriter:
 
     def add_graph(self, *args: Any, **options: Any) -> None:
         """Not kept; says once what there is instead."""
-        warn_once("SummaryWriter.add_graph: not kept. mlkit.compiler.trace(model, x) gives the graph, and shows it.")
+        warnings.warn(
+            "SummaryWriter.add_graph: not kept. mlkit.compiler.trace(model, x) gives the graph, and shows it.",
+            stacklevel=2,
+        )
 
     def _not_kept(self, *args: Any, **options: Any) -> None:
         """Not kept; says so once."""
-        warn_once(
+        warnings.warn(
             "SummaryWriter: embeddings, sounds, videos, meshes and precision-recall curves are not kept; scalars, texts, "
-            "pictures, figures and histograms are."
+            "pictures, figures and histograms are.",
+            stacklevel=2,
         )
 
     add_image_with_boxes = add_video = add_audio = add_histogram_raw = add_embedding = add_pr_curve = _not_kept
