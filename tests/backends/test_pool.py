@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
+import sys
 import threading
 import time
 
@@ -11,7 +13,9 @@ import numpy as np
 import pytest
 
 import mlkit
+from mlkit.backends import numba
 from mlkit.backends.numba import pool
+from mlkit.backends.numba.scratch import address
 from mlkit.backends.numpy import blas
 
 needs_openblas = pytest.mark.skipif(blas.openblas() is None, reason="NumPy here uses another BLAS")
@@ -170,3 +174,173 @@ def test_blas_threads_are_put_back_after_overlapping_callers(threads):
 def test_set_num_threads_is_the_pools(threads):
     mlkit.set_num_threads(3)
     assert pool.threads() == 3 == mlkit.get_num_threads()
+
+
+# --- ranges without Python ------------------------------------------------------------------------------------------------
+
+needs_numba = pytest.mark.skipif(not numba.usable(), reason="Numba is not there")
+
+
+def compiled(function):
+    """A kernel that is no part of mlkit: not kept on disk."""
+    from numba import njit
+
+    return njit(nogil=True)(function)
+
+
+def counting():
+    """A kernel that adds one to int64 numbers, and as much to a thread's own room."""
+    from mlkit.backends.numba.team_kernels import add
+
+    @compiled
+    def mark(numbers, room, first, last):
+        for i in range(first, last):
+            add(numbers + 8 * i, 1)
+            add(room, 1)
+
+    return mark
+
+
+@pytest.fixture(scope="module")
+def mark():
+    return counting()
+
+
+@needs_numba
+@pytest.mark.parametrize("count", [1, 2, 5])
+@pytest.mark.parametrize(
+    "total, grain, step", [(0, 1, 1), (1, 1, 1), (7, 3, 1), (1000, 1, 12), (1000, 999, 4), (5, 1, 4)]
+)
+def test_shared_ranges_cover_the_work_once(threads, mark, count, total, grain, step):
+    threads(count)
+    seen = np.zeros(total + 1, np.int64)
+    for repeat in range(1, 30):
+        pool.share(mark, (address(seen), 0), total, grain, step, 1, 32)
+        assert (seen[:-1] == repeat).all() and seen[-1] == 0
+
+
+@needs_numba
+def test_shared_work_is_done_by_several_threads(threads):
+    threads(2)
+    from mlkit.backends.numba.team_kernels import add, look, relax
+
+    @compiled
+    def meet(here, first, last):
+        add(here, 1)
+        for _ in range(1 << 27):  # some seconds, until another thread is in here as well
+            if look(here) >= 2:
+                return
+            relax(1)
+
+    inside = np.zeros(1, np.int64)
+    pool._gather(2).again = 0.0
+    pool.share(meet, (address(inside),), 2)
+    assert inside[0] == 2
+
+
+@needs_numba
+def test_fewer_threads_than_there_were_keep_to_their_rooms(threads, mark):
+    threads(5)
+    seen, rooms = np.zeros(512, np.int64), []
+    pool.share(mark, (address(seen), 0), 512, 1, 1, 1, 32)
+    threads(2)
+    floats = pool.floats
+    try:
+        pool.floats = lambda count: rooms.append(np.zeros(count + 5 * 32, np.float32)) or rooms[-1]
+        for _ in range(200):
+            pool._team.again = 0.0
+            pool.share(mark, (address(seen), 0), 512, 1, 1, 1, 32)
+    finally:
+        pool.floats = floats
+    assert (seen == 201).all()
+    for room in rooms:
+        counts = room.view(np.int64)
+        assert counts[::16][:2].sum() == 512 and counts.sum() == 512
+
+
+@needs_numba
+def test_many_callers_share_at_once(threads, mark):
+    threads(2)
+    seen = [np.zeros(256, np.int64) for _ in range(6)]
+
+    def caller(mine):
+        for _ in range(200):
+            pool.share(mark, (address(mine), 0), 256, 1, 1, 1, 32)
+            pool.split(lambda a, b: None, 4)
+
+    callers = [threading.Thread(target=caller, args=(mine,)) for mine in seen]
+    for t in callers:
+        t.start()
+    for t in callers:
+        t.join(60)
+    assert all((mine == 200).all() for mine in seen)
+
+
+@needs_numba
+def test_a_machine_with_other_work_leaves_the_caller_alone(threads, mark):
+    threads(2)
+    seen = np.zeros(8, np.int64)
+    pool.share(mark, (address(seen), 0), 8, 1, 1, 1, 32)
+    team = pool._team
+    before, team.again = int(team.memory[0]), time.perf_counter() + 60
+    pool.share(mark, (address(seen), 0), 8, 1, 1, 1, 32)
+    assert team.memory[0] == before and (seen == 2).all()
+    team.again = 0.0
+    pool.share(mark, (address(seen), 0), 8, 1, 1, 1, 32)
+    assert team.memory[0] > before and (seen == 3).all()
+
+
+@needs_numba
+@pytest.mark.skipif(os.name == "nt", reason="POSIX signals")
+def test_an_interrupt_waits_for_shared_ranges(threads):
+    threads(2)
+    from mlkit.backends.numba.team_kernels import add, look, relax
+
+    @compiled
+    def slow(state, first, last):
+        add(state, 1)
+        for _ in range(1 << 24):
+            if look(state + 8):
+                break
+            relax(1)
+        add(state, -1)
+
+    state = np.zeros(2, np.int64)
+    state[1] = 1
+    pool.share(slow, (address(state),), 2)  # it is compiled
+    state[1] = 0
+    threading.Timer(0.2, os.kill, (os.getpid(), signal.SIGINT)).start()
+    threading.Timer(0.4, state.__setitem__, (1, 1)).start()
+    with pytest.raises(KeyboardInterrupt):
+        pool.share(slow, (address(state),), 2)
+        time.sleep(1)
+    assert state[0] == 0 and pool._team.busy[0] == 0
+
+
+@needs_numba
+@needs_fork
+def test_a_forked_child_shares_with_threads_of_its_own(threads, mark):
+    threads(2)
+    seen = np.zeros(64, np.int64)
+    pool.share(mark, (address(seen), 0), 64, 1, 1, 1, 32)
+    read, write = os.pipe()
+    child = os.fork()
+    if child == 0:
+        try:
+            pool.share(mark, (address(seen), 0), 64, 1, 1, 1, 32)
+            os.write(write, b"yes" if (seen == 2).all() and pool._team.count == 2 else b"no")
+        finally:
+            os._exit(0)
+    os.close(write)
+    assert os.read(read, 3) == b"yes"
+    os.waitpid(child, 0)
+
+
+@needs_numba
+def test_a_process_ends_while_its_threads_watch():
+    code = (
+        "import mlkit\nmlkit.set_num_threads(2)\nx, layer = mlkit.ones(64, 784), mlkit.nn.Linear(784, 256)\n"
+        "for _ in range(3): layer(x)\nfrom mlkit.backends.numba import pool\nassert pool._team is not None\n"
+    )
+    for _ in range(5):
+        subprocess.run([sys.executable, "-c", code], check=True, timeout=120)

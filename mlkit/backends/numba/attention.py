@@ -9,7 +9,7 @@ import numpy as np
 
 from mlkit.backends.numba import gradient, override, pool
 from mlkit.backends.numba.conv import LANES, single
-from mlkit.backends.numba.scratch import address, floats
+from mlkit.backends.numba.scratch import address
 
 QUERIES, WIDEST = 48, 32  # as in attention_kernels; no panel is wider
 GRAIN = 1 << 18  # products that make a thread worth waking
@@ -54,7 +54,7 @@ def attention(k, query, key, value, *, scale, is_causal):
         return NotImplemented
     q, k_, v = heads(query), heads(key), heads(value)
     out, sums = like(q, v.shape[3]), np.empty(q.shape[:3], np.float32)
-    pool.split(*weighted(k, q, k_, v, factor_of(scale), is_causal, out, sums))
+    pool.share(*weighted(k, q, k_, v, factor_of(scale), is_causal, out, sums))
     return (out, sums) if query.ndim == 4 else (out.reshape((*query.shape[:-1], -1)), sums.reshape(query.shape[:-1]))
 
 
@@ -66,20 +66,15 @@ def factor_of(scale: float) -> np.ndarray:
 
 def weighted(k, q, k_, v, factor: np.ndarray, is_causal: bool, out, sums) -> tuple:
     """The attention of four-dimensional heads into ``out``, and the logarithms of its sums into ``sums``: as what
-    ``pool.split`` takes, which may be called again while the arrays are alive."""
+    ``pool.share`` takes, which may be called again while the arrays are alive."""
     batch, count, queries, features = q.shape
     keys, wide = v.shape[2:]
     room, kernel = (QUERIES + features) * (-(-keys // WIDEST) * WIDEST) + 1024, k.forward
     common = (
         *place(q), *place(k_), *place(v), *place(out), address(sums), count, queries, keys, features, wide,
-        address(factor), int(is_causal),
+        address(factor), int(is_causal), 0,
     )  # fmt: skip
-
-    def work(a, b):
-        space = floats(room)
-        kernel(*common, address(space), a, b)
-
-    return work, batch * count, max(1, GRAIN // (queries * keys * features))
+    return kernel, common, batch * count, max(1, GRAIN // (queries * keys * features)), 1, len(common) - 1, room
 
 
 @gradient("attention", minimum=4096)
@@ -104,11 +99,7 @@ def attention_gradient(k, g, query, key, value, out, needs, scale, is_causal):
         *place(gk),
         *place(gv),
     )
-    common += (count, queries, keys, features, wide, address(factor), int(is_causal))
-
-    def work(a, b):
-        space = floats((2 * QUERIES + features + wide) * padded + 1024)
-        k.backward(*common, address(space), a, b)
-
-    pool.split(work, batch * count, max(1, GRAIN // (queries * keys * features)))
+    common += (count, queries, keys, features, wide, address(factor), int(is_causal), 0)
+    grain, room = max(1, GRAIN // (queries * keys * features)), (2 * QUERIES + features + wide) * padded + 1024
+    pool.share(k.backward, common, batch * count, grain, 1, len(common) - 1, room)
     return gq.reshape(query.shape), gk.reshape(key.shape), gv.reshape(value.shape)

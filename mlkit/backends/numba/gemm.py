@@ -8,7 +8,7 @@ import math
 import numpy as np
 
 from mlkit.backends.numba import gradient, override, pool
-from mlkit.backends.numba.conv import LANES, panel, single, summed
+from mlkit.backends.numba.conv import LANES, panel, single
 from mlkit.backends.numba.flat import FLOAT32
 from mlkit.backends.numba.scratch import address, floats, nothing
 
@@ -19,7 +19,7 @@ FAR = 512  # columns from which rows lie too far apart to be read side by side
 LONG = 1024  # sums from which rows of the left matrix are copied, in parts
 WEIGHTS = 1 << 23
 ROW_GRAIN = 1 << 18  # weights of a single row's product that make a thread worth waking
-GRAIN = 1 << 21  # products that make a thread worth waking
+GRAIN = 1 << 19  # products that make a thread worth its while
 
 
 def matrix(x: np.ndarray) -> np.ndarray:
@@ -49,14 +49,9 @@ def rows_product(k, a: np.ndarray, b: tuple[int, int, int], start: np.ndarray, o
     """out = start + a @ b, where b is where it is, and the bytes to the next row (0 in panels) and panel; with ``relu``, zero
     where that is below."""
     (rows, count), columns = a.shape, out.shape[1]
-    common = (address(a), count, *b, address(start), columns, address(out), relu)
-    apart = count > LONG or count % LONG == 0
-
-    def work(i, j):
-        space = floats(k.CHUNK * k.ROOM) if apart else None
-        k.rows_by_panels(*common, address(space) if apart else 0, i, j)
-
-    pool.split(work, rows, max(ROWS, GRAIN // (count * columns)))
+    common = (address(a), count, *b, address(start), columns, address(out), relu, 0)
+    room = (9, k.CHUNK * k.ROOM) if count > LONG or count % LONG == 0 else ()
+    pool.share(k.rows_by_panels, common, rows, max(ROWS, GRAIN // (count * columns)), k.ROWS, *room)
 
 
 @override("linear", minimum=1024, row=128)
@@ -95,14 +90,14 @@ def row_product(k, x: np.ndarray, weight: np.ndarray, bias, out: np.ndarray, rel
     if weight.size < 2 * ROW_GRAIN:  # no thread is woken: without the function that ranges are given to
         k.row_by_rows(address(x), count, address(weight), address(start), address(out), relu, 0, outs)
     else:
-        pool.split(*one_row(k, x, weight, start, out, relu))
+        pool.share(*one_row(k, x, weight, start, out, relu))
 
 
 def one_row(k, x: np.ndarray, weight: np.ndarray, start: np.ndarray, out: np.ndarray, relu: int = 0) -> tuple:
-    """``row_product`` as what ``pool.split`` takes: it may be called again while the arrays are alive."""
+    """``row_product`` as what ``pool.share`` takes: it may be called again while the arrays are alive."""
     outs, count = weight.shape
-    given, kernel = (address(x), count, address(weight), address(start), address(out), relu), k.row_by_rows
-    return lambda i, j: kernel(*given, i, j), outs, row_grain(k, count)
+    given = (address(x), count, address(weight), address(start), address(out), relu)
+    return k.row_by_rows, given, outs, row_grain(k, count), k.DOTS
 
 
 def row_grain(k, count: int) -> int:
@@ -130,12 +125,7 @@ def product(k, x: np.ndarray, weight: np.ndarray, bias, out: np.ndarray, relu: i
     outs, count = weight.shape
     rows, start, wide = x.size // count, begin(bias, outs), k.PANEL
     if rows <= FEW:
-        if pool.threads() > 1:
-            pool.split(*few_rows(k, x, weight, start, out, relu))
-            return
-        space, panels = floats(min(count, k.DEPTH) * wide), -(-outs // wide)
-        given = address(x), rows, count, address(weight), address(start), outs, address(out), relu, address(space)
-        k.panels_by_rows(*given, 0, panels)
+        pool.share(*few_rows(k, x, weight, start, out, relu))
     else:
         turned = floats(outs * count)
         k.turn(address(weight), outs, count, address(turned))
@@ -144,17 +134,12 @@ def product(k, x: np.ndarray, weight: np.ndarray, bias, out: np.ndarray, relu: i
 
 
 def few_rows(k, x: np.ndarray, weight: np.ndarray, start: np.ndarray, out: np.ndarray, relu: int = 0) -> tuple:
-    """``product`` of up to FEW rows as what ``pool.split`` takes: it may be called again while the arrays are alive."""
+    """``product`` of up to FEW rows as what ``pool.share`` takes: it may be called again while the arrays are alive."""
     outs, count = weight.shape
     rows, wide = x.size // count, k.PANEL
-    few = (address(x), rows, count, address(weight), address(start), outs, address(out), relu)
-    room, kernel = min(count, k.DEPTH) * wide, k.panels_by_rows
-
-    def work(a, b):
-        space = floats(room)
-        kernel(*few, address(space), a, b)
-
-    return work, -(-outs // wide), max(1, GRAIN // (rows * count * wide))
+    given = (address(x), rows, count, address(weight), address(start), outs, address(out), relu, 0)
+    grain = max(1, GRAIN // (rows * count * wide))
+    return k.panels_by_rows, given, -(-outs // wide), grain, 1, 8, min(count, k.DEPTH) * wide
 
 
 @gradient("linear", "input", minimum=1024)
@@ -196,15 +181,11 @@ def columns_product(k, a: np.ndarray, b: np.ndarray) -> np.ndarray:
     (rows, high), wide = a.shape, b.shape[1]
     zero = nothing(panel())
     apart = rows >= MANY and high % FAR == 0, rows >= MANY and wide >= FAR
-    common = (address(a), high, address(b), wide, address(zero), *map(int, apart))
-
-    def work(total, i, j):
-        space = floats((k.BAND + k.GROUP) * k.STEPS if any(apart) else 0)
-        k.columns_by_rows(*common, address(space), address(total), i, j)
-
-    grain = max(128, GRAIN // (high * wide))
-    if rows < 2 * grain or pool.threads() == 1:
-        out = np.empty((high, wide), np.float32)
-        work(out, 0, rows)
-        return out
-    return summed(work, rows, high * wide, grain).reshape(high, wide)
+    out = np.empty((high, wide), np.float32)
+    given = (address(a), rows, high, address(b), wide, address(zero), *map(int, apart), 0, address(out))
+    room = (8, (k.BAND + k.GROUP) * k.STEPS) if any(apart) else ()
+    grain = max(
+        2 * k.ROWS, GRAIN // (rows * wide), high // pool.threads() if apart[1] else 0
+    )  # b is brought together in each
+    pool.share(k.columns_by_rows, given, high, grain, k.ROWS, *room)
+    return out

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from mlkit.backends.numba.compiling import helper, kernel
 from mlkit.backends.numba.products import FEW, columns_times, rows_times
-from mlkit.backends.numba.simd import LANES, PANEL, copy_bytes, dots, floor_at_zero, transpose
+from mlkit.backends.numba.simd import LANES, PANEL, ROWS, copy_bytes, dots, floor_at_zero, transpose
 
+assert ROWS  # for those who share out rows
 CHUNK = 96  # rows whose share of the left matrix stays in the cache for all panels
 DEPTH = 768  # steps of a sum whose share of the left matrix and of a panel stay there
 ROOM = DEPTH + LANES  # numbers from one copied row to the next
@@ -118,15 +119,15 @@ def row_by_rows(x, count, weight, bias, out, relu, first, last):
 
 
 @kernel()
-def columns_by_rows(a, high, b, columns, zero, packs_a, packs_b, space, total, first, last):
-    """total (high, columns) = a[first:last].T @ b[first:last], of a (rows, high) and b (rows, columns); ``zero`` is a row
+def columns_by_rows(a, rows, high, b, columns, zero, packs_a, packs_b, space, total, first, last):
+    """Rows ``first`` .. ``last`` of total (high, columns) = a.T @ b, of a (rows, high) and b (rows, columns); ``zero`` is a row
     of zeros for a panel.
 
     With ``packs_a`` and ``packs_b`` parts are copied to ``space`` first, (BAND + GROUP) * STEPS numbers: rows that are far
     apart, and more so by powers of two, would put one another out of the cache."""
     panels = space + BAND * STEPS * 4
-    for start in range(first, last, STEPS):
-        steps = min(STEPS, last - start)
+    for start in range(0, rows, STEPS):
+        steps = min(STEPS, rows - start)
         for q in range(0, columns, GROUP):
             wide = min(GROUP, columns - q)
             if packs_b:
@@ -134,8 +135,8 @@ def columns_by_rows(a, high, b, columns, zero, packs_a, packs_b, space, total, f
                     width = min(PANEL, wide - p) * 4
                     for k in range(steps):
                         copy_bytes(b + ((start + k) * columns + q + p) * 4, panels + p * steps * 4 + k * width, width)
-            for i in range(0, high, BAND):
-                some = min(BAND, high - i)
+            for i in range(first, last, BAND):
+                some = min(BAND, last - i)
                 left, step = a + (start * high + i) * 4, high * 4
                 if packs_a:
                     for k in range(steps):
@@ -144,7 +145,7 @@ def columns_by_rows(a, high, b, columns, zero, packs_a, packs_b, space, total, f
                 for p in range(0, wide, PANEL):
                     width = min(PANEL, wide - p)
                     there = total + (i * columns + q + p) * 4
-                    before, row = (there, columns * 4) if start > first else (zero, 0)
+                    before, row = (there, columns * 4) if start else (zero, 0)
                     if packs_b:
                         here, each = panels + p * steps * 4, width * 4
                     else:

@@ -57,17 +57,17 @@ def bound_by(run: Callable, bind: Callable) -> Callable:
     return run
 
 
-def again(work: tuple, *arrays) -> Callable[[], None]:
-    """What ``pool.split`` takes as a function of nothing, with the arrays whose addresses are in there."""
-    part, total, grain = work
+def again(work: tuple, *arrays, by: Callable = pool.split) -> Callable[[], None]:
+    """What ``pool.split`` (or ``pool.share``) takes as a function of nothing, with the arrays whose addresses are in there."""
+    run, given, total, grain, *more = work if by is pool.share else (work[0], (), *work[1:])
 
     def call(alive=arrays):
-        pool.split(part, total, grain)
+        by(*work)
 
     def whole(alive=arrays):  # it is never shared among threads
-        part(0, total)
+        run(*given, 0, total)
 
-    return whole if 0 < total < 2 * grain else call
+    return whole if 0 < total < 2 * grain and len(more) < 2 else call
 
 
 def plain(*arrays) -> bool:
@@ -100,7 +100,7 @@ def linear(k, attributes, operands, outputs, relu: int = 0):
     def bind(x, weight, *rest):
         bias, out = rest if len(rest) == 2 else (None, rest[0])
         start = gemm.begin(bias, weight.shape[0])
-        return again(gemm.few_rows(k, x, weight, start, out, relu), x, weight, start, out)
+        return again(gemm.few_rows(k, x, weight, start, out, relu), x, weight, start, out, by=pool.share)
 
     return bound_by(run, bind) if few else run
 
@@ -123,12 +123,12 @@ def row(k, x, weight, bias, relu: int) -> Callable | None:
         if outs < 2 * grain:
             kernel(*given, 0, outs)
         else:
-            pool.split(lambda a, b: kernel(*given, a, b), outs, grain)
+            pool.share(kernel, given, outs, grain, k.DOTS)
 
     def bind(x, weight, *rest):
         bias, out = rest if len(rest) == 2 else (None, rest[0])
         start = gemm.begin(bias, weight.shape[0])
-        return again(gemm.one_row(k, x, weight, start, out, relu), x, weight, start, out)
+        return again(gemm.one_row(k, x, weight, start, out, relu), x, weight, start, out, by=pool.share)
 
     return bound_by(run, bind)
 
@@ -156,10 +156,10 @@ def weighted(k, attributes, operands, outputs):
     factor, causal = np.array([attributes["scale"]], np.float32), bool(attributes["is_causal"])
 
     def run(q, k_, v, out, sums):
-        pool.split(*attention.weighted(k, q, k_, v, factor, causal, out, sums))
+        pool.share(*attention.weighted(k, q, k_, v, factor, causal, out, sums))
 
     def bind(*arrays):
-        return again(attention.weighted(k, *arrays[:3], factor, causal, *arrays[3:]), *arrays)
+        return again(attention.weighted(k, *arrays[:3], factor, causal, *arrays[3:]), *arrays, by=pool.share)
 
     return bound_by(run, bind)
 

@@ -3,15 +3,26 @@
 Two pools that fight for the cores cost more than they give (BLAS threads spin between products), so there is this one,
 and BLAS works with one thread inside it. The caller takes part in its own work and never waits for a thread that has
 not begun: calls may come from several Python threads at once, and from inside the pool.
+
+There are two ways in. ``split`` gives ranges to a Python function. ``share`` gives them to a kernel whose arguments are
+whole numbers, without Python and within a microsecond (see team_kernels.py), so it pays for small work too.
 """
 
 from __future__ import annotations
 
+import atexit
+import ctypes
+import itertools
 import os
 import queue
 import threading
+import time
 from collections.abc import Callable
 
+import numpy as np
+
+from mlkit.backends import numba
+from mlkit.backends.numba.scratch import address, floats
 from mlkit.backends.numpy import blas
 
 
@@ -107,17 +118,52 @@ class Job:
         self.done.acquire()
 
 
-def _work() -> None:
+def _work(number: int) -> None:
+    mine = _waiting
     while True:
-        _waiting.get().help()
+        # watch for kernels' ranges for a while, then sleep until something comes
+        wanted = _team.serve(number) if _team is not None else 0
+        while True:
+            try:
+                job = mine.get(not wanted)
+            except queue.Empty:
+                if _team is not None:
+                    _team.calls[0] = 0
+                if mine.empty():
+                    break
+                continue
+            if job is Stop:
+                return
+            if job is None:
+                break
+            job.help()
+            wanted = 1  # no sleep before the next look around
+
+
+class Stop:
+    """Ends a thread that takes it."""
 
 
 def _start(count: int) -> None:
     global _started
     with _lock:
         while _started < count:
-            threading.Thread(target=_work, name=f"kernels-{_started}", daemon=True).start()
             _started += 1
+            threading.Thread(target=_work, args=(_started,), name=f"kernels-{_started - 1}", daemon=True).start()
+
+
+def _ended() -> None:
+    """With the interpreter: a thread that came back from a kernel after that could not go on."""
+    for _ in range(_started):
+        _waiting.put(Stop)
+    if _team is not None:
+        _team.calls[0] = 1
+        end = time.monotonic() + 0.1
+        while _team.awake[0] > 0 and time.monotonic() < end:
+            time.sleep(0.0005)
+
+
+atexit.register(_ended)
 
 
 def split(work: Callable[[int, int], object], total: int, grain: int = 1) -> None:
@@ -145,6 +191,8 @@ def split(work: Callable[[int, int], object], total: int, grain: int = 1) -> Non
                     begun = True
                     for _ in range(helpers):
                         _waiting.put(job)
+                    if _team is not None:
+                        _team.calls[0] = 1
                     job.work_on()
                 job.close()
                 break
@@ -153,6 +201,143 @@ def split(work: Callable[[int, int], object], total: int, grain: int = 1) -> Non
     wrong = wrong or job.error
     if wrong is not None:
         raise wrong
+
+
+# --- ranges without Python ------------------------------------------------------------------------------------------------
+
+WATCH = 1e-3  # seconds that a thread looks for work before it sleeps
+LATE = 1e-3  # seconds that a caller waits for the others; where that is longer than its own work took,
+ALONE = 20  # it works alone for so many times as long: the machine has other work
+MOST = 255  # threads that work on one job
+MISSED, PAUSE = 4, 5e-3  # after so many jobs that nobody else took part in, so many seconds alone
+PATIENCE = 3e-5  # seconds that a caller looks whether the others are done before it lets other threads run
+
+_team: Team | None = None
+_names = itertools.count(1)
+
+
+class Team:
+    """The threads that watch for kernels' ranges: the numbers they watch, as arrays, and what kernels are to be called."""
+
+    def __init__(self, count: int):
+        self.k = k = numba.kernels(f"{__package__}.team")
+        self.count = count
+        self.again = 0.0  # until then the caller works alone
+        self.missed = 0  # jobs one after another of which the others took nothing
+        self.kernels: dict = {}  # kernel -> (address, arguments)
+        self.memory = floats((k.SIZE + k.MOST * count) * 2).view(np.int64)
+        self.memory[:] = 0
+        self.box = address(self.memory)
+        self.awake, self.calls, self.busy = [self.memory[at // 8 :][:1] for at in (k.AWAKE, k.CALLS, k.BUSY)]
+        self.way = _way()
+        k.serve(self.box, 0, 1, 0)
+        began = time.perf_counter()
+        k.serve(self.box, 0, 2000, self.way)
+        each = (time.perf_counter() - began) / 2000
+        self.patience = max(1, int(PATIENCE / each))
+        self.looks = max(1, int(WATCH / each)) if count <= (os.cpu_count() or 1) else 1
+
+    def serve(self, number: int) -> int:
+        return self.k.serve(self.box, number, self.looks, self.way) if number < self.count else 0
+
+    def known(self, kernel) -> tuple[int, int]:
+        """A kernel's address, and how many arguments it has besides its range."""
+        found = self.kernels.get(kernel)
+        if found is None:
+            types = numba.kernels(f"{__package__}.team").types.int64
+            count = kernel.py_func.__code__.co_argcount
+            kernel.compile((types,) * count)
+            made = kernel.overloads[(types,) * count]
+            place = made.library.get_pointer_to_function(made.fndesc.llvm_cfunc_wrapper_name)
+            found = self.kernels[kernel] = place, count - 2
+        return found
+
+    def share(self, kernel, arguments, total: int, parts: int, most: int, step: int, room: int, each: int) -> bool:
+        """Whether it was done: not where another thread's job is under way."""
+        place, count = self.known(kernel)
+        given = np.array(arguments, np.int64)
+        assert given.size == count, f"{kernel.__name__} has {count} arguments besides its range, and got {given.size}"
+        missing = most - 1 - int(self.awake[0]) - _waiting.qsize()
+        for _ in range(missing):
+            _waiting.put(None)
+        name, begun, done = next(_names), False, 1
+        interrupt: BaseException | None = None
+        began = worked = time.perf_counter()
+        while True:  # threads that still work write into memory that the caller has a right to, whatever interrupts it
+            try:
+                if not begun:
+                    begun = True
+                    done = self.k.share(
+                        self.box,
+                        name,
+                        place,
+                        count,
+                        address(given),
+                        total,
+                        parts,
+                        most,
+                        step,
+                        room,
+                        each,
+                        self.patience,
+                    )
+                    worked = time.perf_counter()
+                while self.busy[0] == name:
+                    time.sleep(0)
+                    self.k.wait(self.box, self.patience)
+                break
+            except BaseException as error:
+                interrupt = error
+        now = time.perf_counter()
+        if now - worked > max(worked - began, LATE):  # something else has the others' cores
+            self.again = now + ALONE * (now - worked)
+        self.missed = self.missed + 1 if done == parts + 1 else 0
+        if self.missed == MISSED:  # they do not come to it
+            self.again, self.missed = max(self.again, time.perf_counter() + PAUSE), 0
+        if interrupt is not None:
+            raise interrupt
+        return bool(done)
+
+
+def _way() -> int:
+    """The address of the system's function that lets other threads run, 0 where it is not found."""
+    try:
+        library = ctypes.CDLL("kernel32" if os.name == "nt" else None)
+        function = library.SwitchToThread if os.name == "nt" else library.sched_yield
+        return ctypes.cast(function, ctypes.c_void_p).value or 0
+    except (OSError, AttributeError, TypeError):
+        return 0
+
+
+def _gather(count: int) -> Team:
+    """The team of so many threads, its threads started."""
+    global _team
+    with _lock:
+        if _team is None or _team.count < count:
+            _team = Team(max(count, 2))
+    _start(count - 1)
+    return _team
+
+
+def share(kernel, arguments: tuple, total: int, grain: int = 1, step: int = 1, room: int = -1, size: int = 0) -> None:
+    """Call ``kernel(*arguments, start, stop)`` for ranges that cover 0 .. total, as ``split`` does, but without Python: the
+    kernel's arguments are whole numbers. Ranges begin at multiples of ``step``. Where ``room`` is a place in ``arguments``,
+    the address there is replaced by that of ``size`` numbers (float32) which a thread has for itself."""
+    count = _threads or threads()
+    parts = min(count * 2, total // grain) if count > 1 else 1
+    helping = min(count, parts, MOST)
+    if room >= 0:
+        size = -(-size // 16) * 16
+        space = floats(size * max(helping, 1))
+        arguments = (*arguments[:room], address(space), *arguments[room + 1 :])
+    if helping > 1:
+        team = _team if _team is not None and _team.count >= count and _started >= count - 1 else _gather(count)
+        if time.perf_counter() >= team.again and team.share(
+            kernel, arguments, total, parts, helping, step, room, size * 4
+        ):
+            return
+    if total:
+        kernel(*arguments, 0, total)
 
 
 # --- BLAS inside ----------------------------------------------------------------------------------------------------------
@@ -199,8 +384,8 @@ def one_blas_thread() -> OneBlasThread:
 
 def _forked() -> None:
     """In a forked child: the threads are gone and a lock may be held by one of them."""
-    global _started, _waiting, _lock, _alone
-    _started, _waiting, _lock = 0, queue.SimpleQueue(), threading.Lock()
+    global _started, _waiting, _lock, _alone, _team
+    _started, _waiting, _lock, _team = 0, queue.SimpleQueue(), threading.Lock(), None
     if _alone:
         _alone = 0
         found = blas.openblas()

@@ -11,6 +11,7 @@ from mlkit.backends.numba.scratch import address, floats, zeros
 
 #: examples that one thread takes at least
 GRAIN = 12
+STEP = 4  # ranges begin at multiples of what the kernels' smaller block has
 GEMM = "mlkit.backends.numba.gemm"
 
 
@@ -49,7 +50,7 @@ def lstm_sequence(k, gates, hidden, cell, weight, projection=None, mask=None):
     cells, opened = np.empty_like(states), np.empty_like(gates)
     common = (address(gates), address(packed), steps, batch, size, address(hidden), address(cell))
     common += (address(states), address(cells), address(opened))
-    pool.split(lambda a, b: k.lstm_forward(*common, a, b), batch, GRAIN)
+    pool.share(k.lstm_forward, common, batch, GRAIN, STEP)
     return states, cells, opened
 
 
@@ -71,7 +72,7 @@ def lstm_gradient(k, g, hidden, cell, weight, projection, mask, out, needs):
     common = (address(opened), address(packed), steps, batch, size, address(cell), address(cells))
     common += (address(given[0]), each[0], address(given[1]), each[1], address(zero))
     common += (address(g_hidden), address(g_cell), address(g_gates))
-    pool.split(lambda a, b: k.lstm_backward(*common, a, b), batch, GRAIN)
+    pool.share(k.lstm_backward, common, batch, GRAIN, STEP)
     g_weight = None
     if needs[3]:
         g_weight = g_gates[0].T @ hidden
@@ -94,13 +95,8 @@ def gru_sequence(k, gates, hidden, weight, bias=None, mask=None):
     gates, hidden, packed = row_major(gates), row_major(hidden), turned(weight)
     start = zeros(wide) if bias is None else row_major(bias)
     states = np.empty((steps, batch, size), np.float32)
-    common = (address(gates), address(packed), address(start), steps, batch, size, address(hidden), address(states))
-
-    def work(a, b):
-        own = floats((b - a) * wide)
-        k.gru_forward(*common, address(own), a, b)
-
-    pool.split(work, batch, GRAIN)
+    common = (address(gates), address(packed), address(start), steps, batch, size, address(hidden), address(states), 0)
+    pool.share(k.gru_forward, common, batch, GRAIN, STEP, 8, batch * wide)
     return states
 
 
@@ -120,7 +116,7 @@ def gru_gradient(k, g, gates, hidden, weight, bias, mask, out, needs):
     g_gates = np.empty_like(gates)
     common = (address(gates), address(own), address(packed), steps, batch, size, address(hidden), address(states))
     common += (address(g), address(g_hidden), address(stays), address(g_gates))
-    pool.split(lambda a, b: k.gru_backward(*common, a, b), batch, GRAIN)
+    pool.share(k.gru_backward, common, batch, GRAIN, STEP)
     return (
         g_gates,
         g_hidden,
