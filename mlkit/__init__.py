@@ -122,30 +122,36 @@ from mlkit.functional.arithmetic import (  # noqa: E402
     where,
 )
 from mlkit.functional.copies import COPIES as _COPIES  # noqa: E402
+from mlkit.functional.conversion import from_numpy, scalar_tensor, tensor  # noqa: E402
 from mlkit.functional.creation import (  # noqa: E402
     arange,
-    as_tensor,
-    bernoulli,
-    binomial,
     empty,
     empty_like,
     empty_permuted,
     empty_strided,
     eye,
     from_file,
-    from_numpy,
     full,
     full_like,
-    get_default_device,
-    get_rng_state,
-    initial_seed,
     linspace,
     logspace,
+    ones,
+    ones_like,
+    tril_indices,
+    triu_indices,
+    zeros,
+    zeros_like,
+)
+from mlkit.functional.interop import as_tensor  # noqa: E402
+from mlkit.functional.placement import get_default_device, set_default_device  # noqa: E402
+from mlkit.functional.random import (  # noqa: E402
+    bernoulli,
+    binomial,
+    get_rng_state,
+    initial_seed,
     manual_seed,
     multinomial,
     normal,
-    ones,
-    ones_like,
     poisson,
     rand,
     rand_like,
@@ -154,15 +160,8 @@ from mlkit.functional.creation import (  # noqa: E402
     randn,
     randn_like,
     randperm,
-    scalar_tensor,
     seed,
-    set_default_device,
     set_rng_state,
-    tensor,
-    tril_indices,
-    triu_indices,
-    zeros,
-    zeros_like,
 )
 from mlkit.functional.creation import range_ as range  # noqa: E402
 from mlkit.functional.einsum import einsum  # noqa: E402
@@ -457,20 +456,24 @@ _LAZY = {
     "compile": ("mlkit.compiler.compiled", "compile"),
     **{name: (f"mlkit.{name}", None) for name in "linalg fft special distributions".split()},
     **{
-        name: ("mlkit.functional.linear_algebra", name)
-        for name in "chain_matmul cholesky_inverse cholesky_solve det geqrf householder_product inverse logdet lu_unpack "
-        "matrix_exp matrix_power orgqr ormqr pca_lowrank pinverse slogdet svd_lowrank trace triangular_solve".split()
+        name: ("mlkit.functional.decompositions", name)
+        for name in "geqrf householder_product lu_unpack orgqr ormqr pca_lowrank svd_lowrank".split()
     },
+    **{name: ("mlkit.functional.decompositions", f"old_{name}") for name in "cholesky lu qr svd".split()},
     **{
-        name: ("mlkit.functional.linear_algebra", f"old_{name}") for name in "cholesky cross lu lu_solve qr svd".split()
+        name: ("mlkit.functional.solving", name)
+        for name in "cholesky_inverse cholesky_solve det inverse logdet pinverse slogdet triangular_solve".split()
     },
+    "lu_solve": ("mlkit.functional.solving", "old_lu_solve"),
+    **{name: ("mlkit.functional.products", name) for name in "chain_matmul matrix_exp matrix_power".split()},
+    "cross": ("mlkit.functional.products", "old_cross"),
+    "trace": ("mlkit.functional.matrices", "trace"),
     **{
         name: ("mlkit.functional.special", name)
         for name in "digamma erfinv i0 igamma igammac lgamma logit mvlgamma polygamma xlogy".split()
     },
     "vmap": ("mlkit.func", "vmap"),
     "detect_anomaly": ("mlkit.autograd", "detect_anomaly"),
-    **{name: ("mlkit.functional.draws", name) for name in "binomial poisson".split()},
     **{
         name: ("mlkit.autograd.anomaly_mode", name)
         for name in "is_anomaly_enabled is_anomaly_check_nan_enabled".split()

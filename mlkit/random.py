@@ -6,7 +6,7 @@ import contextlib
 from collections.abc import Iterator
 
 from mlkit.core.rng import default_generator
-from mlkit.functional.creation import get_rng_state, initial_seed, manual_seed, seed, set_rng_state
+from mlkit.functional.random import get_rng_state, initial_seed, manual_seed, seed, set_rng_state
 
 __all__ = ["default_generator", "fork_rng", "get_rng_state", "initial_seed", "manual_seed", "seed", "set_rng_state"]
 

@@ -12,7 +12,7 @@ from mlkit.core import dtype as dtypes
 from mlkit.core.dispatch import ops
 from mlkit.core.errors import ArgumentError, ValueRangeError
 from mlkit.core.value import Value, wrap
-from mlkit.functional import creation
+from mlkit.functional import conversion, placement, random
 
 #: dtype -> (rtol, atol) when none are given; other types are compared exactly
 TOLERANCES = {
@@ -145,7 +145,7 @@ def _as_tensor(x, other) -> Value:
         return wrap(x._array)
     if isinstance(x, (bool, int, float, complex)):
         d = dtypes.float64 if isinstance(x, float) else dtypes.complex128 if isinstance(x, complex) else None
-        return creation.tensor(x, dtype=d)
+        return conversion.tensor(x, dtype=d)
     if isinstance(x, (np.ndarray, np.generic)):
         return wrap(np.asarray(x))
     raise ArgumentError(f"No comparison pair was able to handle inputs of type {type(x)} and {type(other)}.")
@@ -237,17 +237,17 @@ def make_tensor(
     if not low < high:
         raise ValueRangeError(f"make_tensor: `low` must be below `high`, got {low} and {high}.")
     if d.category < 2:
-        out = creation.randint(int(np.ceil(low)), int(np.ceil(high)), shape, dtype=d, device=device)
+        out = random.randint(int(np.ceil(low)), int(np.ceil(high)), shape, dtype=d, device=device)
     elif d.is_complex:
-        pair = creation.rand(*shape, 2, dtype=d.to_real(), device=device) * (high - low) + low
+        pair = random.rand(*shape, 2, dtype=d.to_real(), device=device) * (high - low) + low
         out = ops.complex(pair[..., 0], pair[..., 1])
     else:
-        out = ops.cast(creation.rand(*shape, dtype=dtypes.float64, device=device) * (high - low) + low, dtype=d)
+        out = ops.cast(random.rand(*shape, dtype=dtypes.float64, device=device) * (high - low) + low, dtype=d)
     if exclude_zero:
         out = wrap(np.where(out._array == 0, np.asarray(1, out._array.dtype), out._array))
     if noncontiguous and out._array.size > 1:
         out = wrap(np.repeat(out._array, 2, axis=-1)[..., ::2])
-    return creation.wants_grad(out, requires_grad)
+    return placement.wants_grad(out, requires_grad)
 
 
 __all__ = ["assert_close", "make_tensor"]

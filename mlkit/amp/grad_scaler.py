@@ -10,7 +10,7 @@ from mlkit.core import backend as backends
 from mlkit.core import dtype as dtypes
 from mlkit.core.errors import DeviceError, GradientError, MlkitError, ValueRangeError
 from mlkit.core.value import Value, mark_mutated
-from mlkit.functional.creation import tensor
+from mlkit.functional.conversion import tensor
 
 READY, UNSCALED, STEPPED = "ready", "unscaled", "stepped"
 

@@ -12,16 +12,16 @@ from mlkit.core.device import device as as_device
 from mlkit.core.dispatch import ops
 from mlkit.core.errors import ArgumentError, ValueRangeError
 from mlkit.core.value import Value, wrap
-from mlkit.functional import creation, interop, shaping
+from mlkit.functional import conversion, creation, interop, placement, shaping
 
 
 def _place(device):
-    return creation.get_default_device() if device is None else as_device(device)
+    return placement.get_default_device() if device is None else as_device(device)
 
 
 def _make(host: np.ndarray, device) -> Array:
     """A NumPy array that nobody else holds, on a device."""
-    return result(wrap(creation.on_device(host, _place(device))))
+    return result(wrap(placement.on_device(host, _place(device))))
 
 
 def _type(dtype, number: Any = 0.0) -> dtypes.dtype:
@@ -75,7 +75,7 @@ def asarray(obj, /, *, dtype=None, device=None, copy: Any = None) -> Array:
         view = np.asarray(memoryview(obj))
     except TypeError:
         raise ArgumentError(f"asarray: cannot make an array of {type(obj).__name__}.") from None
-    return asarray(creation.from_numpy(view), dtype=dtype, device=device, copy=copy)
+    return asarray(conversion.from_numpy(view), dtype=dtype, device=device, copy=copy)
 
 
 def _leaves(obj):

@@ -153,7 +153,7 @@ class _Info:
 
     def default_device(self) -> device:
         """Where arrays are made unless a device is named."""
-        from mlkit.functional.creation import get_default_device
+        from mlkit.functional.placement import get_default_device
 
         return get_default_device()
 

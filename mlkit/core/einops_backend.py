@@ -16,7 +16,7 @@ _MODULE = "einops._backends"
 def register(module) -> None:
     """Give einops, whose module of backends this is, one for mlkit."""
     from mlkit.core.tensor import Tensor
-    from mlkit.functional import creation, shaping
+    from mlkit.functional import conversion, creation, shaping
 
     class MlkitBackend(module.AbstractBackend):
         framework_name = "mlkit"
@@ -25,7 +25,7 @@ def register(module) -> None:
             return isinstance(tensor, Tensor)
 
         def from_numpy(self, x):
-            out = creation.from_numpy(x)
+            out = conversion.from_numpy(x)
             return out.requires_grad_() if self.is_float_type(out) else out
 
         def to_numpy(self, x):

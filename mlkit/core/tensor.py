@@ -37,16 +37,21 @@ from mlkit.core.value import Hook, Leaf, MetaArray, Value, add_hook, ends_nowher
 from mlkit.functional import (
     activation,
     arithmetic,
+    conversion,
     creation,
+    decompositions,
     indexing,
     interop,
-    linear_algebra,
+    matrices,
+    placement,
     products,
+    random,
     reductions,
     removed,
     sets,
     shaping,
     short_time,
+    solving,
     special,
     statistics,
 )
@@ -71,7 +76,7 @@ class TypedConstructor:
     def __call__(self, *args):
         if args and all(isinstance(a, int) for a in args) or args and isinstance(args[0], Size):
             return creation.zeros(*args, dtype=self.dtype)
-        return creation.tensor(args[0] if args else [], dtype=self.dtype)
+        return conversion.tensor(args[0] if args else [], dtype=self.dtype)
 
     def __instancecheck__(self, x):
         return isinstance(x, Value) and x._array.dtype == self.dtype.numpy
@@ -155,7 +160,7 @@ class Tensor(Value):
             return args[0]
         if args and all(isinstance(a, int) for a in args):
             return creation.zeros(*args, **kwargs)
-        return creation.tensor(args[0] if args else [], dtype=dtypes.get_default_dtype(), **kwargs)
+        return conversion.tensor(args[0] if args else [], dtype=dtypes.get_default_dtype(), **kwargs)
 
     # --- what it is ------------------------------------------------------------------------------------------------
 
@@ -398,7 +403,7 @@ class Tensor(Value):
                         "Setting requires_grad=True on inference tensor outside InferenceMode is not allowed.",
                         hint="Make a normal tensor of it: x.clone().requires_grad_().",
                     )
-                creation.wants_grad(self, True)
+                placement.wants_grad(self, True)
         elif self._node is not None:
             if not self.is_leaf:
                 raise GradientError(
@@ -562,7 +567,7 @@ class Tensor(Value):
             raise DeviceError(
                 f"can't convert {self.device} device type tensor to numpy.", hint="Use tensor.cpu() to copy it first."
             )
-        return creation.to_numpy_array(self)
+        return conversion.to_numpy_array(self)
 
     def __array__(self, dtype=None, copy=None) -> np.ndarray:
         array = self.numpy()
@@ -573,7 +578,7 @@ class Tensor(Value):
         return array.copy() if copy else array
 
     def __array_wrap__(self, array, context=None, return_scalar=False):
-        return creation.from_numpy(np.asarray(array))
+        return conversion.from_numpy(np.asarray(array))
 
     def __dlpack__(self, *, stream=None, max_version=None, dl_device=None, copy=None):
         """A DLPack capsule of this tensor's memory, made by its array library."""
@@ -606,11 +611,11 @@ class Tensor(Value):
                 f"shape: {tuple(self._array.shape)}",
                 "Pick one element, reduce it (.mean()), or use .tolist().",
             )
-        return creation.to_numpy_array(self).item()
+        return conversion.to_numpy_array(self).item()
 
     def tolist(self):
         """The values as nested lists of Python numbers."""
-        return creation.to_numpy_array(self).tolist()
+        return conversion.to_numpy_array(self).tolist()
 
     def to(self, *args, dtype=None, device=None, copy=False, non_blocking=False, memory_format=None):
         """This tensor with another dtype, on another device, or like another tensor; itself when nothing changes."""
@@ -695,7 +700,7 @@ class Tensor(Value):
         return self.new_empty(*(args or (0,)), device=device)
 
     def new_tensor(self, data, *, dtype=None, device=None, requires_grad=False):
-        return creation.tensor(
+        return conversion.tensor(
             data, dtype=dtype or self.dtype, device=device or self.device, requires_grad=requires_grad
         )
 
@@ -703,13 +708,13 @@ class Tensor(Value):
         if not size:
             raise ArgumentError("new_zeros() missing 1 required positional argument: 'size'.", hint="x.new_zeros(2, 3)")
         how = {"dtype": dtype or self.dtype, "device": device or self.device}
-        return creation.of_level(self, creation.zeros(*size, requires_grad=requires_grad, **how))
+        return placement.of_level(self, creation.zeros(*size, requires_grad=requires_grad, **how))
 
     def new_ones(self, *size, dtype=None, device=None, requires_grad=False):
         if not size:
             raise ArgumentError("new_ones() missing 1 required positional argument: 'size'.", hint="x.new_ones(2, 3)")
         how = {"dtype": dtype or self.dtype, "device": device or self.device}
-        return creation.of_level(self, creation.ones(*size, requires_grad=requires_grad, **how))
+        return placement.of_level(self, creation.ones(*size, requires_grad=requires_grad, **how))
 
     def new_empty(self, *size, dtype=None, device=None, requires_grad=False):
         return self.new_zeros(*size, dtype=dtype, device=device, requires_grad=requires_grad)
@@ -720,7 +725,7 @@ class Tensor(Value):
 
     def new_full(self, size, fill_value, *, dtype=None, device=None, requires_grad=False):
         how = {"dtype": dtype or self.dtype, "device": device or self.device}
-        return creation.of_level(self, creation.full(size, fill_value, requires_grad=requires_grad, **how))
+        return placement.of_level(self, creation.full(size, fill_value, requires_grad=requires_grad, **how))
 
     # --- Python's protocols ------------------------------------------------------------------------------------------------
 
@@ -746,7 +751,7 @@ class Tensor(Value):
                 f"shape: {tuple(self._array.shape)}",
                 "Use .any() or .all().",
             )
-        return bool(creation.to_numpy_array(self).item())
+        return bool(conversion.to_numpy_array(self).item())
 
     def __int__(self):
         return self._number(int)
@@ -834,7 +839,7 @@ class Tensor(Value):
         return new
 
     def __reduce__(self):
-        return _rebuild, (type(self), creation.to_numpy_array(self), self._node is not None and self.is_leaf)
+        return _rebuild, (type(self), conversion.to_numpy_array(self), self._node is not None and self.is_leaf)
 
     def __getitem__(self, index):
         return indexing.getitem(self, index)
@@ -1181,26 +1186,26 @@ class Tensor(Value):
 
     # --- linear algebra -----------------------------------------------------------------------------------------------------------------------
 
-    det = linear_algebra.det
-    logdet = linear_algebra.logdet
-    slogdet = linear_algebra.slogdet
-    trace = linear_algebra.trace
-    inverse = linear_algebra.inverse
-    pinverse = linear_algebra.pinverse
-    cholesky = linear_algebra.old_cholesky
-    cholesky_inverse = linear_algebra.cholesky_inverse
-    cholesky_solve = linear_algebra.cholesky_solve
-    triangular_solve = linear_algebra.triangular_solve
-    lu = linear_algebra.old_lu
-    lu_solve = linear_algebra.old_lu_solve
-    qr = linear_algebra.old_qr
-    geqrf = linear_algebra.geqrf
-    orgqr = linear_algebra.orgqr
-    ormqr = linear_algebra.ormqr
-    svd = linear_algebra.old_svd
-    cross = linear_algebra.old_cross
-    matrix_exp = linear_algebra.matrix_exp
-    matrix_power = linear_algebra.matrix_power
+    det = solving.det
+    logdet = solving.logdet
+    slogdet = solving.slogdet
+    trace = matrices.trace
+    inverse = solving.inverse
+    pinverse = solving.pinverse
+    cholesky = decompositions.old_cholesky
+    cholesky_inverse = solving.cholesky_inverse
+    cholesky_solve = solving.cholesky_solve
+    triangular_solve = solving.triangular_solve
+    lu = decompositions.old_lu
+    lu_solve = solving.old_lu_solve
+    qr = decompositions.old_qr
+    geqrf = decompositions.geqrf
+    orgqr = decompositions.orgqr
+    ormqr = decompositions.ormqr
+    svd = decompositions.old_svd
+    cross = products.old_cross
+    matrix_exp = products.matrix_exp
+    matrix_power = products.matrix_power
 
     # --- indexing -----------------------------------------------------------------------------------------------------------------------------
 
@@ -1223,8 +1228,8 @@ class Tensor(Value):
     index_reduce = indexing.index_reduce
     masked_scatter = indexing.masked_scatter
     put = indexing.put
-    bernoulli = creation.bernoulli
-    multinomial = creation.multinomial
+    bernoulli = random.bernoulli
+    multinomial = random.multinomial
 
     # --- in place -------------------------------------------------------------------------------------------------------------------------------
 
@@ -1239,7 +1244,7 @@ class Tensor(Value):
 
     def fill_(self, value):
         """Set every value to ``value``."""
-        source = value if isinstance(value, Value) else creation.tensor(value, dtype=self.dtype)
+        source = value if isinstance(value, Value) else conversion.tensor(value, dtype=self.dtype)
         return inplace.assign(self, source, "fill_")
 
     def uniform_(self, from_=0.0, to=1.0, *, generator=None):
@@ -1247,7 +1252,7 @@ class Tensor(Value):
         if not from_ <= to:
             raise RefusedError(f"uniform_ expects to return a [from, to) range, but found from={from_} > to={to}.")
         _floating(self, "uniform_")
-        fresh = creation.rand(*self.shape, generator=generator, dtype=self.dtype, device=self.device)
+        fresh = random.rand(*self.shape, generator=generator, dtype=self.dtype, device=self.device)
         return inplace.assign(self, fresh * (to - from_) + from_, "uniform_")
 
     def normal_(self, mean=0.0, std=1.0, *, generator=None):
@@ -1255,12 +1260,12 @@ class Tensor(Value):
         if not std >= 0:
             raise RefusedError(f"normal_ expects std >= 0.0, but found std {std}.")
         _floating(self, "normal_")
-        fresh = creation.randn(*self.shape, generator=generator, dtype=self.dtype, device=self.device)
+        fresh = random.randn(*self.shape, generator=generator, dtype=self.dtype, device=self.device)
         return inplace.assign(self, fresh * std + mean, "normal_")
 
     def bernoulli_(self, p=0.5, *, generator=None):
         """Fill with 1 at probability p, else 0."""
-        u = creation.rand(*self.shape, generator=generator, device=self.device)
+        u = random.rand(*self.shape, generator=generator, device=self.device)
         return inplace.assign(self, (u < p).to(self.dtype), "bernoulli_")
 
     def random_(self, from_=0, to=None, *, generator=None):
@@ -1269,7 +1274,7 @@ class Tensor(Value):
             from_, to = (
                 (0, from_) if from_ else (0, 1 << 24 if self.is_floating_point() else dtypes.iinfo(self.dtype).max)
             )
-        fresh = creation.randint(from_, to, tuple(self.shape), generator=generator, device=self.device)
+        fresh = random.randint(from_, to, tuple(self.shape), generator=generator, device=self.device)
         return inplace.assign(self, fresh, "random_")
 
     def exponential_(self, lambd=1.0, *, generator=None):
@@ -1277,7 +1282,7 @@ class Tensor(Value):
         if not lambd > 0:
             raise RefusedError(f"exponential_ expects lambda > 0.0, but found lambda={lambd}.")
         _floating(self, "exponential_")
-        u = creation.rand(*self.shape, generator=generator, dtype=self.dtype, device=self.device)
+        u = random.rand(*self.shape, generator=generator, dtype=self.dtype, device=self.device)
         return inplace.assign(self, ops.log1p(-u) / -lambd, "exponential_")
 
     def cauchy_(self, median=0, sigma=1, *, generator=None):
@@ -1292,14 +1297,14 @@ class Tensor(Value):
         if not std > 0:
             raise RefusedError(f"log_normal_ expects std > 0.0, but found std={std}.")
         _floating(self, "log_normal_")
-        fresh = creation.randn(tuple(self.shape), generator=generator, dtype=self.dtype, device=self.device)
+        fresh = random.randn(tuple(self.shape), generator=generator, dtype=self.dtype, device=self.device)
         return inplace.assign(self, ops.exp(fresh * std + mean), "log_normal_")
 
     def geometric_(self, p, *, generator=None):
         """Fill with the number of trials until the first success, each with probability p: 1, 2, ..."""
         if not 0 < p < 1:
             raise RefusedError(f"geometric_ expects p to be in (0, 1), but got p={p}.")
-        u = creation.rand(tuple(self.shape), generator=generator, dtype=dtypes.float64, device=self.device)
+        u = random.rand(tuple(self.shape), generator=generator, dtype=dtypes.float64, device=self.device)
         fresh = ops.ceil(ops.log1p(-u) / math.log1p(-p))
         return inplace.assign(self, ops.clamp(fresh, min=1), "geometric_")
 
@@ -1326,7 +1331,7 @@ class Tensor(Value):
 
     def map_(self, tensor, callable):
         """Set every value to ``callable(own, other's)``; on the CPU, one by one."""
-        own, other = creation.to_numpy_array(self), creation.to_numpy_array(tensor)
+        own, other = conversion.to_numpy_array(self), conversion.to_numpy_array(tensor)
         pairs = np.broadcast_arrays(own, other)
         values = [callable(a, b) for a, b in zip(*(p.reshape(-1).tolist() for p in pairs), strict=True)]
         return inplace.assign(self, wrap(np.array(values, own.dtype).reshape(own.shape)), "map_")
@@ -1335,7 +1340,7 @@ class Tensor(Value):
         """Set every value to ``callable(value)``; on the CPU, one by one."""
         if not self.is_cpu:
             raise ArgumentError("apply_ is only implemented on CPU tensors.")
-        own = creation.to_numpy_array(self)
+        own = conversion.to_numpy_array(self)
         values = np.array([callable(a) for a in own.reshape(-1).tolist()], own.dtype)
         return inplace.assign(self, wrap(values.reshape(own.shape)), "apply_")
 
@@ -1343,7 +1348,7 @@ class Tensor(Value):
         """Another shape over the same memory, which grows when it has to; what is new means nothing."""
         if self._node is not None:
             raise GradientError("cannot resize variables that require grad.")
-        creation.resize(self, shaping.sizes(sizes))
+        placement.resize(self, shaping.sizes(sizes))
         value.mark_mutated(self)
         return self
 
@@ -1415,12 +1420,12 @@ def _floating(x, name: str) -> None:
 def _fresh_uniform(x, name: str, generator):
     """Uniform numbers in (0, 1) with the tensor's shape."""
     _floating(x, name)
-    u = creation.rand(tuple(x.shape), generator=generator, dtype=dtypes.float64, device=x.device)
+    u = random.rand(tuple(x.shape), generator=generator, dtype=dtypes.float64, device=x.device)
     return ops.clamp(u, min=1e-16)
 
 
 def _scalar(x, number):
-    return number if isinstance(number, Value) else creation.tensor(number, dtype=x.dtype, device=x.device)
+    return number if isinstance(number, Value) else conversion.tensor(number, dtype=x.dtype, device=x.device)
 
 
 def _reshape_in_place(tensor, view):

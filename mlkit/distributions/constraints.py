@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 
 from mlkit.core.dispatch import ops
-from mlkit.functional import linear_algebra
+from mlkit.functional import decompositions, norms
 
 
 def _all(mask, count: int):
@@ -182,7 +182,7 @@ class _LowerCholesky(Constraint):
 class _CorrCholesky(_LowerCholesky):
     def check(self, value):
         tolerance = value.shape[-1] * 10 * (1.2e-7 if value.element_size() < 8 else 2.3e-16)
-        unit = _all((linear_algebra.vector_norm(value.detach(), dim=-1) - 1).abs() <= tolerance, 1)
+        unit = _all((norms.vector_norm(value.detach(), dim=-1) - 1).abs() <= tolerance, 1)
         return super().check(value) & unit
 
 
@@ -206,7 +206,7 @@ class _PositiveSemidefinite(_Symmetric):
         symmetric = super().check(value)
         if not symmetric.all():
             return symmetric
-        return _all(linear_algebra.eigvalsh(value.detach()) >= 0, 1)
+        return _all(decompositions.eigvalsh(value.detach()) >= 0, 1)
 
 
 class _PositiveDefinite(_Symmetric):
@@ -214,7 +214,7 @@ class _PositiveDefinite(_Symmetric):
         symmetric = super().check(value)
         if not symmetric.all():
             return symmetric
-        return linear_algebra.cholesky_ex(value.detach()).info == 0
+        return decompositions.cholesky_ex(value.detach()).info == 0
 
 
 class _Independent(Constraint):

@@ -16,7 +16,7 @@ from mlkit.distributions.distribution import (
     open_uniform_like,
     uniform_like,
 )
-from mlkit.functional import arithmetic, draws
+from mlkit.functional import arithmetic, random
 
 EULER = 0.5772156649015329
 
@@ -246,7 +246,7 @@ class VonMises(Distribution):
     def sample(self, sample_shape=()):
         shape = tuple(self._extended_shape(sample_shape))
         loc, concentration = (ops.expand(p.detach(), shape=shape) for p in (self.loc, self.concentration))
-        turned = draws.von_mises(ops.zeros_like(loc), concentration) + loc
+        turned = random.von_mises(ops.zeros_like(loc), concentration) + loc
         return (turned + math.pi) % (2 * math.pi) - math.pi
 
     def log_prob(self, value):
@@ -285,7 +285,7 @@ class StudentT(Distribution):
     def rsample(self, sample_shape=()):
         shape = tuple(self._extended_shape(sample_shape))
         half = ops.expand(self.df, shape=shape) * 0.5
-        chi2 = 2 * draws.standard_gamma(half)
+        chi2 = 2 * random.standard_gamma(half)
         return self.loc + self.scale * normal_like(self.df, shape) * ops.rsqrt(chi2 / self.df)
 
     def log_prob(self, value):

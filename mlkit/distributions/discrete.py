@@ -16,8 +16,9 @@ from mlkit.distributions.distribution import (
     open_uniform_like,
     uniform_like,
 )
-from mlkit.functional import draws
-from mlkit.functional.creation import arange, binomial, poisson
+from mlkit.functional import random
+from mlkit.functional.creation import arange
+from mlkit.functional.random import binomial, poisson
 
 
 def cross_entropy_of_bits(logits, value):
@@ -213,7 +214,7 @@ class NegativeBinomial(ProbsOrLogits, Distribution):
     def sample(self, sample_shape=()):
         shape = tuple(self._extended_shape(sample_shape))
         count, logits = (ops.expand(x.detach(), shape=shape) for x in (self.total_count, self.logits))
-        return poisson(draws.standard_gamma(count) * ops.exp(logits))
+        return poisson(random.standard_gamma(count) * ops.exp(logits))
 
     def log_prob(self, value):
         value = self._checked(value)

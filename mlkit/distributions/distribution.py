@@ -11,7 +11,7 @@ from mlkit.core.errors import ArgumentError, MissingFeature, ShapeError, ValueRa
 from mlkit.core.size import Size, broadcast_shapes
 from mlkit.core.value import MetaArray, Value, is_tensor
 from mlkit.distributions import constraints
-from mlkit.functional import creation
+from mlkit.functional import conversion, random
 
 
 def broadcast_all(*values):
@@ -25,7 +25,7 @@ def broadcast_all(*values):
     for v in values:
         if not isinstance(v, Value):
             d = like.dtype if like is not None and like.dtype.category >= 2 else dtypes.get_default_dtype()
-            v = creation.tensor(float(v), dtype=d, device=None if like is None else like.device)
+            v = conversion.tensor(float(v), dtype=d, device=None if like is None else like.device)
         made.append(v)
     try:
         shape = broadcast_shapes(*[t.shape for t in made])
@@ -58,7 +58,7 @@ def probs_to_logits(probs, is_binary: bool = False):
 
 def uniform_like(tensor, shape):
     """Numbers in [0, 1) of that shape, in the tensor's dtype and on its device."""
-    return creation.rand(*shape, dtype=tensor.dtype, device=tensor.device)
+    return random.rand(*shape, dtype=tensor.dtype, device=tensor.device)
 
 
 def open_uniform_like(tensor, shape):
@@ -68,7 +68,7 @@ def open_uniform_like(tensor, shape):
 
 
 def normal_like(tensor, shape):
-    return creation.randn(*shape, dtype=tensor.dtype, device=tensor.device)
+    return random.randn(*shape, dtype=tensor.dtype, device=tensor.device)
 
 
 class Distribution:

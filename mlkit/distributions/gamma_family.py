@@ -10,7 +10,7 @@ from mlkit.core.errors import ValueRangeError
 from mlkit.distributions import constraints
 from mlkit.distributions.continuous import full_like, where
 from mlkit.distributions.distribution import Distribution, ExponentialFamily, broadcast_all, uniform_like
-from mlkit.functional import draws
+from mlkit.functional import random
 
 
 class Gamma(ExponentialFamily):
@@ -41,7 +41,7 @@ class Gamma(ExponentialFamily):
 
     def rsample(self, sample_shape=()):
         shape = tuple(self._extended_shape(sample_shape))
-        return draws.standard_gamma(ops.expand(self.concentration, shape=shape)) / self.rate
+        return random.standard_gamma(ops.expand(self.concentration, shape=shape)) / self.rate
 
     def log_prob(self, value):
         value = self._checked(value)
@@ -145,7 +145,7 @@ class Dirichlet(ExponentialFamily):
         a = ops.expand(self.concentration, shape=shape)
         # gamma(a) = gamma(a + 1) * u**(1 / a)
         u = uniform_like(a, shape).clamp(min=dtypes.finfo(a.dtype).tiny)
-        return ops.softmax(ops.log(draws.standard_gamma(a + 1)) + ops.log(u) / a, dim=-1)
+        return ops.softmax(ops.log(random.standard_gamma(a + 1)) + ops.log(u) / a, dim=-1)
 
     def log_prob(self, value):
         a = self.concentration
@@ -256,8 +256,8 @@ class FisherSnedecor(Distribution):
 
     def rsample(self, sample_shape=()):
         shape = tuple(self._extended_shape(sample_shape))
-        x1 = draws.standard_gamma(ops.expand(self.df1, shape=shape) * 0.5) / self.df1
-        x2 = draws.standard_gamma(ops.expand(self.df2, shape=shape) * 0.5) / self.df2
+        x1 = random.standard_gamma(ops.expand(self.df1, shape=shape) * 0.5) / self.df1
+        x2 = random.standard_gamma(ops.expand(self.df2, shape=shape) * 0.5) / self.df2
         tiny = dtypes.finfo(x1.dtype).tiny
         return (x1 / x2.clamp(min=tiny)).clamp(min=tiny)
 

@@ -26,7 +26,7 @@ from mlkit.distributions.gamma_family import Beta, Dirichlet, Exponential, Gamma
 from mlkit.distributions.matrices import LowRankMultivariateNormal, Wishart
 from mlkit.distributions.multivariate_normal import MultivariateNormal
 from mlkit.distributions.on_intervals import ContinuousBernoulli
-from mlkit.functional import linear_algebra
+from mlkit.functional import products, solving
 
 _REGISTRY: dict[tuple[type, type], Callable] = {}
 
@@ -212,9 +212,9 @@ def _multivariate_normal(p, q):
     half_log = q._half_log_det() - p._half_log_det()
     shape = distribution.broadcast_shapes(p.batch_shape, q.batch_shape)
     L, M = ops.expand(L, shape=(*shape, n, n)), ops.expand(M, shape=(*shape, n, n))
-    spread = ops.square(linear_algebra.solve_triangular(M, L, upper=False)).sum((-2, -1))
+    spread = ops.square(solving.solve_triangular(M, L, upper=False)).sum((-2, -1))
     d = (q.loc - p.loc).unsqueeze(-1)
-    away = ops.square(linear_algebra.solve_triangular(M, d, upper=False)).sum((-2, -1))
+    away = ops.square(solving.solve_triangular(M, d, upper=False)).sum((-2, -1))
     return half_log + 0.5 * (spread + away - n)
 
 
@@ -449,7 +449,7 @@ def _wishart(p, q):
     n = p.event_shape[-1]
     log_det = 2 * ops.log(ops.diagonal(p.scale_tril, dim1=-2, dim2=-1)).sum(-1)
     log_det = log_det + n * math.log(2.0) + p._sum_of_digammas()
-    ratio = ops.diagonal(linear_algebra.matmul(q.precision_matrix, p.covariance_matrix), dim1=-2, dim2=-1).sum(-1)
+    ratio = ops.diagonal(products.matmul(q.precision_matrix, p.covariance_matrix), dim1=-2, dim2=-1).sum(-1)
     return -p.entropy() + q._log_volume() - (q.df - n - 1) / 2 * log_det + p.df * ratio / 2
 
 

@@ -13,7 +13,7 @@ from mlkit.distributions.continuous import full_like, where
 from mlkit.distributions.distribution import Distribution, ExponentialFamily, broadcast_all, normal_like
 from mlkit.distributions.gamma_family import Beta, Chi2
 from mlkit.distributions.multivariate_normal import MultivariateNormal
-from mlkit.functional import creation, linear_algebra, shaping, special
+from mlkit.functional import conversion, creation, decompositions, norms, shaping, solving, special
 
 
 def _diagonal(x):
@@ -74,7 +74,7 @@ class LowRankMultivariateNormal(Distribution):
         scaled = self.cov_factor.mT / self.cov_diag.unsqueeze(-2)
         small = scaled @ self.cov_factor
         one = _diagonal(ops.ones_like(ops.diagonal(small, dim1=-2, dim2=-1)))
-        return scaled, linear_algebra.cholesky(small + one)
+        return scaled, decompositions.cholesky(small + one)
 
     @property
     def mean(self):
@@ -97,13 +97,13 @@ class LowRankMultivariateNormal(Distribution):
     def precision_matrix(self):
         """The inverse of the covariance."""
         scaled, L = self._scaled_factor()
-        part = linear_algebra.solve_triangular(L, scaled, upper=False)
+        part = solving.solve_triangular(L, scaled, upper=False)
         return _diagonal(ops.reciprocal(self.cov_diag)) - part.mT @ part
 
     @property
     def scale_tril(self):
         """The lower triangular factor of the covariance."""
-        return linear_algebra.cholesky(self.covariance_matrix)
+        return decompositions.cholesky(self.covariance_matrix)
 
     def rsample(self, sample_shape=()):
         shape = tuple(self._extended_shape(sample_shape))
@@ -118,7 +118,7 @@ class LowRankMultivariateNormal(Distribution):
     def log_prob(self, value):
         d = self._checked(value) - self.loc
         scaled, L = self._scaled_factor()
-        part = linear_algebra.solve_triangular(L, scaled @ d.unsqueeze(-1), upper=False).squeeze(-1)
+        part = solving.solve_triangular(L, scaled @ d.unsqueeze(-1), upper=False).squeeze(-1)
         away = (ops.square(d) / self.cov_diag).sum(-1) - ops.square(part).sum(-1)
         return -0.5 * (self._event_shape[0] * math.log(2 * math.pi) + self._log_det(L) + away)
 
@@ -162,7 +162,7 @@ class Wishart(ExponentialFamily):
         if matrix.ndim < 2:
             raise ValueRangeError("scale_tril must be at least two-dimensional, with optional leading batch dimensions")
         if not isinstance(df, Value):
-            df = creation.tensor(float(df), dtype=matrix.dtype, device=matrix.device)
+            df = conversion.tensor(float(df), dtype=matrix.dtype, device=matrix.device)
         n = matrix.shape[-1]
         batch = broadcast_shapes(df.shape, matrix.shape[:-2])
         if bool((df <= n - 1).any()):
@@ -182,7 +182,7 @@ class Wishart(ExponentialFamily):
         L = self.__dict__["_factor"]
         if name == "scale_tril":
             return L
-        return L @ L.mT if name == "covariance_matrix" else linear_algebra.cholesky_inverse(L)
+        return L @ L.mT if name == "covariance_matrix" else solving.cholesky_inverse(L)
 
     def _wide(self, x):
         return ops.reshape(x, shape=(*tuple(self._batch_shape), 1, 1))
@@ -224,8 +224,8 @@ class Wishart(ExponentialFamily):
     def log_prob(self, value):
         value = self._checked(value)
         n = self._event_shape[-1]
-        log_det = 2 * _log_diagonal(linear_algebra.cholesky(value))
-        ratio = linear_algebra.cholesky_solve(value, ops.expand(self._factor, shape=_matched(value, self._factor)))
+        log_det = 2 * _log_diagonal(decompositions.cholesky(value))
+        ratio = solving.cholesky_solve(value, ops.expand(self._factor, shape=_matched(value, self._factor)))
         trace = ops.diagonal(ratio, dim1=-2, dim2=-1).sum(-1)
         return (self.df - n - 1) / 2 * log_det - trace / 2 - self._log_volume()
 
@@ -279,7 +279,7 @@ class LKJCholesky(Distribution):
         with no_grad():
             lengths = self._beta().sample(sample_shape).unsqueeze(-1)
             noise = ops.tril(normal_like(self.concentration, tuple(self._extended_shape(sample_shape))), diagonal=-1)
-            size = linear_algebra.vector_norm(noise, dim=-1, keepdim=True)
+            size = norms.vector_norm(noise, dim=-1, keepdim=True)
             empty = size == 0  # the first row
             below = where(empty, ops.zeros_like(noise), noise / where(empty, ops.ones_like(size), size))
             below = ops.sqrt(lengths) * below

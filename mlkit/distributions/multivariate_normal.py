@@ -9,7 +9,7 @@ from mlkit.core.errors import ValueRangeError
 from mlkit.core.size import broadcast_shapes
 from mlkit.distributions import constraints
 from mlkit.distributions.distribution import Distribution, normal_like
-from mlkit.functional import linear_algebra
+from mlkit.functional import decompositions, solving
 
 
 class MultivariateNormal(Distribution):
@@ -49,15 +49,15 @@ class MultivariateNormal(Distribution):
         if name == "scale_tril":
             return matrix
         if name == "covariance_matrix":
-            return linear_algebra.cholesky(matrix)
+            return decompositions.cholesky(matrix)
         # P = L L^H with rows and columns turned around gives the factor of the inverse at once
-        flipped = linear_algebra.cholesky(ops.flip(matrix, dims=(matrix.ndim - 2, matrix.ndim - 1)))
+        flipped = decompositions.cholesky(ops.flip(matrix, dims=(matrix.ndim - 2, matrix.ndim - 1)))
         upper = ops.flip(flipped, dims=(matrix.ndim - 2, matrix.ndim - 1)).mT
         n = matrix.shape[-1]
         eye = ops.zeros_like(matrix) + ops.diagonal_grad(
             ops.ones_like(ops.zeros((n,), like=matrix)), shape=(n, n), offset=0, dim1=0, dim2=1
         )
-        return linear_algebra.solve_triangular(upper, eye, upper=False)
+        return solving.solve_triangular(upper, eye, upper=False)
 
     def _expand_into(self, new, batch_shape):
         super()._expand_into(new, batch_shape)
@@ -72,7 +72,7 @@ class MultivariateNormal(Distribution):
             return ops.expand(L, shape=shape)
         if name == "covariance_matrix":
             return ops.expand(L @ L.mT, shape=shape)
-        return ops.expand(linear_algebra.cholesky_inverse(L), shape=shape)
+        return ops.expand(solving.cholesky_inverse(L), shape=shape)
 
     @property
     def mean(self):
@@ -96,7 +96,7 @@ class MultivariateNormal(Distribution):
 
     def log_prob(self, value):
         d = (self._checked(value) - self.loc).unsqueeze(-1)
-        z = linear_algebra.solve_triangular(self._unbroadcasted_scale_tril, d, upper=False).squeeze(-1)
+        z = solving.solve_triangular(self._unbroadcasted_scale_tril, d, upper=False).squeeze(-1)
         return -0.5 * (self._event_shape[0] * math.log(2 * math.pi) + ops.square(z).sum(-1)) - self._half_log_det()
 
     def entropy(self):

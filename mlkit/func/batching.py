@@ -16,9 +16,10 @@ import numpy as np
 
 from mlkit.core.dispatch import apply, ops
 from mlkit.core.value import Value
+from mlkit.ops.indexing import TENSOR
 from mlkit.ops.reduce import AlongDim, Reduction
 from mlkit.ops.registry import REGISTRY, Elementwise, Op
-from mlkit.ops.shape import TENSOR, follow
+from mlkit.ops.shape import follow
 
 ALONE = object()
 RULES: dict[str, Callable] = {}

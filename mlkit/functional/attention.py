@@ -311,7 +311,7 @@ def sinusoidal_positions(length: int, features: int, *, base: float = 10000.0, d
     """
     import numpy as np
 
-    from mlkit.functional.creation import tensor
+    from mlkit.functional.conversion import tensor
 
     if features % 2:
         raise ValueRangeError(f"sinusoidal_positions: features must be even, got {features}.")
@@ -324,7 +324,7 @@ def rotary_angles(length: int, features: int, *, base: float = 10000.0, start: i
     """cos and sin of the rotary angles for places start .. start + length - 1: two tensors (length, features / 2)."""
     import numpy as np
 
-    from mlkit.functional.creation import tensor
+    from mlkit.functional.conversion import tensor
 
     if features % 2:
         raise ValueRangeError(f"rotary positions: the features of a head must be even, got {features}.")

@@ -484,7 +484,6 @@ def checked(fn: Callable, module: str | None = None, name: str | None = None) ->
         arguments.learn(args, kwargs)
         return arguments.without_numpy(args, kwargs)
 
-    @functools.wraps(fn)
     def call(*args, **kwargs):
         nonlocal arguments, places, usual
         if arguments is None:
@@ -509,6 +508,10 @@ def checked(fn: Callable, module: str | None = None, name: str | None = None) ->
             cause = None if isinstance(better, (ArgumentError, RankError)) else error
         raise better from cause
 
-    if module is not None:
-        call.__module__ = module
+    # what functools.wraps does, without its loops: hundreds of these are made when mlkit is imported
+    call.__module__ = fn.__module__ if module is None else module
+    call.__name__, call.__qualname__, call.__doc__ = fn.__name__, fn.__qualname__, fn.__doc__
+    call.__annotations__ = fn.__annotations__
+    call.__dict__.update(fn.__dict__)
+    call.__wrapped__ = fn  # type: ignore[attr-defined]
     return call

@@ -12,8 +12,8 @@ from mlkit.core import dtype as dtypes
 from mlkit.core.dispatch import ops
 from mlkit.core.errors import ArgumentError, DtypeError, RankError, ShapeError
 from mlkit.core.value import Value, wrap
-from mlkit.functional import creation
-from mlkit.functional.out import takes_out
+from mlkit.functional import placement
+from mlkit.functional.results import takes_out
 from mlkit.functional.shaping import roll
 from mlkit.ops.fourier import SWAPPED
 from mlkit.ops.reduce import canonical_dim
@@ -272,8 +272,8 @@ def ihfft2(input, s=None, dim=(-2, -1), norm: str | None = None):
 def _frequencies(counts, n, d, dtype, device, requires_grad):
     kind = dtypes.get_default_dtype() if dtype is None else dtypes.as_dtype(dtype)
     values = (counts * (1.0 / (n * d))).astype(kind.numpy)
-    place = creation._place(device)
-    return creation.wants_grad(wrap(creation.on_device(values, place)), requires_grad)
+    place = placement.place_or_default(device)
+    return placement.wants_grad(wrap(placement.on_device(values, place)), requires_grad)
 
 
 @takes_out

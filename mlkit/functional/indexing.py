@@ -10,10 +10,11 @@ from mlkit.core import events, inplace
 from mlkit.core.dispatch import check_numbers, ops
 from mlkit.core.errors import ArgumentError, DimensionError, DtypeError, RefusedError, ShapeError, ValueRangeError
 from mlkit.core.value import LevelArray, MetaArray, Value, shown_as, wrap
-from mlkit.functional.creation import on_device, tensor, to_numpy_array
+from mlkit.functional.conversion import tensor, to_numpy_array
+from mlkit.functional.placement import on_device
 from mlkit.ops import REGISTRY
+from mlkit.ops.indexing import TENSOR
 from mlkit.ops.reduce import canonical_dim
-from mlkit.ops.shape import TENSOR
 
 
 def _stands_for_a_tuple(index) -> bool:

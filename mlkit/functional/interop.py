@@ -1,4 +1,4 @@
-"""Memory of other libraries as tensors, without a copy: DLPack, Python buffers, CUDA arrays."""
+"""Memory of other libraries as tensors, without a copy: NumPy arrays, DLPack, Python buffers, CUDA arrays."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from mlkit.core.device import device as as_device
 from mlkit.core.dispatch import ops
 from mlkit.core.errors import ArgumentError, DtypeError, ValueRangeError
 from mlkit.core.value import Value, wrap
-from mlkit.functional import creation
+from mlkit.functional import conversion, placement
 
 CPU, CUDA, CUDA_HOST, CUDA_MANAGED = 1, 2, 3, 13  # DLPack's device types
 
@@ -143,7 +143,22 @@ def frombuffer(buffer, *, dtype, count: int = -1, offset: int = 0, requires_grad
             f"frombuffer: requested buffer length ({number} * {d.itemsize} bytes) after offset ({offset} bytes) must not "
             f"be greater than actual buffer length ({length} bytes)."
         )
-    return creation.wants_grad(wrap(np.frombuffer(memory, d.numpy, number, offset)), requires_grad)
+    return placement.wants_grad(wrap(np.frombuffer(memory, d.numpy, number, offset)), requires_grad)
+
+
+def as_tensor(data, dtype=None, device=None):  # noqa: A002
+    """``data`` as a tensor, sharing memory with NumPy arrays and tensors where dtype and device allow."""
+    if isinstance(data, Value):
+        out = data
+        if dtype is not None and data._array.dtype != dtypes.as_dtype(dtype).numpy:
+            out = ops.cast(out, dtype=dtypes.as_dtype(dtype))
+        return out if device is None else out.to(device)
+    if isinstance(data, np.ndarray) and placement.place_or_default(device).type == "cpu":
+        if dtype is None or dtypes.as_dtype(dtype).numpy == data.dtype:
+            return conversion.from_numpy(data)
+    if hasattr(data, "__dlpack__") and not isinstance(data, np.ndarray):
+        return asarray(data, dtype=dtype, device=device)
+    return conversion.tensor(data, dtype=dtype, device=device)
 
 
 def asarray(obj: Any, *, dtype=None, device=None, copy: bool | None = None, requires_grad: bool = False):  # noqa: A002
@@ -162,9 +177,9 @@ def asarray(obj: Any, *, dtype=None, device=None, copy: bool | None = None, requ
     if isinstance(obj, Value):
         shared = obj
     elif isinstance(obj, np.ndarray):
-        shared = creation.from_numpy(obj)
+        shared = conversion.from_numpy(obj)
     elif isinstance(obj, np.generic):
-        shared = creation.tensor(obj)
+        shared = conversion.tensor(obj)
     elif hasattr(obj, "__dlpack__") or type(obj).__name__ == "PyCapsule":
         shared = from_dlpack(obj)
     elif _is_buffer(obj):
@@ -175,7 +190,7 @@ def asarray(obj: Any, *, dtype=None, device=None, copy: bool | None = None, requ
                 f"asarray: can't alias arbitrary sequence into a tensor, and copy=False: {type(obj).__name__}.",
                 hint="Leave copy out, or give an array.",
             )
-        return creation.tensor(obj, dtype=dtype, device=device, requires_grad=requires_grad)
+        return conversion.tensor(obj, dtype=dtype, device=device, requires_grad=requires_grad)
     out = shared
     if dtype is not None and dtypes.as_dtype(dtype).numpy != out._array.dtype:
         out = ops.cast(out, dtype=dtypes.as_dtype(dtype))
@@ -190,7 +205,7 @@ def asarray(obj: Any, *, dtype=None, device=None, copy: bool | None = None, requ
         out = out.clone()
     if not requires_grad:
         return out.detach() if out._node is not None else out
-    return out if out._node is not None else creation.wants_grad(out.detach() if out is obj else out, True)
+    return out if out._node is not None else placement.wants_grad(out.detach() if out is obj else out, True)
 
 
 def _is_buffer(obj: Any) -> bool:

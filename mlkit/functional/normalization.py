@@ -12,7 +12,7 @@ from mlkit.core.dispatch import composite, ops, state
 from mlkit.core.errors import ShapeError, UnsupportedDtype, ValueRangeError
 from mlkit.core.value import LevelArray, MetaArray, is_plain, mark_all_mutated, mark_mutated
 from mlkit.functional.arguments import check_floating, check_same_dtype, usual
-from mlkit.functional.creation import with_names
+from mlkit.functional.placement import with_names
 
 
 def _more_than_one(shape) -> None:

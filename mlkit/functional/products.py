@@ -1,4 +1,4 @@
-"""Products of vectors and matrices beyond matmul: the fused sums, outer and cross products, tensordot, distances."""
+"""Products and powers of vectors and matrices: the fused sums, outer and cross products, tensordot, distances."""
 
 from __future__ import annotations
 
@@ -11,19 +11,18 @@ from mlkit.core.errors import ArgumentError, DtypeError, RefusedError, ShapeErro
 from mlkit.core.refusals import different_dtypes
 from mlkit.core.value import Value
 from mlkit.functional.arguments import check_same_dtype
+from mlkit.functional.matrices import check_tensor, eye_like, in_graph_of, shape_of
+from mlkit.functional.results import takes_out
 from mlkit.functional.shaping import broadcast_shapes
+from mlkit.functional.solving import inv
 from mlkit.ops import REGISTRY
 from mlkit.ops.reduce import canonical_dim
-
-
-def _shape(x) -> tuple:
-    return tuple(x._array.shape)
 
 
 def _rank(name: str, rank: int, **tensors) -> None:
     for label, x in tensors.items():
         if x._array.ndim != rank:
-            shown = "\n".join(f"{k}: {_shape(t)}" for k, t in tensors.items())
+            shown = "\n".join(f"{k}: {shape_of(t)}" for k, t in tensors.items())
             raise ShapeError(f"{name}: expected {rank}-D tensors, {label} has {x._array.ndim} dims.", shown)
 
 
@@ -51,10 +50,10 @@ def mm(input, mat2):
 def bmm(input, mat2):
     """The products of two batches of matrices (b, n, m) and (b, m, p)."""
     _rank("bmm", 3, input=input, mat2=mat2)
-    if _shape(input)[0] != _shape(mat2)[0]:
+    if shape_of(input)[0] != shape_of(mat2)[0]:
         raise ShapeError(
-            f"bmm: the batch sizes differ: {_shape(input)[0]} != {_shape(mat2)[0]}.",
-            f"input: {_shape(input)}\nmat2: {_shape(mat2)}",
+            f"bmm: the batch sizes differ: {shape_of(input)[0]} != {shape_of(mat2)[0]}.",
+            f"input: {shape_of(input)}\nmat2: {shape_of(mat2)}",
         )
     return _product("bmm", input=input, mat2=mat2)
 
@@ -92,10 +91,10 @@ def _scaled(name: str, x, factor):
 
 def _sum(name: str, input, product, beta, alpha):
     """beta * input + alpha * product; with beta 0 what is in input does not matter, NaN included."""
-    if _shape(product) != tuple(broadcast_shapes(_shape(input), _shape(product))):
+    if shape_of(product) != tuple(broadcast_shapes(shape_of(input), shape_of(product))):
         raise ShapeError(
             f"{name}: input must be expandable to the product's shape.",
-            f"input: {_shape(input)}\nproduct: {_shape(product)}",
+            f"input: {shape_of(input)}\nproduct: {shape_of(product)}",
         )
     if input._array.dtype != product._array.dtype:
         raise different_dtypes(REGISTRY["matmul"], [input, product]).renamed({"matmul": name, "other": "product"})
@@ -147,10 +146,10 @@ def inner(input, other):
     """Sums of products along the last dims: (*, n) and (+, n) -> (*, +)."""
     if not input._array.ndim or not other._array.ndim:
         return ops.mul(input, other)
-    if _shape(input)[-1] != _shape(other)[-1]:
+    if shape_of(input)[-1] != shape_of(other)[-1]:
         raise ShapeError(
             "inner() the last dimension must match on both input tensors.",
-            f"input: {_shape(input)}\nother: {_shape(other)}",
+            f"input: {shape_of(input)}\nother: {shape_of(other)}",
         )
     return tensordot(input, other, dims=([-1], [-1]))
 
@@ -174,7 +173,7 @@ def tensordot(a, b, dims=2):
     right = [canonical_dim("tensordot", d, b._array.ndim) for d in dims[1]]
     if len(left) != len(right):
         raise ShapeError("both dimension lists should have same length.")
-    sizes_a, sizes_b = list(_shape(a)), list(_shape(b))
+    sizes_a, sizes_b = list(shape_of(a)), list(shape_of(b))
     for i, j in zip(left, right, strict=True):
         if sizes_a[i] != sizes_b[j]:
             if sizes_a[i] == 1:
@@ -198,8 +197,8 @@ def tensordot(a, b, dims=2):
 def kron(input, other):
     """The Kronecker product: every element of input times the whole of other, block by block."""
     rank = max(input._array.ndim, other._array.ndim)
-    a = (1,) * (rank - input._array.ndim) + _shape(input)
-    b = (1,) * (rank - other._array.ndim) + _shape(other)
+    a = (1,) * (rank - input._array.ndim) + shape_of(input)
+    b = (1,) * (rank - other._array.ndim) + shape_of(other)
     left = ops.reshape(input, shape=tuple(n for size in a for n in (size, 1)))
     right = ops.reshape(other, shape=tuple(n for size in b for n in (1, size)))
     return ops.reshape(ops.mul(left, right), shape=tuple(x * y for x, y in zip(a, b, strict=True)))
@@ -213,7 +212,7 @@ def _distance(difference, p: float, dim: int):
     if p == 1:
         return ops.sum(size, dim=dim)
     if p == math.inf:
-        return ops.amax(size, dim=dim) if _shape(size)[dim] else ops.sum(size, dim=dim)
+        return ops.amax(size, dim=dim) if shape_of(size)[dim] else ops.sum(size, dim=dim)
     if p == 2:
         total = ops.sum(ops.mul(size, size), dim=dim)
     else:
@@ -230,10 +229,10 @@ def cdist(x1, x2, p: float = 2.0, compute_mode: str = "use_mm_for_euclid_dist_if
     for label, x in (("X1", x1), ("X2", x2)):
         if x._array.ndim < 2:
             raise ShapeError(f"cdist only supports at least 2D tensors, {label} got: {x._array.ndim}D.")
-    if _shape(x1)[-1] != _shape(x2)[-1]:
+    if shape_of(x1)[-1] != shape_of(x2)[-1]:
         raise ShapeError(
-            f"X1 and X2 must have the same number of columns. X1: {_shape(x1)[-1]} X2: {_shape(x2)[-1]}.",
-            f"x1: {_shape(x1)}\nx2: {_shape(x2)}",
+            f"X1 and X2 must have the same number of columns. X1: {shape_of(x1)[-1]} X2: {shape_of(x2)[-1]}.",
+            f"x1: {shape_of(x1)}\nx2: {shape_of(x2)}",
         )
     check_same_dtype("cdist", x1, x2=x2)
     if not p >= 0:
@@ -257,3 +256,157 @@ def dist(input, other, p=2):
     from mlkit.functional.reductions import norm
 
     return norm(ops.sub(input, other), p=float(p))
+
+
+# --- in torch.linalg's signatures -------------------------------------------------------------------------------------
+
+
+@takes_out
+def matmul(input, other):
+    """The matrix product: ``mlkit.matmul``."""
+    return ops.matmul(input, other)
+
+
+@takes_out
+def vecdot(x, y, *, dim: int = -1):
+    """sum of conj(x) * y along ``dim``, broadcasting the others."""
+    check_tensor("vecdot", x=x, y=y)
+    check_vecdot = (dtypes.from_numpy_dtype(t._array.dtype).category for t in (x, y))
+    if min(check_vecdot) < 2:
+        raise DtypeError("linalg.vecdot: Expected a floating point or complex tensor as input.")
+    check_same_dtype("linalg.vecdot", x, False, y=y)
+    return ops.sum(ops.conj(x) * y, dim=dim)
+
+
+def _cross(name: str, input, other, dim: int):
+    check_same_dtype(name, input, False, other=other)
+    rank = input._array.ndim
+    if rank != other._array.ndim:
+        raise ShapeError(
+            f"{name}: inputs must have the same number of dimensions.", f"{shape_of(input)} and {shape_of(other)}"
+        )
+    d = canonical_dim(name, dim, rank)
+    if rank == 0 or shape_of(input)[d] != 3 or shape_of(other)[d] != 3:
+        raise ShapeError(
+            f"{name}: inputs dimension {dim} must have length 3.", f"input: {shape_of(input)}\nother: {shape_of(other)}"
+        )
+
+    def turned(x, by):
+        return ops.roll(x, shifts=(by,), dims=(d,))
+
+    return turned(input, -1) * turned(other, 1) - turned(input, 1) * turned(other, -1)
+
+
+@takes_out
+def cross(input, other, *, dim: int = -1):
+    """The cross product of vectors of 3 along ``dim``.
+
+    >>> import mlkit
+    >>> mlkit.linalg.cross(mlkit.tensor([1.0, 0.0, 0.0]), mlkit.tensor([0.0, 1.0, 0.0]))
+    tensor([0., 0., 1.])
+    """
+    check_tensor("cross", input=input, other=other)
+    return _cross("linalg.cross", input, other, dim)
+
+
+@takes_out
+def old_cross(input, other, dim: int | None = None):
+    """The cross product along ``dim`` (by default the first dim of size 3)."""
+    if dim is None:
+        shape = shape_of(input)
+        if 3 not in shape:
+            raise ShapeError("cross: no dimension of size 3 in input.", f"input: {shape}")
+        dim = shape.index(3)
+    return _cross("cross", input, other, dim)
+
+
+old_cross.__name__ = "cross"
+
+
+@takes_out
+def multi_dot(tensors):
+    """The product of a chain of matrices, in the order that costs least; the first and last may be vectors."""
+    tensors = list(tensors)
+    if len(tensors) < 2:
+        raise ShapeError(f"multi_dot(): expected at least 2 tensors but got {len(tensors)}.")
+    first, last = tensors[0]._array.ndim == 1, tensors[-1]._array.ndim == 1
+    chain = list(tensors)
+    if first:
+        chain[0] = ops.reshape(chain[0], shape=(1, -1))
+    if last:
+        chain[-1] = ops.reshape(chain[-1], shape=(-1, 1))
+    for i, x in enumerate(chain):
+        if x._array.ndim != 2:
+            raise ShapeError(f"multi_dot(): tensor {i} must be 2D but got {x._array.ndim}D.")
+    sizes = [shape_of(x)[0] for x in chain] + [shape_of(chain[-1])[1]]
+    for i, (a, b) in enumerate(zip(chain[:-1], chain[1:], strict=True)):
+        if shape_of(a)[1] != shape_of(b)[0]:
+            raise ShapeError(
+                f"multi_dot(): tensors {i} and {i + 1} with shapes {list(shape_of(a))} and {list(shape_of(b))} cannot be "
+                "multiplied."
+            )
+    n = len(chain)
+    cost = [[0] * n for _ in range(n)]
+    best = [[0] * n for _ in range(n)]
+    for length in range(1, n):  # Cormen et al., "Introduction to Algorithms", 15.2
+        for i in range(n - length):
+            j = i + length
+            cost[i][j], best[i][j] = min(
+                (cost[i][k] + cost[k + 1][j] + sizes[i] * sizes[k + 1] * sizes[j + 1], k) for k in range(i, j)
+            )
+
+    def product(i, j):
+        return chain[i] if i == j else ops.matmul(product(i, best[i][j]), product(best[i][j] + 1, j))
+
+    out = product(0, n - 1)
+    if first and last:
+        return ops.reshape(out, shape=())
+    return ops.reshape(out, shape=(-1,)) if first or last else out
+
+
+def chain_matmul(*matrices):
+    """The product of a chain of matrices: the older form of ``linalg.multi_dot``."""
+    return multi_dot(matrices) if len(matrices) > 1 else matrices[0]
+
+
+@takes_out
+def matrix_power(A, n: int):
+    """A multiplied with itself n times; negative n uses the inverse, 0 gives the identity."""
+    check_tensor("matrix_power", A=A)
+    if isinstance(n, bool) or not hasattr(n, "__index__"):
+        raise ArgumentError(f"linalg_matrix_power(): argument 'n' must be int, not {type(n).__name__}.")
+    n = int(n)
+    a = A._array
+    if a.ndim < 2:
+        raise ShapeError("linalg.matrix_power: The input tensor A must have at least 2 dimensions.")
+    if a.shape[-1] != a.shape[-2]:
+        raise ShapeError(
+            f"linalg.matrix_power: A must be batches of square matrices, but they are {a.shape[-2]} by {a.shape[-1]} "
+            "matrices."
+        )
+    if n == 0:
+        return in_graph_of(A, ops.expand(eye_like(a.shape[-1], a.shape[-1], A), shape=shape_of(A)))
+    base, left = (inv(A), -n) if n < 0 else (A, n)
+    out = None
+    while left:
+        if left & 1:
+            out = base if out is None else ops.matmul(out, base)
+        left >>= 1
+        if left:
+            base = ops.matmul(base, base)
+    return ops.clone(out) if out is A else out
+
+
+def matrix_exp(A):
+    """The matrix exponential sum A^k / k!.
+
+    >>> import mlkit
+    >>> mlkit.linalg.matrix_exp(mlkit.zeros(2, 2))
+    tensor([[1., 0.],
+            [0., 1.]])
+    """
+    check_tensor("matrix_exp", self=A)
+    d = dtypes.from_numpy_dtype(A._array.dtype)
+    if d.is_floating_point and d.itemsize == 2:  # in float32, as half precision has too few digits for the squarings
+        return ops.cast(ops.matrix_exp(ops.cast(A, dtype=dtypes.float32)), dtype=d)
+    return ops.matrix_exp(A)

@@ -15,7 +15,7 @@ from mlkit.core import dtype as dtypes
 from mlkit.core import inplace
 from mlkit.core.errors import ArgumentError, DtypeError, GradientError, NotATensor, RefusedError
 from mlkit.core.value import Value, own_ways, tensor_types
-from mlkit.functional.creation import resize
+from mlkit.functional.placement import resize
 from mlkit.ops.registry import REGISTRY, Elementwise
 
 #: NumPy's name -> PyTorch's name

@@ -246,10 +246,10 @@ def logcumsumexp(input, dim: int):
 
 def norm(input, p="fro", dim=None, keepdim: bool = False, dtype=None):
     """The vector p-norm over ``dim`` (all dims for None); "fro" is the 2-norm, "nuc" the nuclear norm of matrices."""
-    from mlkit.functional import linear_algebra
+    from mlkit.functional import norms
 
     input = _cast(input, dtype)
     if p == "nuc":
         dims = tuple(range(input._array.ndim)) if dim is None else dim
-        return linear_algebra.matrix_norm(input, "nuc", dims, keepdim)
-    return linear_algebra.vector_norm(input, 2 if p in ("fro", None) else p, dim, keepdim)
+        return norms.matrix_norm(input, "nuc", dims, keepdim)
+    return norms.vector_norm(input, 2 if p in ("fro", None) else p, dim, keepdim)

@@ -12,10 +12,11 @@ from mlkit.core.dispatch import ops
 from mlkit.core.errors import DtypeError, RefusedError, ShapeError, UnsupportedDtype
 from mlkit.core.value import Value, wrap
 from mlkit.functional.arithmetic import result_type
-from mlkit.functional.creation import on_device, tensor, to_numpy_array
+from mlkit.functional.conversion import tensor, to_numpy_array
+from mlkit.functional.placement import on_device
 from mlkit.functional.shaping import meshgrid, stack
+from mlkit.ops.indexing import TENSOR
 from mlkit.ops.reduce import canonical_dim
-from mlkit.ops.shape import TENSOR
 
 
 def _shape(x) -> tuple:

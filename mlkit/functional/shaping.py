@@ -22,8 +22,9 @@ from mlkit.core.inplace import root_of
 from mlkit.core.size import broadcast_shapes as _broadcast_shapes
 from mlkit.core.value import LevelArray, MetaArray, Value, shown_as, wrap
 from mlkit.functional.arithmetic import conj
+from mlkit.ops.joining import stack_shape_check
 from mlkit.ops.reduce import canonical_dim, canonical_dims
-from mlkit.ops.shape import follow, resolve_shape, stack_shape_check
+from mlkit.ops.shape import follow, resolve_shape
 
 
 def sizes(args) -> tuple:

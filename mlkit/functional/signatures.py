@@ -9,7 +9,7 @@ import numpy as np
 
 from mlkit.core.dispatch import ops
 from mlkit.core.errors import RefusedError
-from mlkit.functional import activation, linear_algebra, loss, normalization, recurrent, resampling
+from mlkit.functional import activation, classification, loss, margins, normalization, norms, recurrent, resampling
 from mlkit.functional import convolution as convolving
 from mlkit.functional import dropout as dropping
 from mlkit.functional import embedding as looking
@@ -178,17 +178,17 @@ def threshold_(input, threshold, value):
 def binary_cross_entropy_with_logits(input, target, weight=None, pos_weight=None, reduction: int = 0):
     """``nn.functional.binary_cross_entropy_with_logits``."""
     how = _reduction(reduction)
-    return loss.binary_cross_entropy_with_logits(input, target, weight, reduction=how, pos_weight=pos_weight)
+    return classification.binary_cross_entropy_with_logits(input, target, weight, reduction=how, pos_weight=pos_weight)
 
 
 def cosine_embedding_loss(input1, input2, target, margin: float = 0.0, reduction: int = 0):
     """``nn.functional.cosine_embedding_loss``."""
-    return loss.cosine_embedding_loss(input1, input2, target, margin, reduction=_reduction(reduction))
+    return margins.cosine_embedding_loss(input1, input2, target, margin, reduction=_reduction(reduction))
 
 
 def hinge_embedding_loss(input, target, margin: float = 1.0, reduction: int = 0):
     """``nn.functional.hinge_embedding_loss``."""
-    return loss.hinge_embedding_loss(input, target, margin, reduction=_reduction(reduction))
+    return margins.hinge_embedding_loss(input, target, margin, reduction=_reduction(reduction))
 
 
 def kl_div(input, target, reduction: int = 0, *, log_target: bool = False):
@@ -198,7 +198,7 @@ def kl_div(input, target, reduction: int = 0, *, log_target: bool = False):
 
 def margin_ranking_loss(input1, input2, target, margin: float = 0.0, reduction: int = 0):
     """``nn.functional.margin_ranking_loss``."""
-    return loss.margin_ranking_loss(input1, input2, target, margin, reduction=_reduction(reduction))
+    return margins.margin_ranking_loss(input1, input2, target, margin, reduction=_reduction(reduction))
 
 
 def poisson_nll_loss(input, target, log_input: bool, full: bool, eps: float, reduction: int):
@@ -208,7 +208,7 @@ def poisson_nll_loss(input, target, log_input: bool, full: bool, eps: float, red
 
 def triplet_margin_loss(anchor, positive, negative, margin=1.0, p=2.0, eps=1e-6, swap=False, reduction: int = 0):
     """``nn.functional.triplet_margin_loss``."""
-    return loss.triplet_margin_loss(
+    return margins.triplet_margin_loss(
         anchor, positive, negative, margin, p, eps, swap, reduction=_reduction(reduction)
     )  # fmt: skip
 
@@ -309,7 +309,7 @@ def rnn_relu_cell(input, hx, w_ih, w_hh, b_ih=None, b_hh=None):
 def frobenius_norm(input, dim=(), keepdim: bool = False):
     """The root of the sum of squares over ``dim`` (all dims for an empty one)."""
     dim = tuple(range(input._array.ndim)) if dim in ((), [], None) else dim
-    return linear_algebra.vector_norm(input, 2, dim, keepdim)
+    return norms.vector_norm(input, 2, dim, keepdim)
 
 
 def nuclear_norm(input, dim=None, keepdim: bool = False):
@@ -318,15 +318,15 @@ def nuclear_norm(input, dim=None, keepdim: bool = False):
         raise RefusedError(
             f"Expected a tensor with 2 dimensions, but got a tensor with {input._array.ndim} dimensions."
         )
-    return linear_algebra.matrix_norm(input, "nuc", (-2, -1) if dim is None else dim, keepdim)
+    return norms.matrix_norm(input, "nuc", (-2, -1) if dim is None else dim, keepdim)
 
 
 def norm_except_dim(v, pow: int = 2, dim: int = 0):
     """The norm over all dims but ``dim``, which keep size 1; over everything for -1."""
     rank = v._array.ndim
     if dim == -1:
-        return linear_algebra.vector_norm(v, pow)
-    return linear_algebra.vector_norm(v, pow, tuple(i for i in range(rank) if i != dim % rank), keepdim=True)
+        return norms.vector_norm(v, pow)
+    return norms.vector_norm(v, pow, tuple(i for i in range(rank) if i != dim % rank), keepdim=True)
 
 
 # --- segments -------------------------------------------------------------------------------------------------------------
@@ -342,7 +342,7 @@ def segment_reduce(data, reduce: str, *, lengths=None, indices=None, offsets=Non
     >>> mlkit.segment_reduce(mlkit.tensor([1.0, 2.0, 3.0]), "sum", lengths=mlkit.tensor([1, 2]))
     tensor([1., 5.])
     """
-    from mlkit.functional.creation import to_numpy_array
+    from mlkit.functional.conversion import to_numpy_array
     from mlkit.functional.shaping import stack
 
     starts = {"sum": 0.0, "mean": float("nan"), "max": -float("inf"), "min": float("inf"), "prod": 1.0}

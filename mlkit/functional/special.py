@@ -12,9 +12,9 @@ from mlkit.core import dtype as dtypes
 from mlkit.core.dispatch import ops
 from mlkit.core.errors import ArgumentError, MissingFeature, ShapeError, UnsupportedDtype
 from mlkit.core.value import MetaArray, Value, wrap
-from mlkit.functional import arithmetic, creation
+from mlkit.functional import arithmetic, conversion
 from mlkit.functional.arithmetic import result_type
-from mlkit.functional.out import takes_out
+from mlkit.functional.results import takes_out
 
 
 def _public(name: str, op_name: str, doc: str) -> Callable:
@@ -235,7 +235,7 @@ def _polynomial(name: str, doc: str, first: Callable, step: Callable, shifted: b
         blank = x * 0 + ops.zeros_like(ops.cast(degree, dtype=target))
         if degree._array.__class__ is MetaArray or degree._array.size == 0:
             return blank
-        highest = int(creation.to_numpy_array(degree).max())
+        highest = int(conversion.to_numpy_array(degree).max())
         out = blank
         before, now = ops.ones_like(x), first(x)
         for k in range(highest + 1):

@@ -12,7 +12,8 @@ from mlkit.core import dtype as dtypes
 from mlkit.core.dispatch import ops, state
 from mlkit.core.errors import ArgumentError, DimensionError, DtypeError, RefusedError, ShapeError, UnsupportedDtype
 from mlkit.core.value import Value, wrap
-from mlkit.functional.creation import on_device, tensor, to_numpy_array
+from mlkit.functional.conversion import tensor, to_numpy_array
+from mlkit.functional.placement import on_device
 from mlkit.functional.results import named_result
 from mlkit.functional.shaping import cat, stack
 from mlkit.ops.reduce import canonical_dim

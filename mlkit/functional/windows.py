@@ -8,7 +8,7 @@ from mlkit.core import dtype as dtypes
 from mlkit.core.device import device
 from mlkit.core.errors import DtypeError, ShapeError
 from mlkit.core.value import wrap
-from mlkit.functional.creation import get_default_device, on_device, wants_grad
+from mlkit.functional.placement import get_default_device, on_device, wants_grad
 
 
 def _window(name, length, periodic, dtype, place, requires_grad, make):

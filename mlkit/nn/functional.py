@@ -59,6 +59,15 @@ from mlkit.functional.attention import (
     scaled_dot_product_attention,
     sinusoidal_positions,
 )  # fmt: skip
+from mlkit.functional.classification import (
+    binary_cross_entropy,
+    binary_cross_entropy_with_logits,
+    cross_entropy,
+    dice_loss,
+    focal_loss,
+    linear_cross_entropy,
+    nll_loss,
+)
 from mlkit.functional.convolution import (
     conv1d,
     conv2d,
@@ -83,28 +92,23 @@ from mlkit.functional.dropout import (
 from mlkit.functional.embedding import embedding, embedding_bag, one_hot
 from mlkit.functional.linear import bilinear, linear
 from mlkit.functional.loss import (
-    binary_cross_entropy,
-    binary_cross_entropy_with_logits,
-    contrastive_loss,
-    cosine_embedding_loss,
-    cross_entropy,
-    dice_loss,
-    focal_loss,
     gaussian_nll_loss,
-    hinge_embedding_loss,
     huber_loss,
-    info_nce_loss,
     kl_div,
     l1_loss,
-    linear_cross_entropy,
-    margin_ranking_loss,
     mse_loss,
+    poisson_nll_loss,
+    smooth_l1_loss,
+)
+from mlkit.functional.margins import (
+    contrastive_loss,
+    cosine_embedding_loss,
+    hinge_embedding_loss,
+    info_nce_loss,
+    margin_ranking_loss,
     multi_margin_loss,
     multilabel_margin_loss,
     multilabel_soft_margin_loss,
-    nll_loss,
-    poisson_nll_loss,
-    smooth_l1_loss,
     soft_margin_loss,
     triplet_margin_loss,
     triplet_margin_with_distance_loss,

@@ -10,7 +10,7 @@ import warnings
 
 from mlkit.autograd.grad_mode import no_grad
 from mlkit.core.errors import ValueRangeError
-from mlkit.functional.creation import randn
+from mlkit.functional.random import randn
 
 
 def calculate_gain(nonlinearity: str, param: float | None = None) -> float:
@@ -137,7 +137,7 @@ def orthogonal_(tensor, gain: float = 1, generator=None):
 @no_grad()
 def sparse_(tensor, sparsity: float, std: float = 0.01, generator=None):
     """A normal distribution with the share ``sparsity`` of each column at zero (Martens, ICML 2010)."""
-    from mlkit.functional.creation import randperm
+    from mlkit.functional.random import randperm
 
     if tensor.dim() != 2:
         raise ValueRangeError("Only tensors with 2 dimensions are supported")

@@ -17,7 +17,7 @@ from __future__ import annotations
 
 from mlkit.core.errors import ValueRangeError
 from mlkit.core.tensor import Tensor
-from mlkit.functional import ctc, loss
+from mlkit.functional import classification, ctc, loss, margins
 from mlkit.functional.distance import pairwise_distance
 from mlkit.nn.module import Module
 
@@ -74,7 +74,7 @@ class CrossEntropyLoss(_WeightedLoss):
         self.label_smoothing = label_smoothing
 
     def forward(self, input, target):
-        return loss.cross_entropy(
+        return classification.cross_entropy(
             input,
             target,
             weight=self.weight,
@@ -93,7 +93,7 @@ class NLLLoss(_WeightedLoss):
 
     def forward(self, input, target):
         how = {"weight": self.weight, "ignore_index": self.ignore_index, "reduction": self.reduction}
-        return loss.nll_loss(input, target, **how)
+        return classification.nll_loss(input, target, **how)
 
 
 class BCEWithLogitsLoss(_WeightedLoss):
@@ -105,7 +105,7 @@ class BCEWithLogitsLoss(_WeightedLoss):
 
     def forward(self, input, target):
         how = {"weight": self.weight, "reduction": self.reduction, "pos_weight": self.pos_weight}
-        return loss.binary_cross_entropy_with_logits(input, target, **how)
+        return classification.binary_cross_entropy_with_logits(input, target, **how)
 
 
 class NLLLoss2d(NLLLoss):
@@ -116,7 +116,7 @@ class BCELoss(_WeightedLoss):
     """The cross-entropy of probabilities input in [0, 1] against target in [0, 1]."""
 
     def forward(self, input, target):
-        return loss.binary_cross_entropy(input, target, weight=self.weight, reduction=self.reduction)
+        return classification.binary_cross_entropy(input, target, weight=self.weight, reduction=self.reduction)
 
 
 class SmoothL1Loss(_Loss):
@@ -196,28 +196,28 @@ class HingeEmbeddingLoss(_MarginLoss):
         super().__init__(margin, size_average, reduce, reduction)
 
     def forward(self, input, target):
-        return loss.hinge_embedding_loss(input, target, margin=self.margin, reduction=self.reduction)
+        return margins.hinge_embedding_loss(input, target, margin=self.margin, reduction=self.reduction)
 
 
 class MarginRankingLoss(_MarginLoss):
     """max(0, -target * (input1 - input2) + margin): target 1 wants input1 larger, -1 input2."""
 
     def forward(self, input1, input2, target):
-        return loss.margin_ranking_loss(input1, input2, target, margin=self.margin, reduction=self.reduction)
+        return margins.margin_ranking_loss(input1, input2, target, margin=self.margin, reduction=self.reduction)
 
 
 class CosineEmbeddingLoss(_MarginLoss):
     """1 - cosine where target is 1, max(0, cosine - margin) where it is -1: (N, D), (N, D), (N)."""
 
     def forward(self, input1, input2, target):
-        return loss.cosine_embedding_loss(input1, input2, target, margin=self.margin, reduction=self.reduction)
+        return margins.cosine_embedding_loss(input1, input2, target, margin=self.margin, reduction=self.reduction)
 
 
 class SoftMarginLoss(_Loss):
     """log(1 + exp(-target * input)), target being 1 or -1."""
 
     def forward(self, input, target):
-        return loss.soft_margin_loss(input, target, reduction=self.reduction)
+        return margins.soft_margin_loss(input, target, reduction=self.reduction)
 
 
 class MultiMarginLoss(_WeightedLoss):
@@ -238,21 +238,21 @@ class MultiMarginLoss(_WeightedLoss):
 
     def forward(self, input, target):
         how = {"p": self.p, "margin": self.margin, "weight": self.weight, "reduction": self.reduction}
-        return loss.multi_margin_loss(input, target, **how)
+        return margins.multi_margin_loss(input, target, **how)
 
 
 class MultiLabelMarginLoss(_Loss):
     """Hinges between every true and every other class: input (N, C), target (N, C) lists labels, ended by -1."""
 
     def forward(self, input, target):
-        return loss.multilabel_margin_loss(input, target, reduction=self.reduction)
+        return margins.multilabel_margin_loss(input, target, reduction=self.reduction)
 
 
 class MultiLabelSoftMarginLoss(_WeightedLoss):
     """The mean over classes of the cross-entropy of sigmoid(input) against target in {0, 1}: (N, C), (N, C)."""
 
     def forward(self, input, target):
-        return loss.multilabel_soft_margin_loss(input, target, weight=self.weight, reduction=self.reduction)
+        return margins.multilabel_soft_margin_loss(input, target, weight=self.weight, reduction=self.reduction)
 
 
 class TripletMarginLoss(_Loss):
@@ -272,7 +272,7 @@ class TripletMarginLoss(_Loss):
 
     def forward(self, anchor, positive, negative):
         how = {"margin": self.margin, "p": self.p, "eps": self.eps, "swap": self.swap, "reduction": self.reduction}
-        return loss.triplet_margin_loss(anchor, positive, negative, **how)
+        return margins.triplet_margin_loss(anchor, positive, negative, **how)
 
 
 class TripletMarginWithDistanceLoss(_Loss):
@@ -291,7 +291,7 @@ class TripletMarginWithDistanceLoss(_Loss):
     def forward(self, anchor, positive, negative):
         how = {"distance_function": self.distance_function, "margin": self.margin}
         how |= {"swap": self.swap, "reduction": self.reduction}
-        return loss.triplet_margin_with_distance_loss(anchor, positive, negative, **how)
+        return margins.triplet_margin_with_distance_loss(anchor, positive, negative, **how)
 
 
 class CTCLoss(_Loss):
@@ -324,7 +324,7 @@ class ContrastiveLoss(_Loss):
         self.margin = margin
 
     def forward(self, input1, input2, target):
-        return loss.contrastive_loss(input1, input2, target, self.margin, self.reduction)
+        return margins.contrastive_loss(input1, input2, target, self.margin, self.reduction)
 
 
 class InfoNCELoss(_Loss):
@@ -338,7 +338,7 @@ class InfoNCELoss(_Loss):
         self.temperature = temperature
 
     def forward(self, query, positive, negatives=None):
-        return loss.info_nce_loss(query, positive, negatives, self.temperature, self.reduction)
+        return margins.info_nce_loss(query, positive, negatives, self.temperature, self.reduction)
 
 
 class FocalLoss(_Loss):
@@ -356,7 +356,7 @@ class FocalLoss(_Loss):
         self.gamma = gamma
 
     def forward(self, input, target):
-        return loss.focal_loss(input, target, self.alpha, self.gamma, self.reduction)
+        return classification.focal_loss(input, target, self.alpha, self.gamma, self.reduction)
 
 
 class DiceLoss(_Loss):
@@ -370,4 +370,4 @@ class DiceLoss(_Loss):
         self.smooth = smooth
 
     def forward(self, input, target):
-        return loss.dice_loss(input, target, self.smooth, self.reduction)
+        return classification.dice_loss(input, target, self.smooth, self.reduction)

@@ -5,7 +5,8 @@ from __future__ import annotations
 import mlkit.core.dtype as dtypes
 from mlkit.core.errors import ShapeError, ValueRangeError
 from mlkit.functional import normalization
-from mlkit.functional.creation import ones, tensor, zeros
+from mlkit.functional.conversion import tensor
+from mlkit.functional.creation import ones, zeros
 from mlkit.nn import init
 from mlkit.nn.module import Module
 from mlkit.nn.parameter import Parameter

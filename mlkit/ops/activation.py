@@ -1,12 +1,157 @@
-"""Activations beyond the elementary ones: each with the slope that PyTorch gives it at its corners."""
+"""Activations, each with the slope that PyTorch gives it at its corners, and the cross-entropy of probabilities."""
+
+import math
 
 import numpy as np
 
 from mlkit.core.errors import RefusedError
-from mlkit.ops.registry import Elementwise, Float, Sample, op
+from mlkit.ops.registry import ONE, PAIR, Elementwise, Float, Sample, op
 
-ONE = [((3, 4),), ((),), ((2, 0),)]
-WIDE = [(Sample((3, 5), "distinct"),)]
+
+@op(onnx="Relu", samples=ONE)
+class relu(Elementwise):
+    """max(input, 0)."""
+
+    refuses = "bc"
+
+    def forward(m, input):
+        return m.xp.maximum(input, 0)
+
+    def vjp(m, g, out):
+        return m.relu_grad(g, out)
+
+
+_BITS = {"f": np.int32, "d": np.int64}  # by the character of a floating type: integers as wide
+
+
+@op(samples=PAIR)
+class relu_grad(Elementwise):
+    """0 where out_ is 0, else g_: the gradient of relu, linear in g_.
+
+    Chosen, not multiplied: an infinite g_ is gone where out_ is 0, and where out_ is NaN g_ passes.
+    """
+
+    def forward(m, g_, out_):
+        gone = out_ <= 0
+        plain = g_.__class__ is gone.__class__ is np.ndarray and g_.shape == gone.shape
+        whole = _BITS.get(g_.dtype.char) if plain else None
+        if whole is None:
+            return m.where(gone, m.xp.zeros_like(g_), g_)
+        # the bits of a number and all ones, or and none: NumPy's where takes ten times as long on signs without order
+        ones = np.logical_not(gone, out=gone).view(np.int8)
+        return np.bitwise_and(g_.view(whole), np.negative(ones, out=ones)).view(g_.dtype)
+
+    def vjp_g_(m, g, out_):
+        return m.relu_grad(g, out_)
+
+    def vjp_out_(m, g):
+        return m.zeros_like(g)
+
+
+@op(onnx="Sigmoid", samples=ONE)
+class sigmoid(Float):
+    """1 / (1 + exp(-input)); where exp overflows the result is 0, as it should be."""
+
+    def forward(m, input):
+        return m.sigmoid_(input)
+
+    def vjp(m, g, out):
+        return g * m.conj((1 - out) * out)
+
+
+@op(samples=ONE)
+class log_sigmoid(Float):
+    """log(sigmoid(input)), stable for large |input|."""
+
+    def forward(m, input):
+        return m.minimum(input, 0) - m.log1p(m.exp(-m.abs(input)))
+
+    def vjp(m, g, input):
+        return g * m.sigmoid(-input)
+
+
+@op(onnx="Softplus", samples=ONE)
+class softplus(Float):
+    """log(1 + exp(beta * input)) / beta; above ``threshold`` (in beta * input) the input itself."""
+
+    refuses_any = "biuc"
+
+    def forward(m, input, *, beta=1.0, threshold=20.0):
+        x = input * beta
+        smooth = (m.maximum(x, 0) + m.log1p(m.exp(-m.abs(x)))) / beta
+        return m.where(x > threshold, input, smooth)
+
+    def vjp(m, g, input, beta, threshold):
+        return g * m.where(m.gt(input * beta, threshold), m.ones_like(input), m.sigmoid(input * beta))
+
+
+@op(onnx="Gelu", samples=[((3, 4),), ((3, 4), {"approximate": "tanh"})])
+class gelu(Float):
+    """input * Phi(input), Phi the normal distribution function (Hendrycks & Gimpel 2016, arXiv:1606.08415).
+
+    ``approximate="tanh"`` uses 0.5 x (1 + tanh(sqrt(2/pi) (x + 0.044715 x^3))).
+    """
+
+    refuses_any = "biuc"
+
+    def forward(m, input, *, approximate="none"):
+        if approximate == "tanh":
+            inner = (input + 0.044715 * (input * input * input)) * math.sqrt(2 / math.pi)
+            return 0.5 * input * (1 + m.tanh(inner))
+        return 0.5 * input * (1 + m.erf(input * math.sqrt(0.5)))
+
+    def vjp(m, g, input, approximate):
+        if approximate == "tanh":
+            t = m.tanh((input + 0.044715 * (input * input * input)) * math.sqrt(2 / math.pi))
+            slope = (1 + 3 * 0.044715 * (input * input)) * math.sqrt(2 / math.pi)
+            return g * (0.5 * (1 + t) + 0.5 * input * (1 - t * t) * slope)
+        cdf = 0.5 * (1 + m.erf(input * math.sqrt(0.5)))
+        pdf = m.exp(-0.5 * input * input) * (1 / math.sqrt(2 * math.pi))
+        return g * (cdf + input * pdf)
+
+
+@op(samples=ONE)
+class silu(Float):
+    """input * sigmoid(input), also called swish."""
+
+    refuses_any = "biu"
+
+    def forward(m, input):
+        return input * m.sigmoid(input)
+
+    def vjp(m, g, input):
+        s = m.sigmoid(input)
+        return g * (s * (1 + input * (1 - s)))
+
+
+@op(onnx="LeakyRelu", samples=ONE)
+class leaky_relu(Elementwise):
+    """input where positive, negative_slope * input elsewhere."""
+
+    refuses_any = "biuc"
+
+    flat = True
+
+    def forward(m, input, *, negative_slope=0.01):
+        return m.where(input > 0, input, input * negative_slope)
+
+    def vjp(m, g, input, negative_slope):
+        return m.where(m.gt(input, 0), g, g * negative_slope)
+
+
+@op(onnx="Elu", samples=ONE)
+class elu(Float):
+    """input where positive, alpha * (exp(input) - 1) elsewhere (Clevert et al. 2015, arXiv:1511.07289)."""
+
+    refuses_any = "biuc"
+
+    def forward(m, input, *, alpha=1.0):
+        return m.where(input > 0, input, alpha * m.expm1(m.minimum(input, 0)))
+
+    def vjp(m, g, input, alpha):
+        below = m.where(m.lt(input, 0), input, m.zeros_like(input))  # its slope at 0 and NaN is 0
+        return m.where(m.le(input, 0), g * (alpha * m.exp(below)), g)
+
 
 SELU_ALPHA = 1.6732632423543772848170429916717
 SELU_SCALE = 1.0507009873554804934193349852946

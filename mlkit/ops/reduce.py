@@ -1,4 +1,4 @@
-"""Reductions and scans: many values along some dims become one, or a running one."""
+"""Reductions, scans and norms: many values along some dims become one, or a running one."""
 
 import numpy as np
 
@@ -596,3 +596,74 @@ class index_add(Op):
 
     def vjp_source(m, g, index, dim):
         return m.index_select(g, index, dim=dim)
+
+
+# --- norms ------------------------------------------------------------------------------------------------------------
+
+
+@op(
+    samples=[
+        ((3, 4), {"ord": 2.0, "dim": (0, 1)}),
+        ((3, 4), {"ord": 1.0, "dim": (1,)}),
+        ((3, 4), {"ord": 3.0, "dim": (1,), "keepdim": True}),
+        ((3, 4), {"ord": 0.5, "dim": (0,)}),
+        ((3, 4), {"ord": float("inf"), "dim": (0,)}),
+        ((3, 4), {"ord": -1.5, "dim": (0,)}),
+        (Sample((3, 4), "normal", "complex128"), {"ord": 2.0, "dim": (1,)}),
+        (Sample((3, 4), "normal", "complex128"), {"ord": 3.0, "dim": (1,)}),
+    ]
+)
+class vector_norm(Op):
+    """(sum |input|^ord)^(1/ord) over dims; ord may be 0 (how many are not zero) and plus or minus infinity.
+
+    At zero the gradient is zero, the smallest of the slopes there; there is no gradient of it (NaN, as PyTorch says).
+    """
+
+    promotion = None
+
+    def infer(input, *, ord, dim, keepdim):
+        real = dtypes.from_numpy_dtype(input.dtype).to_real().numpy
+        return MetaArray(reduced_shape(input.shape, dim, keepdim), real)
+
+    def forward(m, input, *, ord=2.0, dim=REQUIRED, keepdim=False):
+        xp = m.xp
+        size = xp.abs(input)
+        how = {"axis": dim, "keepdims": keepdim}
+        if ord == 0:
+            return xp.sum(size != 0, **how).astype(size.dtype)
+        if ord == float("inf"):
+            return xp.max(size, **how)
+        if ord == -float("inf"):
+            return xp.min(size, **how)
+        if ord == 1:
+            return xp.sum(size, dtype=size.dtype, **how)
+        if ord == 2:
+            return xp.sqrt(xp.sum(size * size, dtype=size.dtype, **how))
+        return xp.sum(size**ord, dtype=size.dtype, **how) ** (1.0 / ord)
+
+    def vjp(m, g, input, out, ord, dim, keepdim):
+        shape = tuple(input.shape)
+        if ord == 0:
+            return m.zeros_like(input)
+        g = spread(m, g, shape, dim, keepdim)
+        if ord == 1:
+            return g * m.sgn(input)
+        norm = spread(m, out, shape, dim, keepdim)
+        flat = m.eq(norm, 0)
+        if ord == 2:
+            with np.errstate(divide="ignore", invalid="ignore"):
+                direction = input / norm
+            return g * m.where(flat, m.zeros_like(input), direction)
+        size = m.abs(input)
+        if ord in (float("inf"), -float("inf")):
+            unknown = m.logical_and(m.isnan(size), m.isnan(norm))  # a NaN is the extreme: it has a slope of 0
+            hit = m.cast_like(m.logical_or(m.eq(size, norm), unknown), g)
+            return m.sgn(input) * (g * hit / m.sum(hit, dim=dim, keepdim=True))
+        gone = m.eq(size, 0)
+        if ord > 2:  # a slope of 0 has one too
+            norm = m.where(flat, m.ones_like(norm), norm)
+        with np.errstate(divide="ignore", invalid="ignore"):
+            slope = m.pow_scalar(m.where(gone, m.ones_like(size), size) / norm, exponent=ord - 1)
+        # beside a NaN all slopes are NaN, that of 0 too
+        slope = m.where(flat, m.zeros_like(slope), m.where(gone, slope * 0, slope))
+        return m.sgn(input) * (g * slope)

@@ -336,3 +336,13 @@ class Predicate(Elementwise):
 
     result = "bool"
     differentiable = False
+
+
+# --- samples that several families share ------------------------------------------------------------------------------
+
+PAIR = [((3, 4), (3, 4)), ((3, 1), (4,)), ((), (2, 3)), ((0, 2), (2,))]
+ONE = [((3, 4),), ((),), ((2, 0),)]
+POSITIVE = [(Sample((3, 4), "positive"),), (Sample((), "positive"),)]
+UNIT = [(Sample((3, 4), "unit"),)]
+POSITIVE_PAIR = [(Sample((3, 4), "positive"), Sample((4,), "positive"))]
+INTEGERS = [(Sample((3, 4), "index", "int64", 9), Sample((4,), "index", "int64", 9))]

@@ -3,10 +3,8 @@
 import math
 
 from mlkit.core.errors import MissingFeature
-from mlkit.ops.registry import REQUIRED, Elementwise, Float, Sample, op
+from mlkit.ops.registry import ONE, POSITIVE, REQUIRED, Elementwise, Float, Sample, op
 
-ONE = [((3, 4),), ((),), ((2, 0),)]
-POSITIVE = [(Sample((3, 4), "positive"),), (Sample((), "positive"),)]
 INNER = [(Sample((3, 4), "unit"),), ((0,),)]
 COUNTS = Sample((3, 4), "index", "int64", 9)
 
@@ -132,6 +130,32 @@ class zeta(Float):
 
 
 # --- error functions -------------------------------------------------------------------------------------------------------
+
+
+@op(onnx="Erf", samples=ONE)
+class erf(Float):
+    """The error function, 2/sqrt(pi) * integral of exp(-t*t) from 0 to input."""
+
+    refuses = "c"
+
+    def forward(m, input):
+        return m.erf_(input)
+
+    def vjp(m, g, input):
+        return g * m.exp(-input * input) * (2 / math.sqrt(math.pi))
+
+
+@op(samples=ONE)
+class erfc(Float):
+    """1 - erf(input), exact in the tail."""
+
+    refuses = "c"
+
+    def forward(m, input):
+        return m.erfc_(input)
+
+    def vjp(m, g, input):
+        return -g * m.exp(-input * input) * (2 / math.sqrt(math.pi))
 
 
 @op(samples=INNER)

@@ -26,7 +26,7 @@ from mlkit.core import rich
 from mlkit.core.dispatch import ops, state
 from mlkit.core.errors import ArgumentError, DtypeError, GradientError, MissingFeature, ValueRangeError
 from mlkit.core.value import Hook, MetaArray, Value, mark_mutated, wrap
-from mlkit.functional.creation import tensor
+from mlkit.functional.conversion import tensor
 
 _every_pre_hook: OrderedDict = OrderedDict()
 _every_post_hook: OrderedDict = OrderedDict()

@@ -11,7 +11,7 @@ from mlkit.autograd.grad_mode import no_grad
 from mlkit.core import dtype as dtypes
 from mlkit.core.errors import ArgumentError, ValueRangeError
 from mlkit.core.value import Value
-from mlkit.functional.creation import tensor
+from mlkit.functional.conversion import tensor
 from mlkit.nn.module import Module
 from mlkit.nn.normalization import _BatchNorm
 from mlkit.optim.lr_scheduler.base import LRScheduler, per_group

@@ -13,7 +13,7 @@ from mlkit.core.device import device as as_device
 from mlkit.core.errors import ArgumentError, ValueRangeError
 from mlkit.core.layout import strided
 from mlkit.core.value import wrap
-from mlkit.functional.creation import get_default_device, on_device, wants_grad
+from mlkit.functional.placement import get_default_device, on_device, wants_grad
 
 __all__ = [
     "bartlett",

@@ -233,3 +233,16 @@ def test_tensors_of_one_number_are_numbers_in_a_list():
 def test_memory_of_a_view_written_as_it_lies():
     x = mlkit.arange(6.0).reshape(2, 3).t()
     assert mlkit.as_strided_scatter(x, t([-1.0, -2.0]), (2,), (2,)).tolist() == [[-1, 3], [1, 4], [-2, 5]]
+
+
+@pytest.mark.parametrize("ord", [2, 1, float("inf")])
+@pytest.mark.parametrize("shape", [(2, 3, 0), (2, 0, 3), (2, 0, 0)])
+def test_the_largest_of_no_values_is_a_matrix_norm_of_zero(ord, shape):
+    rows, columns = shape[1:]
+    among = {2: min(rows, columns), 1: columns, float("inf"): rows}[ord]
+    found = mlkit.linalg.matrix_norm(mlkit.zeros(shape), ord)
+    assert found.tolist() == [0.0, 0.0], among
+    assert mlkit.linalg.matrix_norm(mlkit.zeros(shape), ord, keepdim=True).shape == (2, 1, 1)
+    if among == 0:
+        with pytest.raises(Exception, match="size 0"):
+            mlkit.linalg.matrix_norm(mlkit.zeros(shape), -ord)

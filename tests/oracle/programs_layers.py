@@ -265,7 +265,6 @@ LAYERS: dict[str, tuple] = {
 LEFT_OUT = {
     "Container": "PyTorch's own leftover: a Module with add_module calls, deprecated there since 2017",
     "CrossMapLRN2d": "an undocumented leftover of Torch 7 whose window never lets go of channel 0; LocalResponseNorm is it",
-    "DataParallel": "several GPUs in one process: belongs to mlkit.distributed",
     "LinearCrossEntropyLoss": "a fused kernel of PyTorch 2.13 and its options, marked as a prototype",
     "LinearCrossEntropyOptions": "a fused kernel of PyTorch 2.13 and its options, marked as a prototype",
 }

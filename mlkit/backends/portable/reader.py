@@ -18,8 +18,8 @@ from mlkit.core import backend as backends
 from mlkit.core import config
 from mlkit.core.errors import DimensionError, LabelError, LinAlgError, MissingFeature, MlkitError
 from mlkit.ops import REGISTRY
+from mlkit.ops.indexing import split_pattern
 from mlkit.ops.registry import unbroadcast
-from mlkit.ops.shape import split_pattern
 
 
 class DivisionError(MlkitError, RuntimeError, ZeroDivisionError):

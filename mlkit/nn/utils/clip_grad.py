@@ -9,7 +9,7 @@ from mlkit.core import dtype as dtypes
 from mlkit.core.dispatch import ops
 from mlkit.core.errors import GradientError
 from mlkit.core.value import Value, wrap
-from mlkit.functional.creation import tensor
+from mlkit.functional.conversion import tensor
 from mlkit.functional.distance import length
 
 

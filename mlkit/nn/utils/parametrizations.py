@@ -5,9 +5,10 @@ from __future__ import annotations
 from mlkit.autograd.grad_mode import no_grad
 from mlkit.core.dtype import finfo
 from mlkit.core.errors import MissingFeature, ValueRangeError
-from mlkit.functional import linear_algebra
-from mlkit.functional.creation import eye, randn, zeros_like
+from mlkit.functional import decompositions, products, solving
+from mlkit.functional.creation import eye, zeros_like
 from mlkit.functional.distance import normalize
+from mlkit.functional.random import randn
 from mlkit.functional.shaping import cat
 from mlkit.nn.module import Module
 from mlkit.nn.utils import parametrize
@@ -94,9 +95,9 @@ def _tall(matrix):
 
 def _nearby_orthogonal(matrix):
     """The orthogonal factor of QR, with the signs that leave an orthogonal matrix as it is."""
-    packed, tau = linear_algebra.geqrf(matrix)
+    packed, tau = decompositions.geqrf(matrix)
     signs = packed.diagonal(dim1=-2, dim2=-1).sgn()
-    return linear_algebra.householder_product(packed, tau) * signs.unsqueeze(-2)
+    return decompositions.householder_product(packed, tau) * signs.unsqueeze(-2)
 
 
 def _is_orthogonal(matrix) -> bool:
@@ -127,7 +128,7 @@ class _Orthogonal(Module):
         if self.orthogonal_map == "householder":
             below = x.tril(-1)
             tau = 2.0 / (1.0 + (below * below).sum(-2))
-            q = linear_algebra.householder_product(below, tau)
+            q = decompositions.householder_product(below, tau)
             q = q * x.diagonal(dim1=-2, dim2=-1).int().unsqueeze(-2)  # signs, -1 or 1; not learned
         else:
             lower = x.tril()
@@ -135,10 +136,10 @@ class _Orthogonal(Module):
                 lower = cat([lower, lower.new_zeros(*x.shape[:-2], n, n - k)], -1)
             skew = lower - lower.mH
             if self.orthogonal_map == "matrix_exp":
-                q = linear_algebra.matrix_exp(skew)
+                q = products.matrix_exp(skew)
             else:
                 one = eye(n, dtype=x.dtype, device=x.device)
-                q = linear_algebra.solve(one + skew * -0.5, one + skew * 0.5)
+                q = solving.solve(one + skew * -0.5, one + skew * 0.5)
             q = q[..., :k]
         if "base" in self._buffers:
             q = self.base @ q
@@ -160,7 +161,7 @@ class _Orthogonal(Module):
                     "use_trivialization=False.",
                     hint="Use orthogonal_map='householder', or use_trivialization=True.",
                 )
-            packed, tau = linear_algebra.geqrf(q)
+            packed, tau = decompositions.geqrf(q)
             diagonal = packed.diagonal(dim1=-2, dim2=-1)
             signs = diagonal.sgn()
             signs[tau == 0] *= -1  # where LAPACK leaves a column alone, the map above turns it round

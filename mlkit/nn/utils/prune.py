@@ -24,8 +24,9 @@ from collections.abc import Iterable
 
 from mlkit.autograd.grad_mode import no_grad
 from mlkit.core.errors import ArgumentError, ValueRangeError
-from mlkit.functional.creation import ones_like, rand, zeros_like
+from mlkit.functional.creation import ones_like, zeros_like
 from mlkit.functional.distance import length
+from mlkit.functional.random import rand
 from mlkit.functional.shaping import cat
 from mlkit.nn.parameter import Parameter
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 from mlkit.core.dispatch import ops
 from mlkit.core.errors import ShapeError, ValueRangeError
 from mlkit.core.value import Value
-from mlkit.functional.creation import full, tensor
+from mlkit.functional.conversion import tensor
+from mlkit.functional.creation import full
 from mlkit.functional.shaping import cat, stack
 
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from mlkit.autograd.grad_mode import no_grad
 from mlkit.core.errors import ShapeError, ValueRangeError
-from mlkit.functional.creation import randn
 from mlkit.functional.distance import normalize
+from mlkit.functional.random import randn
 from mlkit.nn.parameter import Parameter
 
 
