@@ -263,6 +263,12 @@ def test_full_takes_an_array_without_axes(number):
         xp.full(2, xp.asarray([number]))
 
 
+@pytest.mark.parametrize("number", [-0.0, complex(-0.0, 0.0)])
+def test_full_keeps_the_sign_of_zero(number):
+    for out in (xp.full((2,), number), xp.full(2, xp.asarray(number)), mlkit.full((2,), number)):
+        assert np.signbit(out.numpy().real).all()
+
+
 def test_in_place_operators_keep_memory_and_type():
     x = xp.asarray([1, 2, 3], dtype=xp.int16)
     view = x[1:]
