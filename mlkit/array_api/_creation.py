@@ -119,7 +119,9 @@ def ones(shape, *, dtype=None, device=None) -> Array:
 
 
 def full(shape, fill_value, *, dtype=None, device=None) -> Array:
-    """An array of that shape with one number everywhere; its type follows the number unless given."""
+    """An array of that shape with one number everywhere (an array without axes counts); its type follows it unless given."""
+    if isinstance(fill_value, Value):
+        fill_value = array(fill_value, "full")._one("the number to fill with")
     d = _type(dtype, fill_value)
     return result(wrap(creation.full_array(_shape(shape), fill_value, d, _place(device))))
 

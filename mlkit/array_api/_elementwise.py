@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
+
 from mlkit.array_api._array import (
     Array,
     array,
@@ -13,6 +15,9 @@ from mlkit.array_api._array import (
     check_scalar,
     direct,
     install,
+    letter,
+    library,
+    new,
     pair,
     promoted,
     result,
@@ -103,7 +108,8 @@ def _unary(name: str, kind: str, raw: str, op: str, words: str) -> Callable:
         if name == "real" and x._array.dtype.kind != "c" or name == "conj" and x._array.dtype.kind != "c":
             return x
         if not through_ops(x):
-            return direct(raw, x)
+            out = direct(raw, x)
+            return _complex_expm1(x, out) if name == "expm1" and x._array.dtype.kind == "c" else out
         return result(ops.mul(x, x) if op == "square" else getattr(ops, op)(x))
 
     return _named(function, name, f"{words}\n\n    x: {kind}.")
@@ -112,11 +118,45 @@ def _unary(name: str, kind: str, raw: str, op: str, words: str) -> Callable:
 def _binary(name: str, kind: str, raw: str, op: str, words: str) -> Callable:
     def function(x1, x2, /):
         a, b = pair(name, kind, x1, x2)
+        if name == "floor_divide" and letter(a.dtype) == "f":
+            return _floor_divide(a, b)
         if not through_ops(a, b):
             return direct(raw, a, b)
         return result(getattr(ops, op)(a, b))
 
     return _named(function, name, f"{words}\n\n    x1, x2: {kind}, of one kind; one of them may be a Python number.")
+
+
+def _floor_divide(a: Array, b: Array) -> Array:
+    """Of floats: where just one side is infinite floor(a / b), as the standard prefers, instead of Python's NaN and -1."""
+    if through_ops(a, b):
+        one_sided = ops.ne(ops.isinf(a), ops.isinf(b))
+        with np.errstate(all="ignore"):
+            exact = ops.div(a.detach(), b.detach())
+            return result(ops.where(one_sided, exact, ops.floor_divide(a, b)))
+    out, x, y = direct("floor_divide", a, b), a._array, b._array
+    xp = library(a, b)
+    one_sided = xp.isinf(x) != xp.isinf(y)
+    if one_sided.any():
+        with np.errstate(all="ignore"):
+            return new(xp.where(one_sided, xp.divide(x, y), out._array))
+    return out
+
+
+def _complex_expm1(x: Array, out: Array) -> Array:
+    """Complex expm1 as the standard wants it on the real axis and at infinity, where array libraries give NaN."""
+    z, given = out._array, x._array
+    xp = library(x)
+    a, b = given.real, given.imag
+    axis, lost = b == 0, ~xp.isfinite(b) & xp.isinf(a)
+    if not (axis.any() or lost.any()):
+        return out
+    with np.errstate(all="ignore"):
+        real = xp.where(axis, xp.expm1(a) + 0.0, xp.where(lost, xp.where(a > 0, a, -1.0), z.real))
+    imag = xp.where(axis, b, xp.where(lost, xp.where(a > 0, xp.nan, 0.0), z.imag))
+    made = xp.empty(z.shape, z.dtype)
+    made.real, made.imag = real, imag
+    return new(made)
 
 
 def _named(function: Callable, name: str, words: str) -> Callable:

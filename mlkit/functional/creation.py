@@ -35,7 +35,7 @@ def full_array(shape, fill, d: dtypes.dtype, place: device):
     if place.type == "cuda" and place.index is not None:
         with m.xp.cuda.Device(place.index):
             return m.xp.full(shape, fill, d.numpy)
-    if fill == 0:
+    if fill == 0 and not str(fill).startswith(("-", "(-")):  # -0.0 keeps its sign
         return m.xp.zeros(shape, d.numpy)
     return m.xp.full(shape, fill, d.numpy)
 
