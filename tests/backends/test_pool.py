@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import faulthandler
+import linecache
 import os
 import signal
 import subprocess
@@ -116,6 +118,64 @@ def test_an_interrupt_waits_for_the_threads(threads):
         time.sleep(1)
     assert begun.is_set() and not running
     pool.split(lambda a, b: None, 4)  # and the pool still works
+
+
+def interrupted(call, line: int) -> bool:
+    """Call it with an interrupt before that line of the caller's way through the pool, if it has so many."""
+    passed = 0
+
+    def trace(frame, event, _):
+        nonlocal passed
+        if frame.f_code.co_filename != pool.__file__ or frame.f_code.co_name not in (
+            "split",
+            "share",
+            "work_on",
+            "close",
+        ):
+            return None
+        # these are lines for a tracer (a "with" on its way out, too), but no places where Python looks for interrupts
+        text = linecache.getline(pool.__file__, frame.f_lineno).strip()
+        if event == "line" and not text.startswith(("with ", "try:")):
+            passed += 1
+            if passed == line:
+                raise KeyboardInterrupt
+        return trace
+
+    faulthandler.dump_traceback_later(60, exit=True)  # a wait without end is what this is about
+    sys.settrace(trace)
+    try:
+        call()
+    except KeyboardInterrupt:
+        return True
+    finally:
+        sys.settrace(None)
+        faulthandler.cancel_dump_traceback_later()
+    return False
+
+
+@pytest.mark.skipif(not numba.usable(), reason="Numba is not there")
+@pytest.mark.parametrize("shared", [False, True])
+def test_an_interrupt_at_any_line_leaves_nobody_at_work(threads, mark, shared):
+    threads(2)
+    running: list[int] = []
+
+    def work(start, stop):
+        running.append(start)
+        time.sleep(0.001)
+        running.pop()
+
+    def share():
+        seen = np.zeros(64, np.int64)
+        pool.share(mark, (address(seen), 0), 64, 1, 1, 1, 32)
+        pool._team.again = 0.0
+        assert (seen == 1).all()
+
+    call = share if shared else lambda: pool.split(work, 8)
+    call()
+    hits = [line for line in range(1, 200) if interrupted(call, line) and not running]
+    assert len(hits) > 15 and hits == list(range(1, len(hits) + 1))
+    assert not running and (pool._team is None or pool._team.busy[0] == 0)
+    call()
 
 
 @needs_fork
