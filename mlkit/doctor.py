@@ -142,7 +142,9 @@ def _machine() -> list[Check]:
 
 
 def _cores() -> str:
-    usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    from mlkit.core.machine import cores
+
+    usable = cores()
     total = os.cpu_count() or usable
     return f"{usable}" if usable == total else f"{usable} usable of {total}"
 

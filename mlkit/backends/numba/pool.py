@@ -24,6 +24,7 @@ import numpy as np
 from mlkit.backends import numba
 from mlkit.backends.numba.scratch import address, floats
 from mlkit.backends.numpy import blas
+from mlkit.core import machine
 
 
 def _default() -> int:
@@ -31,10 +32,7 @@ def _default() -> int:
         text = os.environ.get(name, "").split(",")[0]
         if text.isdigit() and int(text) > 0:
             return int(text)
-    try:
-        return len(os.sched_getaffinity(0))
-    except AttributeError:  # not on macOS and Windows
-        return os.cpu_count() or 1
+    return machine.cores()
 
 
 _threads: int | None = None
@@ -44,7 +42,8 @@ _lock = threading.Lock()
 
 
 def threads() -> int:
-    """How many threads work on one operation: MLKIT_NUM_THREADS, OMP_NUM_THREADS, or all cores this process may use."""
+    """How many threads work on one operation: MLKIT_NUM_THREADS, OMP_NUM_THREADS, or all cores this process may use
+    (see `mlkit.core.machine.cores`)."""
     global _threads
     if _threads is None:
         _threads = _default()
@@ -235,7 +234,7 @@ class Team:
         k.serve(self.box, 0, 2000, self.way)
         each = (time.perf_counter() - began) / 2000
         self.patience = max(1, int(PATIENCE / each))
-        self.looks = max(1, int(WATCH / each)) if count <= (os.cpu_count() or 1) else 1
+        self.looks = max(1, int(WATCH / each)) if count <= machine.cores() else 1
 
     def serve(self, number: int) -> int:
         return self.k.serve(self.box, number, self.looks, self.way) if number < self.count else 0
