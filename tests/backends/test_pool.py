@@ -404,3 +404,19 @@ def test_a_process_ends_while_its_threads_watch():
     )
     for _ in range(5):
         subprocess.run([sys.executable, "-c", code], check=True, timeout=120)
+
+
+@needs_numba
+@pytest.mark.parametrize("rows, inputs, outputs", [(64, 784, 256), (512, 128, 10), (200, 300, 500), (1024, 512, 512)])
+def test_a_linear_layers_gradients_are_the_same_for_every_number_of_threads(threads, rows, inputs, outputs):
+    found = []
+    for count in (1, 2, 4):
+        threads(count)
+        draw = np.random.default_rng(1)
+        shapes = (rows, inputs), (outputs, inputs), (outputs,)
+        given = [mlkit.from_numpy(draw.normal(size=s).astype(np.float32)).requires_grad_() for s in shapes]
+        mlkit.nn.functional.linear(*given).square().sum().backward()
+        found.append([x.grad.numpy() for x in given])
+    for other in found[1:]:
+        for a, b in zip(found[0], other, strict=True):
+            np.testing.assert_array_equal(a, b)

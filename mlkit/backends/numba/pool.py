@@ -5,7 +5,7 @@ and BLAS works with one thread inside it. The caller takes part in its own work 
 not begun: calls may come from several Python threads at once, and from inside the pool.
 
 There are two ways in. ``split`` gives ranges to a Python function. ``share`` gives them to a kernel whose arguments are
-whole numbers, without Python and within a microsecond (see team_kernels.py), so it pays for small work too.
+whole numbers, without Python and without waking a thread (see team_kernels.py), so it pays for small work too.
 """
 
 from __future__ import annotations
