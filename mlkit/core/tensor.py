@@ -605,12 +605,15 @@ class Tensor(Value):
 
     def item(self):
         """The one value as a Python number."""
-        if self._array.size != 1:
+        array = self._array
+        if array.size != 1:
             raise ArgumentErrorOrRuntime(
                 f"a Tensor with {self._array.size} elements cannot be converted to Scalar.",
                 f"shape: {tuple(self._array.shape)}",
                 "Pick one element, reduce it (.mean()), or use .tolist().",
             )
+        if array.__class__ is np.ndarray and state.recorder is None:
+            return array.item()  # asked for in every step of a training
         return conversion.to_numpy_array(self).item()
 
     def tolist(self):

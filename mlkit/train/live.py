@@ -129,7 +129,8 @@ class Live:
         if self._logged:
             values |= _curves(self._logged)
         if trained or values:
-            self._run.settle(self)
+            if not self._run._confirmed:
+                self._run.settle(self)
             self._run.record(values, size if trained else None)
             means.add(values, size)
         self._losses, self._logged = [], {}
