@@ -162,7 +162,9 @@ class Node:
 
     def name(self) -> str:
         """PyTorch's way to name a node: ``AddBackward0``."""
-        return type(self).__name__
+        shown = type(self).__name__
+        rule = _BY_USE.get(shown)
+        return shown if rule is None else rule(self) or shown
 
     @property
     def where(self) -> Place | None:
@@ -216,6 +218,52 @@ LASTING: dict = {}
 _node_types: dict[str, type[Node]] = {}
 
 
+def _of_a_dim(node: Node) -> str | None:
+    """sum(dim) is another function of PyTorch's than sum()."""
+    dims, kept = node.attributes.get("dim"), node.saved[0] if node.saved else None
+    ndim = len(kept) if isinstance(kept, tuple) else kept.ndim if isinstance(kept, Value) else None
+    if dims is None or (ndim in (None, len(dims)) and not node.attributes.get("keepdim")):
+        return None
+    return f"{type(node).__name__[:-1]}1"
+
+
+def _of_a_number(name: str) -> Callable[[Node], str | None]:
+    """2 - x and 2 / x: the number is the first operand."""
+    return lambda node: name if node.shapes is not None and node.shapes[0] is None else None
+
+
+def _of_ranks(node: Node) -> str | None:
+    if node.op.name != "matmul" or not node.shapes:
+        return None
+    first, second = map(len, node.shapes)
+    if max(first, second) > 2:
+        return "UnsafeViewBackward0"
+    return {(2, 1): "MvBackward0", (1, 1): "DotBackward0"}.get((first, second))
+
+
+def _of_a_layer(node: Node) -> str | None:
+    if node.op.name != "linear" or not node.shapes:
+        return None
+    flat, bias = len(node.shapes[0]) == 2, node.shapes[2] is not None
+    return None if flat and bias else "MmBackward0" if flat else "ViewBackward0" if bias else "UnsafeViewBackward0"
+
+
+def _of_an_index(node: Node) -> str | None:
+    index = node.attributes.get("index")
+    return "SelectBackward0" if index and isinstance(index[-1], int) else None
+
+
+#: nodes that PyTorch names by how the op was called
+_BY_USE: dict[str, Callable[[Node], str | None]] = {
+    **dict.fromkeys(("SumBackward0", "MeanBackward0", "ProdBackward0"), _of_a_dim),
+    "SubBackward0": _of_a_number("RsubBackward1"),
+    "DivBackward0": _of_a_number("MulBackward0"),
+    "MmBackward0": _of_ranks,
+    "AddmmBackward0": _of_a_layer,
+    "SliceBackward0": _of_an_index,
+}
+
+
 #: ops whose nodes PyTorch names by another word than the op's own
 _NAMES = {
     "CopySlices": "view_write",
@@ -242,6 +290,12 @@ _NAMES = {
     "LinalgSvdBackward0": "svd",
     "LinalgPinvBackward0": "pinv",
     "LinalgMatrixExpBackward0": "matrix_exp",
+    "LinalgCholeskyExBackward0": "cholesky",
+    "LinalgDetBackward0": "det",
+    "LinalgEighBackward0": "eigh",
+    "LinalgInvExBackward0": "inverse",
+    "AdaptiveMaxPool2DBackward0": "adaptive_max_pool2d",
+    "Im2ColBackward0": "im2col",
     "FftC2CBackward0": "fft_complex",
     "FftR2CBackward0": "fft_real",
     "FftC2RBackward0": "fft_real_inverse",

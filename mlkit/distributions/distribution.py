@@ -9,7 +9,7 @@ from mlkit.core import dtype as dtypes
 from mlkit.core.dispatch import ops
 from mlkit.core.errors import ArgumentError, MissingFeature, ShapeError, ValueRangeError
 from mlkit.core.size import Size, broadcast_shapes
-from mlkit.core.value import MetaArray, Value, is_tensor
+from mlkit.core.value import LevelArray, MetaArray, Value, is_tensor
 from mlkit.distributions import constraints
 from mlkit.functional import conversion, random
 
@@ -71,6 +71,15 @@ def normal_like(tensor, shape):
     return random.randn(*shape, dtype=tensor.dtype, device=tensor.device)
 
 
+def _everywhere(valid: Value) -> bool:
+    """Whether all are true; inside vmap, for all examples."""
+    while isinstance(valid._array, LevelArray):
+        level, valid = valid._array.level, valid._array.inner
+        with level.below():
+            valid = valid.all()
+    return bool(valid.all())
+
+
 class Distribution:
     """A probability distribution over values of ``event_shape``, one for each place of ``batch_shape``.
 
@@ -108,7 +117,7 @@ class Distribution:
             if parameter._array.__class__ is MetaArray:
                 continue
             valid = constraint.check(parameter)
-            if not valid.all():
+            if not _everywhere(valid):
                 raise ValueRangeError(
                     f"Expected parameter {name} ({type(parameter).__name__} of shape {tuple(parameter.shape)}) of "
                     f"distribution {self!r} to satisfy the constraint {constraint!r}, but found invalid values:",
@@ -233,7 +242,7 @@ class Distribution:
             return
         if support is None or constraints.is_dependent(support):
             return
-        if not support.check(value).all():
+        if not _everywhere(support.check(value)):
             raise ValueRangeError(
                 f"Expected value argument ({type(value).__name__} of shape {tuple(value.shape)}) to be within the support "
                 f"({support!r}) of the distribution {self!r}, but found invalid values:",

@@ -573,7 +573,7 @@ def put(input, index, source, accumulate: bool = False):
             f"put_(): self and source expected to have the same dtype, but got {input.dtype} and {source.dtype}."
         )
     if index._array.size != source._array.size:
-        raise ShapeError(
+        raise DimensionError(
             "put_(): Expected source and index to have the same number of elements, "
             f"but got source.numel() = {source._array.size}, index.numel() = {index._array.size}."
         )

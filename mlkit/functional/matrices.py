@@ -9,7 +9,7 @@ from __future__ import annotations
 from mlkit.core import dtype as dtypes
 from mlkit.core.dispatch import ops
 from mlkit.core.errors import ArgumentError, DtypeError, ShapeError
-from mlkit.core.value import Value, wrap
+from mlkit.core.value import Value, shown_as, wrap
 
 # --- shared -----------------------------------------------------------------------------------------------------------
 
@@ -62,7 +62,7 @@ def trace(input):
     """The sum of a matrix's diagonal."""
     if input._array.ndim != 2:
         raise ShapeError(f"trace: expected a matrix, but got tensor with dim {input._array.ndim}.")
-    return ops.sum(ops.diagonal(input))
+    return shown_as(ops.sum(ops.diagonal(input)), "TraceBackward0")
 
 
 def diagonal(A, *, offset: int = 0, dim1: int = -2, dim2: int = -1):

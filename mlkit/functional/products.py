@@ -9,7 +9,7 @@ from mlkit.core import dtype as dtypes
 from mlkit.core.dispatch import lasting, ops
 from mlkit.core.errors import ArgumentError, DtypeError, RefusedError, ShapeError
 from mlkit.core.refusals import different_dtypes
-from mlkit.core.value import Value
+from mlkit.core.value import Value, shown_as
 from mlkit.functional.arguments import check_same_dtype
 from mlkit.functional.matrices import check_tensor, eye_like, in_graph_of, shape_of
 from mlkit.functional.results import takes_out
@@ -55,7 +55,7 @@ def bmm(input, mat2):
             f"bmm: the batch sizes differ: {shape_of(input)[0]} != {shape_of(mat2)[0]}.",
             f"input: {shape_of(input)}\nmat2: {shape_of(mat2)}",
         )
-    return _product("bmm", input=input, mat2=mat2)
+    return shown_as(_product("bmm", input=input, mat2=mat2), "BmmBackward0")
 
 
 def mv(input, vec):

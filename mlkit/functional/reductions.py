@@ -77,7 +77,7 @@ def _extreme(input, dim, keepdim, amax, argmax, elementwise, result):
         out = amax(input)
         if out._node is not None and out._array.__class__ is np.ndarray and state.recorder is None and out != out:
             return ops.one_of_all(input, which=amax.__name__[1:])  # the NaN among the values have its gradient
-        return out
+        return shown_as(out, f"{amax.__name__[1:].capitalize()}Backward1")
     seen = ops.cast(input, dtype=dtypes.uint8) if input._array.dtype == bool else input
     indices = argmax(seen, dim=dim, keepdim=True)
     if not input._array.ndim:
@@ -85,7 +85,7 @@ def _extreme(input, dim, keepdim, amax, argmax, elementwise, result):
     values = ops.gather(input, indices, dim=dim)
     if not keepdim:
         values, indices = ops.squeeze(values, dim), ops.squeeze(indices, dim)
-    return result(values, indices)
+    return result(shown_as(values, f"{amax.__name__[1:].capitalize()}Backward0"), indices)
 
 
 def max(input, dim=None, keepdim: bool = False, *, other=None):  # noqa: A001
@@ -175,7 +175,7 @@ def kthvalue(input, k: int, dim: int = -1, keepdim: bool = False):
     values = ops.gather(input, indices, dim=dim)
     if not keepdim:
         values, indices = ops.squeeze(values, dim), ops.squeeze(indices, dim)
-    return kthvalue_result(values, indices)
+    return kthvalue_result(shown_as(values, "KthvalueBackward0"), indices)
 
 
 def median(input, dim=None, keepdim: bool = False):
@@ -211,7 +211,7 @@ def median(input, dim=None, keepdim: bool = False):
     values = ops.gather(input, middle, dim=dim)
     if not keepdim:
         values, middle = ops.squeeze(values, dim), ops.squeeze(middle, dim)
-    return median_result(values, middle)
+    return median_result(shown_as(values, "MedianBackward1"), middle)
 
 
 def cummax(input, dim: int):

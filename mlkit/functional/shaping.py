@@ -468,7 +468,7 @@ def roll(input, shifts, dims=None):
     shifts = (shifts,) if isinstance(shifts, int) else tuple(shifts)
     if dims is None or dims == ():
         flat = ops.roll(ops.reshape(input, shape=(-1,)), shifts=shifts, dims=(0,))
-        return ops.reshape(flat, shape=tuple(input._array.shape))
+        return shown_as(ops.reshape(flat, shape=tuple(input._array.shape)), "RollBackward0")
     return ops.roll(input, shifts=shifts, dims=(dims,) if isinstance(dims, int) else tuple(dims))
 
 

@@ -696,6 +696,14 @@ class Module:
             _loading.remove(loading)
         known, writes = loading.known, loading.writes
         unexpected += [key for key in state_dict if key not in known]
+        result = IncompatibleKeys(missing, unexpected)
+        after = [(m, hook) for m in [*self.modules()][::-1] for hook in m._load_state_dict_post_hooks.values()]
+        written = bool(after) and not problems
+        if written:  # they may take keys off the two lists, and want to see the new values
+            while writes:
+                writes.pop(0)()
+            for module, hook in after:
+                hook(module, result)
         if strict:
             if unexpected:
                 problems.append(f"Unexpected key(s) in state_dict: {', '.join(map(repr, unexpected))}.")
@@ -703,16 +711,13 @@ class Module:
                 problems.append(f"Missing key(s) in state_dict: {', '.join(map(repr, missing))}.")
         if problems:
             raise CheckpointError(
-                f"Error(s) in loading state_dict for {type(self).__name__}; nothing was changed.",
+                f"Error(s) in loading state_dict for {type(self).__name__}; "
+                f"{'what fits was loaded' if written else 'nothing was changed'}.",
                 "\n".join(problems),
                 _how_to_load(problems, missing, unexpected),
             )
         for write in writes:
             write()
-        result = IncompatibleKeys(missing, unexpected)
-        for module in self.modules():
-            for hook in list(module._load_state_dict_post_hooks.values()):
-                hook(module, result)
         return result
 
     def name_axes(self, input=None, output=None):

@@ -77,6 +77,16 @@ def _with_hooks(step: Callable) -> Callable:
     return hooked_step
 
 
+class _Required:
+    """What an optimizer of one's own writes as the default of a setting that has none."""
+
+    def __repr__(self) -> str:
+        return "<required parameter>"
+
+
+required = _Required()
+
+
 class Optimizer:
     """Base of all optimizers.
 
@@ -176,6 +186,10 @@ class Optimizer:
             if not self.defaults.get("differentiable") and not (p.is_leaf or p.retains_grad):
                 raise ValueRangeError("can't optimize a non-leaf Tensor.", hint="Pass the Parameter itself.")
         for key, default in self.defaults.items():
+            if default is required and key not in group:
+                raise ValueRangeError(
+                    f"parameter group didn't specify a value of required optimization parameter {key}"
+                )
             group.setdefault(key, default)
         if len({id(p) for p in group["params"]}) != len(group["params"]):
             warnings.warn("optimizer contains a parameter group with duplicate parameters.", stacklevel=3)

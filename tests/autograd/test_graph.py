@@ -146,3 +146,24 @@ def test_increment_version():
     graph.increment_version(x)
     with pytest.raises(RuntimeError, match="modified by an inplace"):
         y.backward()
+
+
+@pytest.mark.parametrize(
+    ("call", "name"),
+    [("a.sum()", "SumBackward0"), ("a.sum(0)", "SumBackward1"), ("a.sum(0, keepdim=True)", "SumBackward1"),
+     ("a[0].sum()", "SumBackward0"), ("a.mean()", "MeanBackward0"), ("a.mean(1)", "MeanBackward1"),
+     ("a.prod(1)", "ProdBackward1"), ("a.max()", "MaxBackward1"), ("a.max(1).values", "MaxBackward0"),
+     ("a.min(0).values", "MinBackward0"), ("a.median(1).values", "MedianBackward1"), ("a.kthvalue(1)[0]", "KthvalueBackward0"),
+     ("a - 2", "SubBackward0"), ("2 - a", "RsubBackward1"), ("a / 2", "DivBackward0"), ("1 / a", "MulBackward0"),
+     ("a @ a", "MmBackward0"), ("a @ a[0]", "MvBackward0"), ("a[0].dot(a[1])", "DotBackward0"),
+     ("a[None] @ a[None]", "UnsafeViewBackward0"), ("mlkit.bmm(a[None], a[None])", "BmmBackward0"),
+     ("layer(a)", "AddmmBackward0"), ("layer(a[None])", "ViewBackward0"), ("layer(a[0])", "ViewBackward0"),
+     ("mlkit.nn.functional.linear(a, a)", "MmBackward0"), ("a.select(0, 1)", "SelectBackward0"), ("a[1:]", "SliceBackward0"),
+     ("a.trace()", "TraceBackward0"), ("a.roll(1)", "RollBackward0"), ("mlkit.linalg.det(a)", "LinalgDetBackward0")],
+)  # fmt: skip
+def test_a_node_is_named_as_pytorch_names_it(call, name):
+    a = (mlkit.eye(3) + 1).requires_grad_()
+    out = eval(call, {"a": a, "mlkit": mlkit, "layer": mlkit.nn.Linear(3, 2)})
+    assert out.grad_fn.name() == name and repr(out).endswith(f"grad_fn=<{name}>)")
+    out.sum().backward()
+    assert a.grad is not None

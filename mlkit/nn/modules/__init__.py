@@ -1,5 +1,6 @@
 """PyTorch's import paths ``nn.modules.*``: the layers live one folder up."""
 
+import importlib
 import sys
 
 from mlkit.nn import (
@@ -18,3 +19,5 @@ _FILES = {
 }  # fmt: skip
 for _name, _file in _FILES.items():
     globals()[_name] = sys.modules[f"{__name__}.{_name}"] = _file
+
+utils = importlib.import_module(f"{__name__}.utils")  # not mlkit.nn's

@@ -38,7 +38,18 @@ def weight_norm(module: Module, name: str = "weight", dim: int | None = 0) -> Mo
     >>> layer.parametrizations.weight.original0.shape
     mlkit.Size([40, 1])
     """
-    return parametrize.register_parametrization(module, name, _WeightNorm(dim), unsafe=True)
+    parametrize.register_parametrization(module, name, _WeightNorm(dim), unsafe=True)
+
+    def from_the_older_form(state_dict, prefix, *_):
+        """Files of `mlkit.nn.utils.weight_norm` call the two parts weight_g and weight_v."""
+        if f"{prefix}{name}_g" in state_dict and f"{prefix}{name}_v" in state_dict:
+            for number, part in enumerate("gv"):
+                state_dict[f"{prefix}parametrizations.{name}.original{number}"] = state_dict.pop(
+                    f"{prefix}{name}_{part}"
+                )
+
+    module._register_load_state_dict_pre_hook(from_the_older_form)
+    return module
 
 
 class _SpectralNorm(Module):

@@ -45,3 +45,21 @@ def attempt(name, fn, *first):
         print(name, y)
     except Exception as error:
         print(name, kind(error, *first))
+
+
+def weigh(t):
+    """One number that any element changes: the sum with weights cos(0), cos(1), ... in double precision."""
+    t = t.detach()
+    values = torch.view_as_real(t.resolve_conj()) if t.is_complex() else t
+    values = values.to(torch.float64).reshape(-1)
+    return (values * torch.cos(torch.arange(values.numel(), dtype=torch.float64))).sum().item()
+
+
+def tell(name, *tensors):
+    """Print type, shape and weighted sum of each tensor."""
+    print(name, *(f"{str(t.dtype)[6:]}{list(t.shape)} {weigh(t):.5f}" if t is not None else None for t in tensors))
+
+
+def slopes(model):
+    """One number for all gradients of a model."""
+    return sum(weigh(p.grad) for p in model.parameters() if p.grad is not None)
