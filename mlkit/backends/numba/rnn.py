@@ -118,7 +118,8 @@ def lstm_gradient(k, g, hidden, cell, weight, projection, mask, out, needs):
     pool.share(k.lstm_backward, common, batch, GRAIN, STEP)
     g_weight = None
     if needs[3]:
-        g_weight = g_gates[0].T @ hidden
+        # no product of NumPy's: its second thread would spin on for milliseconds on the core that ours work on
+        g_weight = columns_product(kernels(GEMM), g_gates[0], row_major(hidden))
         if steps > 1:
             earlier = row_major(states)[:-1].reshape(-1, size)
             g_weight += columns_product(kernels(GEMM), g_gates[1:].reshape(-1, 4 * size), earlier)
