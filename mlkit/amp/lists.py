@@ -10,7 +10,7 @@ LOW = frozenset(
     """
     matmul linear conv1d conv2d conv3d conv_transpose1d conv_transpose2d conv_transpose3d _transposed prelu
     addmm addmv addr addbmm baddbmm bmm mm mv chain_matmul multi_dot einsum vecdot scaled_dot_product_attention
-    rnn_cell rnn_layer lstm_layer rnn_sequence lstm_sequence
+    rnn_cell rnn_layer lstm_layer rnn_sequence lstm_sequence lstm_states
     """.split()
 )
 

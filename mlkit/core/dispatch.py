@@ -123,6 +123,17 @@ class Interpreter:
         _count_busy(-1)
 
 
+def unobserved(*tensors) -> bool:
+    """Whether no gradient is wanted of these and nobody looks at the ops of this thread one by one, so that several may be
+    done as one. (What mlkit.compile records counts as nobody: it replays what there was.)"""
+    if state.grad and any(t is not None and t._node is not None for t in tensors):
+        return False
+    if not _busy:
+        return True
+    recorder = state.recorder
+    return recorder is not None and state.interpreters == [recorder] and "op" not in events.listeners
+
+
 # --- the full way -----------------------------------------------------------------------------------------------------
 
 

@@ -34,6 +34,8 @@ def of_operation(name: str, operands: Any, outputs: Any) -> int:
         return math.prod(shapes[0]) * math.prod(shapes[1][1:])
     if name == "attention":  # scores of each query with each key, and their mean of the values
         return (math.prod(shapes[0]) + made) * shapes[1][-2]
+    if name == "lstm_states":  # x, hidden, cell, and the weights of both
+        return math.prod(shapes[0][:2]) * sum(math.prod(s) for s in shapes[3:5] if s is not None)
     if name in _RECURRENT:  # the products with the inputs are a linear operation before it
         gates = shapes[0][-1]
         recurrent = next((s for s in shapes[1:] if s is not None and len(s) == 2 and s[0] == gates), None)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from mlkit.core.dispatch import composite, ops
+from mlkit.core.dispatch import composite, ops, unobserved
 
 
 def _share(x, weight, bias, extra=None):
@@ -15,7 +15,9 @@ def _share(x, weight, bias, extra=None):
 
 @composite
 def lstm_layer(x, hidden, cell, w_ih, w_hh, b_ih=None, b_hh=None, w_hr=None, mask=None):
-    """x (T, N, I) -> all hidden states (T, N, P), all cells (T, N, H)."""
+    """x (T, N, I) -> all hidden states (T, N, P), all cells (T, N, H), or, where no gradient is wanted, the last (1, N, H)."""
+    if w_hr is None and mask is None and unobserved(x, hidden, cell, w_ih, w_hh, b_ih, b_hh) and x.device.type == "cpu":
+        return ops.lstm_states(x, hidden, cell, w_ih, w_hh, b_ih, b_hh)
     states, cells, _ = ops.lstm_sequence(_share(x, w_ih, b_ih, b_hh), hidden, cell, w_hh, w_hr, mask)
     return states, cells
 

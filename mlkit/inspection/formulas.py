@@ -225,6 +225,7 @@ FORMULAS: dict[str, str | None] = {
     "lstm_gates": "i, f, o = sigmoid of gates, g = tanh of gates;  cell' = f * cell + i * g,  hidden' = o * tanh(cell')",
     "gru_gates": "r, z = sigmoid(from_input + from_hidden), n = tanh(from_input + r * from_hidden);  y = (1 - z) * n + z * hidden",
     "lstm_sequence": "for each t: gates[t] + hidden @ weight.T, then lstm_gates",
+    "lstm_states": "for each t: x[t] @ w_ih.T + b_ih + b_hh + hidden @ w_hh.T, then lstm_gates",
     "gru_sequence": "for each t: gates[t] and hidden @ weight.T + bias, then gru_gates",
     "rnn_sequence": "for each t: hidden = tanh(gates[t] + hidden @ weight.T), or relu",
     # matrices

@@ -1,7 +1,8 @@
 """Keep what a training run reports: curves, events and where it is now; in memory, and in a run directory.
 
-The training loop only appends to arrays. A small thread copies what is new into the run directory five times a second
-and keeps the heartbeat, so that a step never waits for the disk.
+The training loop only leaves a note of each step. Whoever reads enters the notes into the curves first; a small thread
+does so five times a second, writes what is new to the run directory and keeps the heartbeat. So a step never waits for
+the disk.
 """
 
 from __future__ import annotations
@@ -14,6 +15,8 @@ import secrets
 import threading
 import time
 import warnings
+from collections import deque
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +33,8 @@ FLUSH_SECONDS = 0.2
 HEARTBEAT_SECONDS = 2.0
 RATE_SECONDS = 5.0
 """Over how long the examples per second are averaged."""
+MOST_NOTES = 4096
+"""Enter them where nobody else has done so until then."""
 
 
 class Recorder:
@@ -57,11 +62,16 @@ class Recorder:
         self.created = datetime.datetime.now(datetime.UTC)
         self.meta: dict[str, Any] = dict(meta or {})
         self.directory: RunDirectory | None = None
-        self.version = 0
         self.restored_epochs = 0  # completed before this recording began
+        self.details: Callable[[], dict[str, Any]] | None = None
+        """Gives entries of the status that any step may change (lr, ...). Asked by readers instead of told at each step,
+        in their threads; dropped at the end, when its last answer stays."""
         self._root = root
         self._lock = threading.RLock()
         self._flushing = threading.Lock()
+        self._version = 0
+        self._notes: deque[tuple[int, float, dict[str, float], int | None]] = deque()
+        """Step, time (as by ``time.perf_counter``), values, and the examples of a training step or None."""
         self._series: dict[str, Series] = {}
         self._full: set[str] = set()
         self._events: list[dict[str, Any]] = []
@@ -89,6 +99,7 @@ class Recorder:
             mode: ``"background"``, or ``"blocking"`` when the loop holds the thread that would serve buttons.
         """
         with self._lock:
+            self._enter_notes()
             self._origin = time.perf_counter() - self._elapsed
             self._rate.restart()
             self._status.update(state="running", error=None, report=None, mode=mode)
@@ -106,8 +117,11 @@ class Recorder:
             report: The same in parts, for whoever draws it: type, sentence, details, hint, place, source.
         """
         with self._lock:
+            self._enter_notes()
             self._elapsed = self.elapsed
             self._origin = None
+            self._ask_for_details()
+            self.details = None
             self._status.update(state=state, error=error, report=report)
             if error is not None:
                 self.event("error", error=error)
@@ -122,6 +136,7 @@ class Recorder:
         with self._lock:
             if self._status["state"] == state:
                 return
+            self._enter_notes()
             self._status["state"] = state
             self._rate.restart()
             self.event("state", state=state)
@@ -129,44 +144,75 @@ class Recorder:
 
     # -- what the loop reports --------------------------------------------------------------------------------------
 
-    def record(self, step: int, values: dict[str, float]) -> None:
-        """Add a point to each named series at this step."""
+    def record(self, step: int, values: dict[str, float], examples: int | None = None) -> None:
+        """Add a point to each named series at this step.
+
+        Args:
+            step: Which.
+            values: Numbers by the names of their series; none is fine.
+            examples: A training step on as many is done; the throughput and the time left follow from these calls.
+        """
+        now = time.perf_counter()
+        noted = {}
+        for name, value in values.items():
+            if name not in self._series:
+                layout.file_name(name)  # a name that could not be kept is refused here, where it is given
+                with self._lock:
+                    self._series.setdefault(name, Series())
+            noted[name] = float(value)
+        if examples is not None:
+            self._status["step"] = step
+        self._notes.append((step, now, noted, examples))
+        if len(self._notes) > MOST_NOTES:
+            self._enter_notes()
+        if self._thread is None and self.directory is not None and now - self._flushed_at >= FLUSH_SECONDS:
+            self.flush()  # where there can be no thread, as in a browser
+
+    def _enter_notes(self) -> None:
+        """What the loop noted becomes points of the curves."""
+        if not self._notes:
+            return
         with self._lock:
-            now = self.elapsed
-            for name, value in values.items():
-                series = self._series.get(name)
-                if series is None:
-                    layout.file_name(name)  # a name that could not be kept is refused here, where it is given
-                    series = self._series[name] = Series()
-                if not series.append(step, now, value) and name not in self._full:
+            points: dict[str, list[tuple[int, float, float]]] = {}
+            steps_done = examples_seen = 0
+            last = 0.0
+            while self._notes:  # the loop may go on noting meanwhile
+                step, at, values, examples = self._notes.popleft()
+                seconds = self._elapsed if self._origin is None else at - self._origin
+                for name, value in values.items():
+                    points.setdefault(name, []).append((step, seconds, value))
+                if examples is not None:
+                    steps_done, examples_seen, last = steps_done + 1, examples_seen + examples, at
+                self._version += 1
+            if steps_done:
+                self._rate.add(examples_seen, steps_done, last)
+            for name, new in points.items():
+                series = self._series[name]
+                if series.extend(*zip(*new, strict=True)) < len(new) and name not in self._full:
                     self._full.add(name)
                     self.event("message", level="warning", text=f"{name}: full at {series.capacity:,} points; "
                                "later points of this series are not recorded.")  # fmt: skip
-            self.version += 1
 
     def event(self, kind: str, **details: Any) -> None:
         """Add a sparse event: "state", "hyper", "epoch", "checkpoint", "error" or "message"."""
         with self._lock:
             entry = {"t": round(self.elapsed, 6), "step": self._status["step"], "kind": kind}
             self._events.append({**entry, **layout.plain(details)})
-            self.version += 1
+            self._version += 1
 
     def update(self, **status: Any) -> None:
         """Change entries of the status (step, epoch, lr, ...)."""
         with self._lock:
             self._status.update(status)
-            self.version += 1
-
-    def advance(self, step: int, examples: int) -> None:
-        """One training step is done; the throughput and the time left follow from these calls."""
-        with self._lock:
-            self._status["step"] = step
-            self._rate.add(examples)
-            self.version += 1
-        if self._thread is None and time.perf_counter() - self._flushed_at >= FLUSH_SECONDS:
-            self.flush()  # where there can be no thread, as in a browser
+            self._version += 1
 
     # -- what readers ask -------------------------------------------------------------------------------------------
+
+    @property
+    def version(self) -> int:
+        """Grows with everything that is recorded."""
+        self._enter_notes()
+        return self._version
 
     @property
     def elapsed(self) -> float:
@@ -196,6 +242,7 @@ class Recorder:
     def count(self, name: str) -> int:
         """Number of points of a series; 0 for an unknown one."""
         with self._lock:
+            self._enter_notes()
             series = self._series.get(name)
             return 0 if series is None else series.count
 
@@ -206,17 +253,21 @@ class Recorder:
         float64 [n])."""
         start = max(0, start)
         with self._lock:
+            self._enter_notes()
             series = self._series.get(name) or Series(0)
             return start, series.steps(start, stop), series.times(start, stop), series.values(start, stop)
 
     def events(self, start: int = 0) -> list[dict[str, Any]]:
         """Events from index `start` on."""
         with self._lock:
+            self._enter_notes()
             return [dict(event) for event in self._events[max(0, start) :]]
 
     def status(self) -> dict[str, Any]:
         """Where the run is now, as in ``status.json``."""
         with self._lock:
+            self._enter_notes()
+            self._ask_for_details()
             status = dict(self._status)
             step, steps = status["step"], status["steps"]
             per_step = self._rate.seconds_per_step()
@@ -234,16 +285,21 @@ class Recorder:
             )
             return status
 
+    def _ask_for_details(self) -> None:
+        if self.details is not None:
+            self._status.update(self.details())
+
     def restore(self, series: dict[str, tuple[Any, Any, Any]], elapsed: float, epochs: int = 0) -> None:
         """Take over the curves of an earlier run (from its checkpoint), so that they go on."""
         with self._lock:
+            self._enter_notes()
             for name, (steps, times, values) in series.items():
                 layout.file_name(name)
                 self._series[name] = one = Series()
-                one.extend(np.asarray(steps), np.asarray(times), np.asarray(values))
+                one.extend(steps, times, values)
             self._elapsed = float(elapsed)
             self.restored_epochs = epochs
-            self.version += 1
+            self._version += 1
 
     # -- the run directory ------------------------------------------------------------------------------------------
 
@@ -362,14 +418,14 @@ class _Rate:
         """The time until the next step counts from now (after a pause)."""
         self.last = time.perf_counter()
 
-    def add(self, examples: int) -> None:
-        now = time.perf_counter()
-        passed = now - (self.last if self.last is not None else now)
+    def add(self, examples: int, steps: int, now: float) -> None:
+        """So many more since the last time; `now` as by ``time.perf_counter``."""
+        passed = max(0.0, now - (self.last if self.last is not None else now))
         self.last = now
         keep = math.exp(-passed / RATE_SECONDS)
         self.seconds = keep * self.seconds + passed
         self.examples = keep * self.examples + examples
-        self.steps = keep * self.steps + 1
+        self.steps = keep * self.steps + steps
 
     def examples_per_second(self) -> float | None:
         return self.examples / self.seconds if self.seconds > 0 else None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 __all__ = ["Series"]
 
@@ -14,10 +15,10 @@ class Series:
     """Three parallel arrays. Not thread-safe by itself: the recorder holds the lock.
 
     >>> series = Series()
-    >>> series.append(1, 0.5, 2.25)
-    True
+    >>> series.extend([1, 2], [0.5, 0.75], [2.25, 2.0])
+    2
     >>> series.values()
-    array([2.25])
+    array([2.25, 2.  ])
     """
 
     __slots__ = ("_steps", "_times", "_values", "capacity", "count")
@@ -30,21 +31,9 @@ class Series:
         self.count = 0
         self.capacity = capacity
 
-    def append(self, step: int, time: float, value: float) -> bool:
-        """Add a point; False when the series is full."""
-        at = self.count
-        if at == len(self._steps):
-            if at >= self.capacity:
-                return False
-            self._grow(min(2 * at, self.capacity))
-        self._steps[at] = step
-        self._times[at] = time
-        self._values[at] = value
-        self.count = at + 1
-        return True
-
-    def extend(self, steps: np.ndarray, times: np.ndarray, values: np.ndarray) -> int:
-        """Add points at once; how many there was room for."""
+    def extend(self, steps: ArrayLike, times: ArrayLike, values: ArrayLike) -> int:
+        """Add points (three times [n]); how many there was room for."""
+        steps, times, values = np.asarray(steps), np.asarray(times), np.asarray(values)
         fits = min(len(values), self.capacity - self.count)
         while self.count + fits > len(self._steps):
             self._grow(min(max(2 * len(self._steps), 1), self.capacity))

@@ -235,6 +235,34 @@ class lstm_sequence(Op):
         return g_all, g_hidden, g_cell, g_weight, g_projection, None
 
 
+@op(
+    samples=[
+        ((3, 2, 3), (2, 2), (2, 2), (8, 3), (8, 2)),
+        ((3, 2, 3), (2, 2), (2, 2), (8, 3), (8, 2), (8,), (8,)),
+    ]
+)
+class lstm_states(Op):
+    """One LSTM layer over a sequence, from its inputs on, where no gradient is wanted: nothing is kept for one.
+
+    x (T, N, I), hidden and cell (N, H), w_ih (4H, I), w_hh (4H, H), biases (4H) -> all hidden states (T, N, H), the last
+    cell (1, N, H). The same numbers as ``linear`` and ``lstm_sequence``.
+    """
+
+    outputs = 2
+    promotion = "equal"
+    differentiable = False
+
+    def infer(x, hidden, cell, w_ih, w_hh, b_ih=None, b_hh=None):
+        count = x.shape[0]
+        check_sequence("lstm", MetaArray((*x.shape[:2], w_ih.shape[0]), x.dtype), hidden, w_hh, 4)
+        return MetaArray((count, *hidden.shape), x.dtype), MetaArray((1, *cell.shape), x.dtype)
+
+    def forward(m, x, hidden, cell, w_ih, w_hh, b_ih=None, b_hh=None):
+        bias = b_ih if b_hh is None else b_hh if b_ih is None else b_ih + b_hh
+        states, cells, _ = m.lstm_sequence(m.linear(x, w_ih, bias), hidden, cell, w_hh)
+        return states, cells[-1:].copy()
+
+
 @op(onnx="GRU", samples=[((3, 2, 6), (2, 2), (6, 2), (6,)), ((2, 3, 3), (3, 1), (3, 1))])
 class gru_sequence(Op):
     """One GRU layer over a sequence: gates (T, N, 3H) in the order reset, update, new; hidden (N, H), weight (3H, H),

@@ -73,12 +73,12 @@ class Hyperparameters:
 
     def values(self) -> dict[str, float]:
         """The present values."""
-        return {name: one.value for name, one in self._by_name.items()}
+        return {name: one.value for name, one in list(self._by_name.items())}  # a reader's thread may ask
 
     def describe(self) -> dict[str, dict[str, Any]]:
         """What a panel needs to make fields of them."""
         return {name: {"low": one.low, "high": one.high, "integer": one.integer}
-                for name, one in self._by_name.items()}  # fmt: skip
+                for name, one in list(self._by_name.items())}  # fmt: skip
 
     def register(
         self,

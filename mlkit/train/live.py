@@ -12,6 +12,7 @@ import contextlib
 import math
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -24,7 +25,7 @@ from mlkit.io import save_checkpoint
 from mlkit.observe import Control, Recorder, RecorderSource, Source
 from mlkit.observe.source import NO_CLONE
 from mlkit.optim.optimizer import register_optimizer_step_post_hook
-from mlkit.train.callbacks import bar_class
+from mlkit.train.callbacks import ProgressBar, bar_class
 from mlkit.train.checks import check_loader, length_of, warn
 from mlkit.train.failing import report_of
 from mlkit.train.history import History
@@ -71,7 +72,7 @@ class Live:
         if outer is not None and outer is not self:
             outer._inner = True
             self._run = outer._run
-        run, thread = self._run, threading.get_ident()
+        run = self._run
         if run.control.poll() == "stop":
             run.broken_off()
             run.say_stopped()
@@ -80,11 +81,13 @@ class Live:
         run.enter_pass(length_of(self.loader))
 
         def on_backward(tensors: Any) -> None:
-            if threading.get_ident() == thread and _here.stack[-1:] == [self]:
+            inner = _here.stack  # another thread has another one
+            if inner and inner[-1] is self:
                 self._saw_backward(tensors)
 
         def on_step(optimizer: Any, args: Any, kwargs: Any) -> None:
-            if threading.get_ident() == thread and _here.stack[-1:] == [self]:
+            inner = _here.stack
+            if inner and inner[-1] is self:
                 self._moved = True
                 self._run = self._run.saw_step(optimizer, self)
 
@@ -100,7 +103,7 @@ class Live:
                 self._losses, self._logged = [], {}
                 self._moved = self._inner = False
                 size = size_of(item)
-                with self._run.turns.step():
+                with self._run.turns:
                     try:
                         yield item
                     finally:
@@ -121,23 +124,20 @@ class Live:
 
     def _finish(self, size: int, means: Means) -> None:
         """One batch is done, or left in its middle: record what it said."""
-        values = {"loss" if not at else f"loss_{at + 1}": value for at, value in enumerate(self._losses)}
-        values |= self._logged
         trained = bool(self._losses) or self._moved
+        values = {f"train/loss_{at + 1}" if at else "train/loss": value for at, value in enumerate(self._losses)}
+        if self._logged:
+            values |= _curves(self._logged)
         if trained or values:
             self._run.settle(self)
-        if trained:
-            self._run.advance(size)
-        if values:
-            names = {name if "/" in name else f"train/{name}": value for name, value in values.items()}
-            self._run.record(names)
-            means.add(names, size)
+            self._run.record(values, size if trained else None)
+            means.add(values, size)
         self._losses, self._logged = [], {}
 
     def _saw_backward(self, tensors: Any) -> None:
-        for tensor in tensors if isinstance(tensors, (list, tuple)) else (tensors,):
-            if mlkit.is_tensor(tensor) and tensor.numel() == 1:
-                self._losses.append(float(tensor.detach().item()))
+        for tensor in tensors:
+            if tensor.numel() == 1:
+                self._losses.append(float(tensor.item()))
         model = self._run.model
         if model is not None and not model.training and not self._run.told_mode:
             self._run.told_mode = True
@@ -158,7 +158,7 @@ class Live:
         if self in _here.stack:
             self._logged |= numbers
         else:  # after the loop, as for a validation
-            self._run.record({name if "/" in name else f"train/{name}": value for name, value in numbers.items()})
+            self._run.record(_curves(numbers))
 
     # -- steering, as with a Run ------------------------------------------------------------------------------------------
 
@@ -301,6 +301,8 @@ class _LoopRun:
         self.told_mode = self._told_nan = self._told_stopped = False
         self._confirmed = False
         self._bar: Any = None
+        self._numbers: dict[str, float] = {}
+        self._next_words = 0.0
         self._steps_per_pass: int | None = None
 
     # -- passes -----------------------------------------------------------------------------------------------------------
@@ -334,6 +336,7 @@ class _LoopRun:
             optimizer=None if self.optimizer is None else type(self.optimizer).__name__,
             hyperparameters=self.hyperparameters(),
         )
+        self.recorder.details = self._details
         self.recorder.begin("blocking" if threading.current_thread() is threading.main_thread() else "background")
         self.control.mailbox = None if self.recorder.directory is None else self.recorder.directory.mailbox
         self._enter_training()
@@ -381,6 +384,7 @@ class _LoopRun:
         leave_training(self.turns)
         _open_runs.discard(self)
         if self._bar is not None:
+            self._say_numbers()
             self._bar.close()
             self._bar = None
         self.recorder.end(state, error, report)
@@ -410,6 +414,8 @@ class _LoopRun:
 
     def saw_step(self, optimizer: Any, live: Live) -> _LoopRun:
         """An optimizer has stepped. If it is another one than in the passes before, this is another run."""
+        if self._confirmed and self.seen and self.seen[0] is optimizer:
+            return self
         known = any(optimizer is one for one in self.seen)
         if self.seen and not known and not self._confirmed:
             self.close("finished")
@@ -435,22 +441,23 @@ class _LoopRun:
         if not self._confirmed:
             self._begin(live)
 
-    def advance(self, size: int) -> None:
-        self.step += 1
-        self.recorder.advance(self.step, size)
-        if self._bar is not None:
-            self._bar.update(1)
-
-    def record(self, values: dict[str, float]) -> None:
-        if self.optimizer is not None:
+    def record(self, values: dict[str, float], examples: int | None = None) -> None:
+        """What was measured; with `examples`, a training step on as many is done."""
+        if examples is not None:
+            self.step += 1
+        if values and self.optimizer is not None:
             values = {**values, "lr": float(self.optimizer.param_groups[0]["lr"])}
-            self._report_hyperparameters()
-        self.recorder.record(self.step, values)
+        self.recorder.record(self.step, values, examples)
         if not self.open:  # between two passes nothing else writes it
             self.recorder.flush()
         if self._bar is not None:
-            shown = (f"{name.removeprefix('train/')}={one:.4g}" for name, one in values.items() if name != "lr")
-            self._bar.set_postfix_str(", ".join(shown), refresh=False)
+            self._numbers = values or self._numbers
+            now = time.monotonic()
+            if now >= self._next_words:
+                self._next_words = now + ProgressBar.DETAIL_SECONDS
+                self._say_numbers()
+            if examples is not None:
+                self._bar.update(1)
         if not self._told_nan and not math.isfinite(values.get("train/loss", 0.0)):
             self._told_nan = True
             text = (f"The loss is {values['train/loss']} since step {self.step}. "
@@ -458,12 +465,16 @@ class _LoopRun:
             self.recorder.event("message", level="warning", text=text)
             warn(text)
 
+    def _say_numbers(self) -> None:
+        shown = (f"{name.removeprefix('train/')}={one:.4g}" for name, one in self._numbers.items() if name != "lr")
+        self._bar.set_postfix_str(", ".join(shown), refresh=False)
+
     # -- commands -------------------------------------------------------------------------------------------------------------
 
     def hyperparameters(self) -> dict[str, float]:
         numbers = {}
         if self.optimizer is not None:
-            numbers = {name: value for name, value in self.optimizer.param_groups[0].items()
+            numbers = {name: value for name, value in list(self.optimizer.param_groups[0].items())
                        if isinstance(value, (int, float)) and not isinstance(value, bool)}  # fmt: skip
         return numbers | self.registered.values()
 
@@ -476,12 +487,13 @@ class _LoopRun:
             raise ValueError(f"There is no hyperparameter {name!r} yet. Register it: "
                              f"hyperparameter({name!r}, 0.7).")  # fmt: skip
         number = self.registered.register(name, value, low, high, apply, model=self.model, taken=self.hyperparameters())
-        self._report_hyperparameters()
+        self.recorder.update(**self._details())
         return number
 
-    def _report_hyperparameters(self) -> None:
+    def _details(self) -> dict[str, Any]:
+        """What the run's status says of the hyperparameters."""
         numbers = self.hyperparameters()
-        self.recorder.update(lr=numbers.get("lr"), hyperparameters=numbers, registered=self.registered.describe())
+        return {"lr": numbers.get("lr"), "hyperparameters": numbers, "registered": self.registered.describe()}
 
     def check_setting(self, name: str, value: Any) -> None:
         known = self.hyperparameters()
@@ -507,7 +519,7 @@ class _LoopRun:
             scale_schedule(self.scheduler, value / old)
         if value != old:
             self.recorder.event("hyper", name=name, value=value, old=old)
-        self._report_hyperparameters()
+        self.recorder.update(**self._details())
 
     def _problem(self, text: str) -> None:
         self.recorder.event("message", level="warning", text=text)
@@ -723,6 +735,11 @@ def _place(frame: Any) -> tuple[Any, ...]:
         path.append((_Identity(frame.f_code), frame.f_lineno))
         frame = frame.f_back
     return tuple(path)
+
+
+def _curves(numbers: dict[str, float]) -> dict[str, float]:
+    """The same by the names of their curves."""
+    return {name if "/" in name else f"train/{name}": value for name, value in numbers.items()}
 
 
 def _number(name: str, value: Any) -> float:

@@ -91,7 +91,7 @@ class Steering:
         """What the step that is going on has."""
         numbers = {
             name: value
-            for name, value in self.optimizer.param_groups[0].items()
+            for name, value in list(self.optimizer.param_groups[0].items())
             if isinstance(value, (int, float)) and not isinstance(value, bool)
         }
         if self.grad_clip is not None:
@@ -132,7 +132,7 @@ class Steering:
             raise ValueError(f"There is no hyperparameter {name!r} yet. Register it: "
                              f"hyperparameter({name!r}, 0.7).")  # fmt: skip
         number = owner._registered.register(name, value, low, high, apply, model=owner.model, taken=owner._numbers())
-        owner._report_hyperparameters()
+        owner.recorder.update(**owner._details())
         return number
 
     def _at_hand(self) -> Steering:
@@ -219,7 +219,7 @@ class Steering:
             self._unscheduled = [lr * value / old for lr in self._unscheduled]
         if value != old:
             self.recorder.event("hyper", name=name, value=value, old=old)
-        self._report_hyperparameters()
+        self.recorder.update(**self._details())
 
     def _enter_state(self, state: str) -> None:
         self.recorder.set_state(state)
@@ -227,9 +227,10 @@ class Steering:
     def _problem(self, text: str) -> None:
         self.recorder.event("message", level="warning", text=text)
 
-    def _report_hyperparameters(self) -> None:
+    def _details(self) -> dict[str, Any]:
+        """What the run's status says of the hyperparameters."""
         numbers = self._numbers()
-        self.recorder.update(lr=numbers.get("lr"), hyperparameters=numbers, registered=self._registered.describe())
+        return {"lr": numbers.get("lr"), "hyperparameters": numbers, "registered": self._registered.describe()}
 
     def _send_from_source(self, command: str, name: str | None, value: Any) -> None:
         if command == "set":

@@ -450,9 +450,7 @@ class Trainer(Keeping):
         step = place["step"]
         values = {f"train/{name}": value for name, value in values.items()}
         values["lr"] = self.optimizer.param_groups[0]["lr"]
-        self.recorder.advance(step, size)
-        self.recorder.record(step, values)
-        self._report_hyperparameters()
+        self.recorder.record(step, values, examples=size)
         self._tell("on_step_end", step, values)
         if self.checkpoint_every is not None and step % self.checkpoint_every == 0:
             self._save_last()
@@ -469,7 +467,6 @@ class Trainer(Keeping):
         if self.scheduler is not None and self.scheduler_every == "epoch":
             self._move_schedule(numbers)
         self.recorder.update(epoch=epoch)
-        self._report_hyperparameters()
         self.recorder.event("epoch", epoch=epoch, values=measured)
         self._tell("on_epoch_end", epoch, numbers)
         self._save_best(numbers)  # before "last": whoever resumes from that finds the best up to there
@@ -639,7 +636,7 @@ class Trainer(Keeping):
                 epochs=last,
                 clonable=True,
             )
-            self._report_hyperparameters()
+            self.recorder.details = self._details
             self.recorder.begin(mode)
             self.control.mailbox = None if self.recorder.directory is None else self.recorder.directory.mailbox
         except BaseException:
@@ -664,7 +661,7 @@ class Trainer(Keeping):
                 if decision == "wait":
                     yield POLL_SECONDS
                     continue
-                with self._turns.step(), self._on_this_thread():
+                with self._turns, self._on_this_thread():
                     step = next(steps, None)
                 if step is None:
                     state = "finished"

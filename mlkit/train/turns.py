@@ -23,13 +23,14 @@ class Turns:
         self._guests = 0
         self._counting = threading.Lock()
 
-    @contextlib.contextmanager
-    def step(self) -> Iterator[None]:
-        """The loop's turn; guests that wait go first."""
+    def __enter__(self) -> None:
+        """The loop's turn, a step; guests that wait go first."""
         while self._guests:
             time.sleep(0.0005)
-        with self._lock:
-            yield
+        self._lock.acquire()
+
+    def __exit__(self, *_: object) -> None:
+        self._lock.release()
 
     @contextlib.contextmanager
     def guest(self) -> Iterator[None]:

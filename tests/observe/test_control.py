@@ -116,6 +116,22 @@ def test_set_is_applied_between_steps_and_an_error_there_is_reported():
     assert problems == ["set: there is no nonsense to set"]
 
 
+def test_a_loop_of_quick_steps_looks_into_its_mailbox_now_and_then(tmp_path, monkeypatch):
+    now = [100.0]
+    monkeypatch.setattr("mlkit.observe.control.time.monotonic", lambda: now[0])
+    control = observe.Control()
+    control.mailbox = Mailbox(tmp_path / "mailbox")
+    assert control.poll() == "go"
+    control.mailbox.send("pause")
+    looks = []
+    for _ in range(100):  # steps of one millisecond
+        now[0] += 0.001
+        looks.append(control.poll())
+    assert "wait" in looks[:25] and set(looks[25:]) == {"wait"}
+    control.send("resume")  # from this process: at once
+    assert control.poll() == "go"
+
+
 def test_waiting_ends_at_once_when_a_command_comes():
     control = observe.Control()
     threading.Timer(0.05, control.send, ["resume"]).start()

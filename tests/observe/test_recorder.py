@@ -32,10 +32,66 @@ def test_the_documented_file_name():
 @given(st.lists(st.tuples(st.integers(0, 2**40), st.floats(allow_nan=False), st.floats(allow_nan=False)), max_size=700))
 def test_series_returns_what_it_was_given(points):
     series = Series()
-    for point in points:
-        assert series.append(*point)
+    for at in range(0, len(points), 90):
+        some = points[at : at + 90]
+        assert series.extend(*zip(*some, strict=True)) == len(some)
     assert list(zip(series.steps(), series.times(), series.values(), strict=True)) == points
     assert list(series.values(300)) == [value for _, _, value in points[300:]]
+
+
+def test_what_threads_record_while_others_read_is_all_there(monkeypatch):
+    monkeypatch.setattr("mlkit.observe.recorder.MOST_NOTES", 100)
+    recorder = observe.Recorder(root=False)
+    recorder.begin()
+    done = threading.Event()
+    seen = []
+
+    def write(name):
+        for step in range(3000):
+            recorder.record(step, {name: step, "both": step}, examples=2 if name == "a" else None)
+
+    def read():
+        while not done.is_set():
+            seen.append(recorder.count("both"))
+            assert recorder.version >= seen[-1]
+
+    reader = threading.Thread(target=read)
+    writers = [threading.Thread(target=write, args=(name,)) for name in "ab"]
+    for thread in (reader, *writers):
+        thread.start()
+    for thread in writers:
+        thread.join()
+    done.set()
+    reader.join()
+    assert seen == sorted(seen)
+    for name in "ab":
+        _, steps, times, values = recorder.read(name)
+        assert steps.tolist() == values.tolist() == list(range(3000))
+        assert (np.diff(times) >= 0).all()
+    assert recorder.count("both") == 6000 and recorder.step == 2999
+    assert recorder.status()["examples_per_second"] > 0
+    recorder.end("finished")
+
+
+def test_a_name_or_value_that_cannot_be_kept_is_refused_where_it_is_given():
+    recorder = observe.Recorder(root=False)
+    with pytest.raises(ValueError):
+        recorder.record(1, {"": 1.0})
+    with pytest.raises((TypeError, ValueError)):
+        recorder.record(1, {"loss": "high"})
+    assert recorder.count("loss") == 0
+
+
+def test_the_status_asks_for_its_details_until_the_end():
+    recorder, lr = observe.Recorder(root=False), [0.5]
+    recorder.details = lambda: {"lr": lr[0]}
+    recorder.begin()
+    assert recorder.status()["lr"] == 0.5
+    lr[0] = 0.25
+    assert recorder.status()["lr"] == 0.25
+    recorder.end("finished")
+    lr[0] = 9.0  # the optimizer goes on elsewhere
+    assert recorder.status()["lr"] == 0.25
 
 
 def test_json_has_no_nan():
@@ -48,7 +104,7 @@ def test_memory_and_directory_tell_the_same(tmp_path):
     recorder.begin()
     for step in range(1, 1001):
         recorder.record(step, {"train/loss": 1 / step, "lr": 0.1})
-        recorder.advance(step, examples=32)
+        recorder.record(step, {}, examples=32)
     recorder.event("epoch", epoch=1)
     recorder.end("finished")
 

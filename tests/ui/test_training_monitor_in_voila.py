@@ -36,7 +36,7 @@ def runs(voila: Any, tmp_path: Path) -> Iterator[Path]:
     done = Recorder("finished-one", root=folder, meta={"model": "Linear", "hyperparameters": {"lr": 0.1}})
     done.begin()
     for step in range(1, 200):
-        done.advance(step, 8)
+        done.record(step, {}, examples=8)
         done.record(step, {"train/loss": 2 / step, "valid/loss": 3 / step})
     done.end("finished")
     script = tmp_path / "train.py"
@@ -122,7 +122,7 @@ def test_an_empty_folder_says_what_to_do(page: Page, voila: Any, tmp_path: Path)
     recorder = Recorder("first", root=folder)
     recorder.begin()
     try:
-        recorder.advance(1, 1)
+        recorder.record(1, {}, examples=1)
         recorder.record(1, {"train/loss": 1.0})
         expect(root.locator(".heading")).to_contain_text("first", timeout=30_000)
     finally:

@@ -174,7 +174,7 @@ values = 2.5 * np.exp(-steps / 250_000) + np.random.default_rng(0).normal(0, 0.0
 values[600_000] = 9.0
 recorder.restore({"train/loss": (steps, steps / 500, values)}, 2000.0)
 recorder.begin()
-recorder.advance(1_000_000, 1)
+recorder.record(1_000_000, {}, examples=1)
 recorder.end("finished")
 """
 

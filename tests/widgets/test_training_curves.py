@@ -230,7 +230,7 @@ def recorded(root: Path, name: str, values: list[float], cloned_from: Any = None
     recorder = Recorder(name, root=root, meta={"cloned_from": cloned_from} if cloned_from else None)
     recorder.begin()
     for step, value in enumerate(values, 1):
-        recorder.advance(step, 1)
+        recorder.record(step, {}, examples=1)
         recorder.record(step, {"train/loss": value})
     recorder.end("finished")
     assert recorder.path is not None

@@ -16,7 +16,7 @@ def run(root: Path, name: str, state: str = "finished", begin: bool = True) -> R
     recorder = Recorder(name, root=root, meta={"model": "Net"})
     if begin:
         recorder.begin()
-        recorder.advance(1, 8)
+        recorder.record(1, {}, examples=8)
         recorder.update(steps=4)
         recorder.record(1, {"train/loss": 1.0})
         recorder.flush()

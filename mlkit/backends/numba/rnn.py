@@ -6,13 +6,15 @@ import numpy as np
 
 from mlkit.backends.numba import gradient, kernels, override, pool
 from mlkit.backends.numba.conv import LANES, panel, single
-from mlkit.backends.numba.gemm import columns_product, rows_product
+from mlkit.backends.numba.gemm import begin, columns_product, fits, product, rows_product
 from mlkit.backends.numba.scratch import address, floats, zeros
 
 #: examples that one thread takes at least
 GRAIN = 12
 STEP = 4  # ranges begin at multiples of what the kernels' smaller block has
 GEMM = "mlkit.backends.numba.gemm"
+FEW = 8  # examples from which weights of the inputs pay for being read again in each step
+NEAR = 192 << 10  # weights of both kinds that stay in the second cache from step to step
 
 
 def turned(weight: np.ndarray) -> np.ndarray:
@@ -52,6 +54,47 @@ def lstm_sequence(k, gates, hidden, cell, weight, projection=None, mask=None):
     common += (address(states), address(cells), address(opened))
     pool.share(k.lstm_forward, common, batch, GRAIN, STEP)
     return states, cells, opened
+
+
+@override("lstm_states", minimum=256)
+def lstm_states(k, x, hidden, cell, w_ih, w_hh, b_ih=None, b_hh=None):
+    if not single(x, hidden, cell, w_ih, w_hh, b_ih, b_hh) or x.ndim != 3 or hidden.ndim != 2:
+        return NotImplemented
+    steps, batch, inputs = x.shape
+    size = hidden.shape[1]
+    wide = 4 * size
+    if hidden.shape != (batch, size) or cell.shape != (batch, size) or size % LANES or inputs % LANES:
+        return NotImplemented
+    if w_ih.shape != (wide, inputs) or w_hh.shape != (wide, size):
+        return NotImplemented  # the reference says what is wrong
+    bias = b_ih if b_hh is None else b_hh if b_ih is None else b_ih + b_hh
+    if bias is not None and bias.shape != (wide,):
+        return NotImplemented
+    if x.strides[2] != 4:
+        x = row_major(x)
+    apart = x.strides[1] > x.strides[0] > 0 and steps > 1  # a batch whose examples lie one after another
+    if batch >= FEW and wide * (inputs + size) <= NEAR:
+        from_inputs, start = turned(w_ih), begin(bias, wide)
+    else:  # all steps at once
+        w_ih = row_major(w_ih)
+        rows = x.transpose(1, 0, 2) if apart else x
+        if not fits(x.size, x.shape, w_ih):
+            return NotImplemented
+        gates = np.empty((*rows.shape[:2], wide), np.float32)
+        product(kernels(GEMM), row_major(rows), w_ih, bias, gates)
+        x, inputs = gates.transpose(1, 0, 2) if apart else gates, 0
+        from_inputs = start = gates  # not read
+    states = (
+        np.empty((batch, steps, size), np.float32).transpose(1, 0, 2)
+        if apart
+        else np.empty((steps, batch, size), np.float32)
+    )
+    hidden, cells, packed = row_major(hidden), cell.copy("C"), turned(w_hh)
+    common = (address(x), *x.strides[:2], inputs, address(from_inputs), address(start), address(packed), steps, size)
+    common += (address(hidden), address(cells), address(states), *states.strides[:2], 0)
+    grain = max(GRAIN, min(k.CHUNK, -(-batch // pool.threads())))
+    pool.share(k.lstm_states, common, batch, grain, STEP, 14, k.CHUNK * (inputs + 5 * size))
+    return states, cells[None]
 
 
 @gradient("lstm_sequence", minimum=256)

@@ -7,8 +7,11 @@ gates go through their functions while they are there. The hidden size is a mult
 from __future__ import annotations
 
 from mlkit.backends.numba.compiling import helper, kernel
+from mlkit.backends.numba.gemm_kernels import summed_rows
 from mlkit.backends.numba.products import rows_times
-from mlkit.backends.numba.simd import BYTES, PANEL, emitted, sigmoid, tanh
+from mlkit.backends.numba.simd import BYTES, PANEL, copy_bytes, emitted, sigmoid, tanh
+
+CHUNK = 64  # examples that go through all steps together, so that what is between two steps stays in the cache
 
 
 @helper
@@ -49,6 +52,52 @@ def lstm_forward(gates, packed, steps, batch, size, hidden, cell, states, cells,
                 lstm_point(
                     opened + at * 4 + i * wide + c, row, cell_before + here, cells + at + here, states + at + here
                 )
+
+
+@emitted
+def lstm_point_on(e, gates, size, cell, state, kept):
+    """``lstm_point`` where nothing is needed for backward: the new cell takes the old one's place, the hidden state goes to
+    where the next step reads it and to where it is kept."""
+    i, f = sigmoid(e, e.load(gates)), sigmoid(e, e.load(gates + size))
+    c, o = tanh(e, e.load(gates + size * 2)), sigmoid(e, e.load(gates + size * 3))
+    new = f.times_plus(e.load(cell), i * c)
+    e.store(cell, new)
+    new = o * tanh(e, new)
+    e.store(state, new)
+    e.store(kept, new)
+
+
+@kernel()
+def lstm_states(
+    x, x_step, x_row, inputs, from_inputs, bias, packed, steps, size, hidden, cells, states, step, each, space, first, last
+):  # fmt: skip
+    """Examples ``first`` .. ``last`` through all steps: hidden (N, H) -> states (T, N, H), of which one step is ``step`` bytes
+    from the next and one example ``each``; cells (N, H) become the last ones.
+
+    x (T, N, ``inputs``) is multiplied by ``from_inputs`` (in panels) step by step; where ``inputs`` is 0, x are the inputs'
+    shares of the gates (T, N, 4H), ready. ``space`` is room for CHUNK * (inputs + 5H) numbers."""
+    row, wide = size * 4, size * 16
+    state, shares = space + CHUNK * inputs * 4, space + CHUNK * (inputs * 4 + row)
+    for start in range(first, last, CHUNK):
+        rows = min(CHUNK, last - start)
+        copy_bytes(hidden + start * row, state, rows * row)
+        for t in range(steps):
+            here = x + t * x_step + start * x_row
+            if inputs:
+                for i in range(rows):
+                    copy_bytes(here + i * x_row, space + i * inputs * 4, inputs * 4)
+                through(from_inputs, 4 * size, rows, space, inputs * 4, inputs, bias, 0, shares, wide)
+                for p in range(0, 4 * size, PANEL):
+                    width = min(PANEL, 4 * size - p)
+                    there = shares + p * 4
+                    summed_rows(rows, width, state, row, size, packed + p * row, width * 4, there, wide, there, wide)
+            else:
+                through(packed, 4 * size, rows, state, row, size, here, x_row, shares, wide)
+            kept = states + t * step + start * each
+            for i in range(rows):
+                for c in range(0, row, BYTES):
+                    mine = cells + start * row + i * row + c
+                    lstm_point_on(shares + i * wide + c, row, mine, state + i * row + c, kept + i * each + c)
 
 
 @emitted

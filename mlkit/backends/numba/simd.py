@@ -329,22 +329,38 @@ def exp(e: Emitter, x: Lanes) -> Lanes:
     return y.kept_nan(x)
 
 
+ROUNDS = (
+    12582912.0 + 127.0
+)  # 1.5 * 2**23: adding it rounds, and leaves the exponent's bits of a power of two at the end
+
+
+def _power(e: Emitter, x: Lanes, sign: int) -> tuple[Lanes, Lanes]:
+    """e ** (sign * x) as s * (1 + p), s a power of two and p between -0.3 and 0.42 with all its digits near zero."""
+    builder = e.builder
+    whole = x.times_plus(sign * 1.4426950408889634, ROUNDS)
+    bits = builder.shl(builder.bitcast(whole.value, INDICES), ir.Constant(INDICES, [23] * LANES))
+    whole = whole - ROUNDS
+    rest = whole.times_plus(sign * -0.693359375, x)  # that of x: the sign is in the polynomial
+    rest = whole.times_plus(sign * 2.12194440e-4, rest)
+    y = e.splat(1.394645535e-3)
+    for c in (8.369157164e-3 * sign, 0.04166626301, 0.1666651594 * sign, 0.5000000081):
+        y = y.times_plus(rest, c)
+    p = (y * rest).times_plus(rest, rest if sign > 0 else -rest)
+    return Lanes(builder, builder.bitcast(bits, VECTOR)), p
+
+
 def sigmoid(e: Emitter, x: Lanes) -> Lanes:
-    return 1.0 / (exp(e, -x) + 1.0)
+    """1 / (1 + e ** -x); zero below -88.4."""
+    near = e.splat(87.3).smaller(e.splat(-89.0).larger(x))
+    scale, p = _power(e, near, -1)
+    return 1.0 / (p + 1.0).times_plus(scale, 1.0)
 
 
 def tanh(e: Emitter, x: Lanes) -> Lanes:
-    """Near zero by a polynomial, so that small numbers keep all their digits."""
-    builder = e.builder
-    size = x.larger(-x)
-    far = 1.0 - 2.0 / (exp(e, size * 2.0) + 1.0)
-    square = x * x
-    y = e.splat(-5.70498872745e-3)
-    for c in (2.06390887954e-2, -5.37397155531e-2, 1.33314422036e-1, -3.33332819422e-1):
-        y = y.times_plus(square, c)
-    near = (y * square).times_plus(x, x)
-    small = builder.fcmp_ordered("<", size.value, ir.Constant(VECTOR, [0.625] * LANES))
-    return e.choose(small, near, far).signed_as(x).kept_nan(x)
+    """(e ** 2x - 1) / (e ** 2x + 1), where what is taken away cancels no digits: small numbers keep all theirs."""
+    near = e.splat(10.0).smaller(e.splat(-10.0).larger(x))
+    scale, p = _power(e, near + near, 1)
+    return (scale.times_plus(p, scale - 1.0) / scale.times_plus(p, scale + 1.0)).signed_as(x)
 
 
 @emitted

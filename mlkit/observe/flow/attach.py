@@ -319,7 +319,7 @@ class GradientFlow(Flow):
         else:
             sample.step = self._step
         if self._own is not None:
-            self._own.advance(self._step, 0)
+            self._own.record(self._step, {}, examples=0)
         self._arm_if_due()
 
     def _finish(self) -> None:
