@@ -166,7 +166,10 @@ class Entry:
             else:
                 found = self.run_captured(arrays)
         for p, place in self.final_grads:
-            p._grad = None if place is None else wrap(found[place])
+            if place is None:
+                p._grad = None
+            elif p._grad is None or p._grad._array is not found[place]:  # an optimizer's step has got it already
+                p._grad = wrap(found[place])
         if self.forward.replay is not None and self.forward.replay.own:
             self.lent = [(p, p._grad) for p, _ in self.final_grads if p._grad is not None]
         if self.changed:

@@ -35,15 +35,16 @@ def writer(n: GraphNode, facts: Facts) -> Callable | None:
     if op is None:
         return None
     array = facts.arrays[n.outputs[0]]
-    if array.dtype.kind not in "fbiu" or array.ndim == 0 or array.itemsize == 2 and array.dtype.kind == "f":
+    if array.dtype.kind not in "fbiu" or array.itemsize == 2 and array.dtype.kind == "f":
         return None
     operands = [facts.arrays[a] for a in n.arguments if isinstance(a, Ref)]
     if any(a.dtype.kind not in "fbiu" or a.itemsize == 2 and a.dtype.kind == "f" for a in operands):
         return None
-    alone = n.op == "linear" and operands[0].size == operands[0].shape[-1]  # one row: no kernel takes it
+    # no kernel takes a single row, or outputs that are not in whole vectors, as the few of a last layer
+    plain = n.op == "linear" and (operands[0].size == operands[0].shape[-1] or operands[1].shape[0] % 16)
     if (
         n.op in backends.load("numpy").kernels
-        and not alone
+        and not plain
         and not (operands and operands[0].size < smallest_override(n.op))
     ):
         return None  # the backend has a kernel of its own for it
@@ -130,9 +131,10 @@ def _row(product, x, weight, *rest):
 def _sum(n, operands, array):
     (x,) = operands
     dim, keepdim = n.attributes["dim"], n.attributes["keepdim"]
-    if x.dtype != array.dtype or x.dtype.kind != "f":
+    counts = x.dtype.kind in "bi" and array.dtype == np.int64
+    if not counts and (x.dtype != array.dtype or x.dtype.kind != "f"):
         return None
-    reduce, dtype = np.add.reduce, x.dtype
+    reduce, dtype = np.add.reduce, array.dtype
     return lambda x, out: reduce(x, dim, dtype, out, keepdim)
 
 
@@ -144,7 +146,7 @@ def _relu_grad(n, operands, array):
     if any(a.dtype != array.dtype for a in operands):
         return None
     whole = {4: np.int32, 8: np.int64}.get(array.dtype.itemsize)
-    if whole is None or array.dtype.kind != "f" or any(a.shape != array.shape for a in operands):
+    if whole is None or array.dtype.kind != "f" or not array.ndim or any(a.shape != array.shape for a in operands):
         return None
 
     def run(g, y, out):  # as the op itself: all bits or none
@@ -160,6 +162,12 @@ def _square(n, operands, array):
 
 def _clone(n, operands, array):
     return lambda x, out: np.copyto(out, x)
+
+
+def _cast(n, operands, array):
+    if array.dtype.kind != "f" or operands[0].dtype.kind == "f":
+        return None
+    return lambda x, out: np.copyto(out, x, "unsafe")
 
 
 def _where(n, operands, array):
@@ -182,5 +190,6 @@ _MAKERS: dict[str, Callable] = {
     "relu_grad": _relu_grad,
     "square": _square,
     "clone": _clone,
+    "cast": _cast,
     "where": _where,
 }

@@ -542,11 +542,12 @@ def mark_all_mutated(tensors: list[Value]) -> None:
         for tensor in tensors:
             on_mutation(tensor)
     code, instruction = users_line(_getframe(1))
+    now = tick()
     for tensor in tensors:
         storage = tensor._storage
         if storage is None:
             storage = tensor._storage = Storage()
-        storage.mutated = tick()
+        storage.mutated = now
         storage.version += 1
         storage.code, storage.instruction = code, instruction
 

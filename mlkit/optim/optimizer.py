@@ -431,8 +431,15 @@ def as_real(array):
     return array[..., None].view(np.float32 if array.dtype.itemsize == 8 else np.float64)
 
 
+#: types of settings that are used as they are
+_PLAIN = frozenset((bool, int, float, str, list, type(None)))
+
+
 def plain_settings(group: dict) -> dict:
-    """The group with tensors and NumPy scalars among its settings as Python numbers."""
+    """The group with tensors and NumPy scalars among its settings as Python numbers; the group itself where it has none."""
+    other = [given for given in group.values() if given.__class__ not in _PLAIN]
+    if all(given.__class__ is tuple and _PLAIN.issuperset(map(type, given)) for given in other):
+        return group
     return {key: given if key == "params" else _plain(given) for key, given in group.items()}
 
 

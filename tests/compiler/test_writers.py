@@ -35,6 +35,8 @@ CASES = {
     "linear one row, large": ("linear", F.linear, [(1, 1, 1040), (304, 1040), (304,)]),
     "linear odd": ("linear", F.linear, [(19, 77), (33, 77), (33,)]),
     "linear one row, small": ("linear", F.linear, [(1, 128), (10, 128), (10,)]),
+    "linear, few outputs": ("linear", F.linear, [(64, 128), (10, 128), (10,)]),
+    "linear, one output": ("linear", F.linear, [(40, 32), (1, 32)]),
     "linear, ReLU, few rows": ("linear_relu", linear_relu, [(2, 33, 32), (48, 32), (48,)]),
     "linear, ReLU, few rows, in parts": ("linear_relu", linear_relu, [(17, 784), (48, 784), (48,)]),
     "linear, ReLU, many rows": ("linear_relu", linear_relu, [(301, 48), (64, 48), (64,)]),
@@ -105,6 +107,40 @@ def test_its_place_is_planned(case):
         run(*[mlkit.from_numpy(a) for a in numbers(shapes, np.float32, False)])
     (entry,) = [e for entries in run._compiled.entries.values() for e in entries]
     assert any(n.op == op and n.outputs[0] in entry.forward.plan.into for n in entry.forward.nodes)
+
+
+def test_single_numbers_have_a_place_too():
+    """The sum, the count and the quotient of a mean loss: eager's to the bit, and no result is written over."""
+
+    def mean(x, labels):
+        counted = (labels != 3).sum()
+        return x * (x.sum() / counted.float()) + counted
+
+    run = mlkit.compile(mean)
+    given = [
+        (mlkit.from_numpy(x), mlkit.tensor(labels))
+        for x, labels in zip(numbers([(5,), (5,)], np.float32, False), ([1, 3, 2, 3, 0], [3, 1, 1, 1, 1]))
+    ]
+    with mlkit.no_grad():
+        run(*given[0])
+        one, two = run(*given[0]), run(*given[1])
+        for got, arguments in ((one, given[0]), (two, given[1])):
+            np.testing.assert_array_equal(got.numpy(), mean(*arguments).numpy())
+    (entry,) = [e for entries in run._compiled.entries.values() for e in entries]
+    planned = {n.op for n in entry.forward.nodes if n.outputs[0] in entry.forward.plan.into}
+    assert planned >= {"sum", "cast", "div"}
+
+
+@pytest.mark.parametrize("shape", [(), (1,), (7,)])
+def test_the_gradient_of_a_relu_of_single_numbers(shape):
+    def step(x):
+        (g,) = mlkit.autograd.grad((x * 2).relu().sum(), x)
+        return g
+
+    run = mlkit.compile(step)
+    for number in (1.5, -1.5, 0.0, float("nan")):
+        x = mlkit.full(shape, number).requires_grad_()
+        np.testing.assert_array_equal(run(x).numpy(), step(x).numpy())
 
 
 def test_every_writer_has_a_case_here():

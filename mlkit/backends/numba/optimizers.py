@@ -7,6 +7,9 @@ does not fit (other dtypes, gaps in memory, one tensor twice) are left to the op
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from itertools import repeat
+from operator import attrgetter, is_
 from typing import Any
 
 import numpy as np
@@ -35,6 +38,14 @@ def _dense(x: np.ndarray) -> bool:
     return flags.writeable and (flags.forc or not x.ravel("K").flags.owndata)
 
 
+_array_of, _grad_of = attrgetter("_array"), attrgetter("_grad")
+
+
+def _same(found: Iterable, wanted: Iterable) -> bool:
+    """Whether these are the very objects; without a step of Python's for each."""
+    return all(map(is_, found, wanted))
+
+
 class Table:
     """The addresses of some tensors: row 0 the parameters, row 1 their gradients, then what is remembered."""
 
@@ -42,39 +53,37 @@ class Table:
         self.state = state
         self.names = names
         self.members = members
-        self.kept: list[dict] = [state[p] if names else {} for p in members]
         self.arrays = [p._array for p in members]
-        self.holders = [tuple([kept[name] for name in names]) for kept in self.kept]
-        self.remembered = [tuple([holder._array for holder in holders]) for holders in self.holders]
-        self.counters = [kept.get("step") for kept in self.kept]
-        self.steps = self._count_together()
+        self.forms = [(x.dtype, x.shape, x.strides) for x in self.arrays]
+        self.kept: list[dict] = [state[p] for p in members] if names else []
+        self.steps = self._count_together([kept.get("step") for kept in self.kept])
+        keys = names if self.steps is None else (*names, "step")
+        #: what must still be what it was: the dictionaries with the key of each remembered tensor, the tensor, its array
+        self.places = [kept for kept in self.kept for _ in keys], list(keys) * len(self.kept)
+        self.holders: list[Value] = [kept[key] for kept in self.kept for key in keys]
+        self.remembered = [holder._array for holder in self.holders]
         self.numbers: tuple = ()  # what the last step's settings were, and the table of numbers made of them
         self.addresses = np.empty((len(names) + 2, len(members)), np.int64)
-        for column, (x, others) in enumerate(zip(self.arrays, self.remembered, strict=True)):
-            self.addresses[0, column] = address(x)
-            for row, other in enumerate(others, 2):
-                self.addresses[row, column] = address(other)
+        self.addresses[0] = [address(x) for x in self.arrays]
+        for row, name in enumerate(names, 2):
+            self.addresses[row] = [address(kept[name]._array) for kept in self.kept]
         self.starts = np.zeros(len(members) + 1, np.int64)
         np.cumsum([x.size for x in self.arrays], out=self.starts[1:])
         self.sound = len(set(self.addresses[0].tolist())) == len(members)  # no tensor twice
 
-    def _count_together(self) -> np.ndarray | None:
+    def _count_together(self, counters: list) -> np.ndarray | None:
         """All counts of steps in one array, of which each tensor in ``state`` shows its own; None where one is different."""
-        arrays = [getattr(c, "_array", None) for c in self.counters]
-        if not all(a.__class__ is np.ndarray and a.dtype is FLOAT32 and not a.ndim for a in arrays):
+        arrays = [getattr(c, "_array", None) for c in counters]
+        if not arrays or not all(a.__class__ is np.ndarray and a.dtype is FLOAT32 and not a.ndim for a in arrays):
             return None
         steps = np.array(arrays, np.float32)
-        self.counts = [steps[i : i + 1].reshape(()) for i in range(len(arrays))]
-        for counter, own in zip(self.counters, self.counts, strict=True):
-            counter._array = own
+        for i, counter in enumerate(counters):
+            counter._array = steps[i : i + 1].reshape(())
         return steps
 
     def count(self) -> list[float]:
         """One step more for all; how many each has made."""
-        if self.steps is not None and all(
-            kept["step"] is counter and counter._array is own
-            for kept, counter, own in zip(self.kept, self.counters, self.counts, strict=True)
-        ):
+        if self.steps is not None:
             self.steps += 1
             return self.steps.tolist()
         counts = []
@@ -88,25 +97,19 @@ class Table:
         """The gradients, their addresses put into row 1; None where anything is not as it was."""
         if state is not self.state or len(params) != len(self.members) or not self.sound:
             return None
-        found, addresses = [], []
-        names = self.names
-        for p, member, x, kept, holders, arrays in zip(
-            params, self.members, self.arrays, self.kept, self.holders, self.remembered, strict=True
+        found = [*map(_array_of, map(_grad_of, params))]
+        if (
+            _same(params, self.members)
+            and _same(map(_array_of, params), self.arrays)
+            and _same(map(state.get, params), self.kept)
+            and _same(map(dict.get, *self.places), self.holders)
+            and _same(map(_array_of, self.holders), self.remembered)
+            and _same(map(type, found), repeat(np.ndarray))
+            and [(g.dtype, g.shape, g.strides) for g in found] == self.forms
         ):
-            if p is not member or p._array is not x:
-                return None
-            if names and state[p] is not kept:
-                return None
-            for name, holder, array in zip(names, holders, arrays, strict=True):
-                if kept[name] is not holder or holder._array is not array:
-                    return None
-            g = p._grad._array
-            if g.__class__ is not np.ndarray or g.dtype is not FLOAT32 or g.strides != x.strides or g.shape != x.shape:
-                return None
-            found.append(g)
-            addresses.append(address(g))
-        self.addresses[1] = addresses
-        return found
+            self.addresses[1] = [*map(address, found)]
+            return found
+        return None
 
 
 def _table(optimizer, group: dict, params: list[Value], names: tuple[str, ...], begin: bool = False):
@@ -204,13 +207,8 @@ def _step_adam(optimizer, group: dict, params: list[Value]) -> list[Value]:
     numbers = table.numbers[1]
     counts = table.count()
     for count in set(counts):  # nearly always all are the same
-        now = (1 - beta2**count) ** -0.5, lr / (1 - beta1**count)
-        if counts.count(count) == len(counts):
-            numbers[:, 5], numbers[:, 7] = now
-        else:
-            for column, own in enumerate(counts):
-                if own == count:
-                    numbers[column, 5], numbers[column, 7] = now
+        own = slice(None) if counts.count(count) == len(counts) else [i for i, c in enumerate(counts) if c == count]
+        numbers[own, 5], numbers[own, 7] = (1 - beta2**count) ** -0.5, lr / (1 - beta1**count)
     _run(kernels.adam, table, numbers, decoupled)
     mark_all_mutated(table.members)
     return left
@@ -255,9 +253,8 @@ def _step_rmsprop(optimizer, group: dict, params: list[Value]) -> list[Value]:
         np.float32,
     )
     _run(kernels.rmsprop, table, numbers)
-    for p in table.members:
-        if "step" in optimizer.state[p]:
-            optimizer.state[p]["step"]._array += 1
+    if all("step" in optimizer.state[p] for p in table.members):
+        table.count()
     mark_all_mutated(table.members)
     return left
 
