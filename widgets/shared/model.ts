@@ -58,7 +58,7 @@ export class Channel {
           error:
             performance.now() - this.heard < patience
               ? "The kernel has not answered yet: a cell is still running, and it hears this when that is over. " +
-                "(ipykernel 7.1 and newer also hear it while a cell awaits.)"
+                "(In JupyterLab, ipykernel 7.1 and newer hear it at once.)"
               : "The kernel has not answered: it is busy with another cell, or it has been shut down.",
         });
       }, patience);
