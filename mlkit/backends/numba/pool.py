@@ -165,19 +165,20 @@ def _ended() -> None:
 atexit.register(_ended)
 
 
-def split(work: Callable[[int, int], object], total: int, grain: int = 1) -> None:
-    """Call ``work(start, stop)`` for ranges that cover 0 .. total, each of at least ``grain``, on the pool's threads.
+def split(work: Callable[[int, int], object], total: int, grain: int = 1, step: int = 1) -> None:
+    """Call ``work(start, stop)`` for ranges that cover 0 .. total, each of at least ``grain`` and beginning at a multiple of
+    ``step``, on the pool's threads.
 
     ``work`` should spend its time without the GIL. Returns when all is done; an error in any range is raised here, and
     so is an interrupt, after the ranges that had begun.
     """
     count = _threads or threads()
-    parts = min(count * 2, total // grain) if count > 1 else 1
+    parts = min(count * 2, total // max(grain, step)) if count > 1 else 1
     if parts < 2:
         if total:
             work(0, total)
         return
-    job = Job(work, [total * i // parts for i in range(parts + 1)])
+    job = Job(work, [*(total * i // parts // step * step for i in range(parts)), total])
     helpers = min(count, parts) - 1
     if _started < helpers:
         _start(helpers)
@@ -205,10 +206,11 @@ def split(work: Callable[[int, int], object], total: int, grain: int = 1) -> Non
 # --- ranges without Python ------------------------------------------------------------------------------------------------
 
 WATCH = 1e-3  # seconds that a thread looks for work before it sleeps
-LATE = 1e-3  # seconds that a caller waits for the others; where that is longer than its own work took,
-ALONE = 20  # it works alone for so many times as long: the machine has other work
+LATE = 1e-3  # seconds that a caller waits for the others; where that is longer than its own work took, it works alone for
+ALONE = 20  # as long, for twice as long where this comes again, and at most so many times: the machine has other work
 MOST = 255  # threads that work on one job
-MISSED, PAUSE = 4, 5e-3  # after so many jobs that nobody else took part in, so many seconds alone
+MISSED, PAUSE = 4, 2.5e-4  # so many jobs that nobody else took part in count like a wait of so many seconds
+WOKEN = 1 / 8  # a job for which threads first had to be woken counts as so much of one
 PATIENCE = 3e-5  # seconds that a caller looks whether the others are done before it lets other threads run
 
 _team: Team | None = None
@@ -222,7 +224,8 @@ class Team:
         self.k = k = numba.kernels(f"{__package__}.team")
         self.count = count
         self.again = 0.0  # until then the caller works alone
-        self.missed = 0  # jobs one after another of which the others took nothing
+        self.times = 1  # how many times what it lost
+        self.missed = 0.0  # jobs one after another of which the others took nothing
         self.kernels: dict = {}  # kernel -> (address, arguments)
         self.memory = floats((k.SIZE + k.MOST * count) * 2).view(np.int64)
         self.memory[:] = 0
@@ -289,13 +292,18 @@ class Team:
                 interrupt = error
         now = time.perf_counter()
         if now - worked > max(worked - began, LATE):  # something else has the others' cores
-            self.again = now + ALONE * (now - worked)
-        self.missed = self.missed + 1 if done == parts + 1 else 0
-        if self.missed == MISSED:  # they do not come to it
-            self.again, self.missed = max(self.again, time.perf_counter() + PAUSE), 0
+            self.leave(now, now - worked)
+        self.missed = self.missed + (WOKEN if missing > 0 else 1) if done == parts + 1 else 0
+        if self.missed >= MISSED:  # they do not come to it
+            self.leave(now, PAUSE)
         if interrupt is not None:
             raise interrupt
         return bool(done)
+
+    def leave(self, now: float, lost: float) -> None:
+        """The caller lost so many seconds by the others: it works alone for a while, longer each time where this goes on."""
+        self.times = min(2 * self.times, ALONE) if now - self.again < ALONE * lost else 1
+        self.again, self.missed = max(self.again, now + self.times * lost), 0
 
 
 def _way() -> int:

@@ -60,6 +60,11 @@ def narrowed(y, low):
     return np.asarray(y).astype(low) if getattr(y, "dtype", None) == np.float32 else y
 
 
+# Rows of a product. OpenBLAS's kernels take 8, 12 or 16 at a time and sum the rest in another order, so only ranges that begin
+# at multiples of all of these give the numbers that the whole gives.
+BLOCK = 48
+
+
 def products_in_parts(a, b, grain: int):
     """a @ b with its rows, or its first leading dim, shared out among the pool's threads."""
     if a.ndim == 1 or a.ndim > 2 and a.shape[0] != b.shape[0] or a.shape[-1] != b.shape[-2]:
@@ -69,7 +74,7 @@ def products_in_parts(a, b, grain: int):
     )
     out = np.empty((*lead, b.shape[-1]), a.dtype)
     if a.ndim == 2:
-        pool.split(lambda i, j: np.matmul(a[i:j], b, out=out[i:j]), a.shape[0], max(grain, 16))
+        pool.split(lambda i, j: np.matmul(a[i:j], b, out=out[i:j]), a.shape[0], grain, BLOCK)
     else:
         pool.split(lambda i, j: np.matmul(a[i:j], b[i:j], out=out[i:j]), a.shape[0], grain)
     return out
@@ -205,7 +210,7 @@ class NumpyReader(Reader):
             weight.dot(row, out)
         else:
             with pool.one_blas_thread():
-                pool.split(lambda i, j: weight[i:j].dot(row, out[i:j]), outs, max(1, (1 << 18) // count))
+                pool.split(lambda i, j: weight[i:j].dot(row, out[i:j]), outs, (1 << 18) // count, BLOCK)
 
     @functools.cached_property
     def _low_product(self):
