@@ -35,6 +35,8 @@ from tests.bench.workloads import WORKLOADS
 ROOT = Path(__file__).parents[2]
 SIDES = ("torch", "torch-channels-last", "torch-compiled", "torch-compiled-channels-last", "mlkit", "mlkit-compiled")
 IMAGES = ("cnn", "resnet18")
+MOST_STEPS = 2000  # in a turn: fifty of a tenth of a millisecond were over before the threads of the side before had gone to sleep
+PAUSE = 0.05  # seconds before a turn, for the same reason: OpenMP threads spin for milliseconds after their last step
 
 
 class Child:
@@ -120,9 +122,10 @@ def measure(name: str, threads: int, options: argparse.Namespace) -> dict:
             child.pace = answer["wall"][-1]  # type: ignore[attr-defined]
         if children:
             slowest = max(child.pace for child in children)  # type: ignore[attr-defined]
-            steps = max(1, min(50, int(options.seconds / options.rounds / slowest)))
+            steps = max(1, min(MOST_STEPS, int(options.seconds / options.rounds / slowest)))
             for _ in range(options.rounds):
                 for child in children:
+                    time.sleep(PAUSE)
                     answer = child.ask(f"run {steps}")
                     for clock in ("wall", "cpu"):
                         result["sides"][child.side].setdefault(clock, []).extend(answer.get(clock, []))
