@@ -206,8 +206,8 @@ def split(work: Callable[[int, int], object], total: int, grain: int = 1, step: 
 # --- ranges without Python ------------------------------------------------------------------------------------------------
 
 WATCH = 1e-3  # seconds that a thread looks for work before it sleeps
-LATE = 1e-3  # seconds that a caller waits for the others; where that is longer than its own work took, it works alone for
-ALONE = 20  # as long, for twice as long where this comes again, and at most so many times: the machine has other work
+LATE = 1e-3  # seconds that a caller waits for the others; where that is longer than its own work took, it works alone
+ALONE = 20  # for as long, for twice as long if that comes again, at most for so many times: the machine has other work
 MOST = 255  # threads that work on one job
 MISSED, PAUSE = 4, 2.5e-4  # so many jobs that nobody else took part in count like a wait of so many seconds
 WOKEN = 1 / 8  # a job for which threads first had to be woken counts as so much of one
