@@ -115,11 +115,11 @@ class RNNBase(Module):
     # --- the run -----------------------------------------------------------------------------------------------------------
 
     def _start(self, given, sizes, batch, batched, x, order):
-        """Initial states (layers * directions, N, size), sorted as the batch is."""
+        """Initial states: for each kind a list of (N, size), one for every layer and direction, sorted as the batch is."""
         names = ("hidden[0]", "hidden[1]") if len(sizes) > 1 else ("hidden",)
         if given is None:
-            how = {"dtype": x.dtype, "device": x.device}
-            return [zeros(*self._expected(batch, size), **how) for size in sizes]
+            none = {size: zeros(batch, size, dtype=x.dtype, device=x.device) for size in set(sizes)}
+            return [[none[size]] * self._expected(batch, size)[0] for size in sizes]
         states = list(given) if len(sizes) > 1 else [given]
         for state, size, name in zip(states, sizes, names, strict=True):
             self._check_state(state, batch, size, name, batched)
@@ -129,7 +129,7 @@ class RNNBase(Module):
                 )
         if not batched:
             states = [s.unsqueeze(1) for s in states]
-        return [s if order is None else ops.index_select(s, order, dim=1) for s in states]
+        return [(s if order is None else ops.index_select(s, order, dim=1)).unbind() for s in states]
 
     def forward(self, input, hx=None):
         sizes = (self.proj_size or self.hidden_size, self.hidden_size) if self.mode == "LSTM" else (self.hidden_size,)
@@ -182,24 +182,23 @@ class RNNBase(Module):
                 number = layer * directions + direction
                 start = [s[number] for s in states]
                 seen = _reversed(x, places) if direction else x
-                steps = self._one_layer(seen, start, self._named(number), mask)
+                steps = self._one_layer(seen, start, number, mask)
                 for kept, all_steps in zip(last, steps, strict=True):
-                    kept.append(all_steps[-1])
+                    kept.append(all_steps)
                 outs.append(_reversed(steps[0], places) if direction else steps[0])
             x = outs[0] if directions == 1 else cat(outs, -1)
             if self.dropout and self.training and layer < self.num_layers - 1:
                 x = dropout(x, self.dropout)
         if mask is not None:
             x = x * mask
-        return x, [stack(kept) for kept in last]
+        return x, [_final(kept) for kept in last]
 
-    def _named(self, number: int) -> dict:
-        return {name.split("_l")[0]: getattr(self, name) for name in self._all_weights[number]}
-
-    def _one_layer(self, x, start, weights, mask):
-        w = (weights["weight_ih"], weights["weight_hh"], weights.get("bias_ih"), weights.get("bias_hh"))
+    def _one_layer(self, x, start, number, mask):
+        found = [getattr(self, name) for name in self._all_weights[number]]
+        projection = found.pop() if self.proj_size else None
+        w = found if self.bias else (*found, None, None)
         if self.mode == "LSTM":
-            return recurrent.lstm_layer(x, *start, *w, weights.get("weight_hr"), mask)
+            return recurrent.lstm_layer(x, *start, *w, projection, mask)
         if self.mode == "GRU":
             return (recurrent.gru_layer(x, *start, *w, mask),)
         return (recurrent.rnn_layer(x, *start, *w, mask, "tanh" if self.mode == "RNN_TANH" else "relu"),)
@@ -218,6 +217,13 @@ class RNNBase(Module):
             if getattr(self, name) != usual:
                 text += f", {name}={getattr(self, name)}"
         return text
+
+
+def _final(kept: list):
+    """The last step of each (T, N, H), in memory of its own: (layers * directions, N, H)."""
+    if len(kept) == 1:
+        return kept[0][-1:].clone()
+    return stack([steps[-1] for steps in kept])
 
 
 def _mask(x, lengths):
