@@ -28,11 +28,15 @@ def work():
 """
 SIZE = """
 import gc, os, numpy as np, mlkit
+# What lies above freed arrays keeps the heap's end where it is: so nothing is put on the heap from here on but arrays.
+statm = os.open("/proc/self/statm", os.O_RDONLY)
 def resident():
-    return int(open("/proc/self/statm").read().split()[1]) * os.sysconf("SC_PAGE_SIZE") >> 20
-gc.collect()  # what importing left behind goes now: what lies above the arrays would keep the heap's end where it is
+    return int(os.pread(statm, 200, 0).split()[1]) * os.sysconf("SC_PAGE_SIZE") >> 20
+kept = [None] * 100
+gc.collect()
 start = resident()
-kept = [np.ones(1 << 20, np.float32) for _ in range(100)]
+for i in range(100):
+    kept[i] = np.ones(1 << 20, np.float32)
 assert resident() - start > 300
 del kept; gc.collect()
 print(resident() - start)

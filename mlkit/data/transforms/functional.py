@@ -531,7 +531,9 @@ def perspective_coefficients(start: Sequence[Sequence[float]], end: Sequence[Seq
         lines.append([to_x, to_y, 1, 0, 0, 0, -x * to_x, -x * to_y])
         lines.append([0, 0, 0, to_x, to_y, 1, -y * to_x, -y * to_y])
         wanted += [x, y]
-    return np.linalg.lstsq(np.array(lines, np.float64), np.array(wanted, np.float64), rcond=None)[0].tolist()
+    found = np.linalg.lstsq(np.array(lines, np.float64), np.array(wanted, np.float64), rcond=None)[0]
+    # As torchvision rounds them: the last bits differ from one BLAS to the other, and pixels' edges lie on whole numbers.
+    return found.astype(np.float32).tolist()
 
 
 def _warped(
