@@ -137,6 +137,12 @@ def test_rows_images_and_sequences(name, dtype):
 CONVOLUTIONS = {
     "3x3": (F.conv2d, (2, 16, 9, 10), (24, 16, 3, 3), (24,), {"padding": 1}),
     "1x1": (F.conv2d, (2, 16, 9, 10), (24, 16, 1, 1), (24,), {}),
+    "1x1 last": (lambda x, w, b: F.conv2d(x.permute(0, 3, 1, 2), w, b), (2, 9, 10, 16), (24, 16, 1, 1), (24,), {}),
+    "1x1 strided": (F.conv2d, (2, 16, 9, 10), (24, 16, 1, 1), (24,), {"stride": 2}),
+    "1x1 padded": (F.conv2d, (2, 16, 9, 10), (24, 16, 1, 1), (24,), {"padding": 1}),
+    "1x1 groups": (F.conv2d, (2, 16, 9, 10), (24, 8, 1, 1), (24,), {"groups": 2}),
+    "1x1 of one channel": (F.conv2d, (3, 1, 9, 10), (5, 1, 1, 1), (5,), {}),
+    "1d of one place": (F.conv1d, (2, 8, 30), (16, 8, 1), (16,), {}),
     "strided": (F.conv2d, (2, 3, 17, 17), (8, 3, 7, 7), (8,), {"stride": 2, "padding": 3}),
     "groups": (F.conv2d, (2, 16, 9, 9), (32, 8, 3, 3), (32,), {"groups": 2, "dilation": 2}),
     "depthwise": (F.conv2d, (2, 16, 9, 9), (16, 1, 3, 3), (16,), {"groups": 16, "padding": 1}),

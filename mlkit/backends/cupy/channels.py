@@ -10,6 +10,7 @@ import math
 import numpy as np
 
 from mlkit.backends.cupy import source
+from mlkit.backends.cupy.launch import Launch, Pieces
 
 # A block looks at V neighbouring channels per thread (blockDim.x of them) and walks down its share of the rows, for
 # channels last; or at the planes of one channel. Either writes two partial sums per channel: parts[part][which][channel].
@@ -273,7 +274,8 @@ class Layout:
 
     def empty(self, xp, dtype):
         if self.last and len(self.shape) > 2:
-            return source.channels_last(xp, self.shape, dtype)
+            strides, size = source.last_strides(self.shape, dtype.itemsize)
+            return xp.ndarray(self.shape, dtype, xp.cuda.alloc(size), strides)
         return xp.empty(self.shape, dtype)
 
 
@@ -285,6 +287,11 @@ def _aligned(images: tuple) -> bool:
     return places % 16 == 0
 
 
+def _computed(x) -> np.dtype:
+    """What sums over x are taken in."""
+    return np.dtype(np.float64 if x.dtype.itemsize == 8 else np.float32)
+
+
 class Channels:
     """The kernels of one backend; every method gives None where its kernel does not fit."""
 
@@ -292,7 +299,7 @@ class Channels:
         self.xp = xp
         self.layouts: dict[tuple, Layout] = {}
         self.fits: dict[tuple, bool] = {}
-        self.moves: dict[tuple, tuple | None] = {}  # how statistics that lie so are moved
+        self.moves: dict[tuple, Launch | None] = {}  # how statistics that lie so are moved
 
     def _layout(self, x) -> Layout:
         key = x.shape, x.strides, x.itemsize
@@ -308,21 +315,11 @@ class Channels:
             self.xp, name, _KERNELS, f"#define V {wide}\n{more}", T=source.name(x.dtype), W=source.name(weight.dtype)
         )
 
-    def _partial(self, name: str, x, layout: Layout, weight, arrays: tuple):
-        """(two sums per channel and part, how many parts); the images come first among the arrays."""
-        key = name, x.dtype, weight.dtype, _aligned(arrays[:2])
-        found = layout.launches.get(key)
-        if found is None:
-            found = layout.launches[key] = self._partial_launch(name, x, layout, weight, key[-1])
-        run, grid, block, rest, shape, computed = found
-        parts = self.xp.empty(shape, computed)
-        run(grid, block, (*arrays, parts, *rest))
-        return parts, shape[0]
-
-    def _partial_launch(self, name: str, x, layout: Layout, weight, aligned: bool) -> tuple:
-        """(kernel, grid, block, its numbers, shape and dtype of the parts)."""
-        channels = layout.channels
-        computed = np.dtype(np.float64 if x.dtype.itemsize == 8 else np.float32)
+    def _partial(self, name: str, x, layout: Layout, weight, aligned: bool) -> tuple[Launch, int]:
+        """(the launch that leaves two sums per channel and part, how many parts)."""
+        channels, arrays = layout.channels, "PP" if name == "moments" else "PPPPP"
+        numbers: tuple
+        block: tuple
         if layout.last:
             wide = 4 if aligned and channels % 4 == 0 else 1
             across = min(32, 1 << (channels // wide - 1).bit_length()) if channels > wide else 1
@@ -330,27 +327,18 @@ class Channels:
             count = max(1, min(-(-layout.rows // 32), 512 // blocks))
             share = -(-layout.rows // count)
             count = -(-layout.rows // share)
-            rest: tuple = (np.int64(layout.rows), np.int64(channels), np.int64(share))
-            run = self._kernel(f"{name}_last", x, weight, wide)
-            return run, (blocks, count), (across, 256 // across), rest, (count, 2, channels), computed
-        count = max(1, min(layout.rows, 1024 // channels))
-        share = -(-layout.rows // count)
-        count = -(-layout.rows // share)
-        rest = (np.int64(layout.rows), np.int64(channels), np.int64(layout.size), np.int64(share))
-        run = self._kernel(f"{name}_planes", x, weight, 1)
-        return run, (channels, count), (256,), rest, (count, 2, channels), computed
+            numbers = layout.rows, channels, share
+            run, grid, block = self._kernel(f"{name}_last", x, weight, wide), (blocks, count), (across, 256 // across)
+        else:
+            count = max(1, min(layout.rows, 1024 // channels))
+            share = -(-layout.rows // count)
+            count = -(-layout.rows // share)
+            numbers = layout.rows, channels, layout.size, share
+            run, grid, block = self._kernel(f"{name}_planes", x, weight, 1), (channels, count), (256,)
+        return Launch(self.xp, run, grid, block, arrays, *map(np.int64, numbers)), count
 
-    def _each(self, name: str, x, layout: Layout, weight, images: tuple, arrays: tuple, *rest) -> None:
-        """The kernel over all elements; ``images`` are those arrays that are read and written in packs."""
-        key = name, x.dtype, weight.dtype, _aligned(images)
-        found = layout.launches.get(key)
-        if found is None:
-            found = layout.launches[key] = self._each_launch(name, x, layout, weight, key[-1])
-        run, blocks, numbers = found
-        run(blocks, (256,), (*arrays, *numbers, *rest))
-
-    def _each_launch(self, name: str, x, layout: Layout, weight, aligned: bool) -> tuple:
-        """(kernel, grid, its numbers)."""
+    def _each(self, name: str, x, layout: Layout, weight, aligned: bool, arrays: str, *rest) -> Launch:
+        """The launch of a kernel over all elements."""
         wide = 16 // x.itemsize if aligned and x.size % (16 // x.itemsize) == 0 else 1
         blocks = min(2048, -(-x.size // (256 * wide)))
         how, step = 0, 256 * wide * blocks
@@ -359,18 +347,15 @@ class Channels:
         elif layout.channels % wide == 0 and (step % layout.channels == 0 or step >= x.size):
             how = 1
         place = "int" if x.size + step < 1 << 31 else "i64"
-        numbers = (np.int64(x.size), np.int64(layout.channels), np.int64(layout.size))
-        return self._kernel(name, x, weight, wide, f"#define H {how}\n#define J {place}"), (blocks,), numbers
+        numbers = map(np.int64, (x.size, layout.channels, layout.size))
+        run = self._kernel(name, x, weight, wide, f"#define H {how}\n#define J {place}")
+        return Launch(self.xp, run, (blocks,), (256,), arrays, *numbers, *rest)
 
-    def _sums(self, name: str, x, layout: Layout, weight, count: int) -> tuple:
-        """(kernel, grid, block, its numbers) of what adds up the parts."""
-        key = name, x.dtype, weight.dtype, "parts", count
-        found = layout.launches.get(key)
-        if found is None:
-            channels = layout.channels
-            grid, numbers = (-(-channels // 32),), (np.int64(count), np.int64(channels))
-            found = layout.launches[key] = (self._kernel(name, x, weight, 1), grid, (32, 8), numbers)
-        return found
+    def _sums(self, name: str, x, layout: Layout, weight, count: int, arrays: str, *rest) -> Launch:
+        """The launch of what adds up the parts."""
+        numbers = np.int64(count), np.int64(layout.channels)
+        run = self._kernel(name, x, weight, 1)
+        return Launch(self.xp, run, (-(-layout.channels // 32),), (32, 8), arrays, *numbers, *rest)
 
     def _fits(self, x, *vectors) -> bool:
         key = (x.shape, x.dtype, *[None if v is None else (v.shape, v.dtype) for v in vectors])
@@ -398,40 +383,65 @@ class Channels:
         x = layout.of(xp, x)
         weight, bias = (v if v is None or v.flags.c_contiguous else v.copy() for v in (weight, bias))
         given = weight if weight is not None else bias if bias is not None else x
-        parts, count = self._partial("moments", x, layout, given, (x,))
-        channels = layout.channels
-        found = [xp.empty(channels, parts.dtype) for _ in range(3)]
-        step, total = (layout.size or 1), x.size // channels
-        run, grid, block, numbers = self._sums("moments", x, layout, given, count)
-        run(grid, block, (parts, x, *found, *numbers, np.int64(step), np.float64(total), np.float64(eps)))
+        images = x.data.ptr
+        key = "forward", x.dtype, given.dtype, eps, images % 16
+        plan = layout.launches.get(key)
+        if plan is None:
+            plan = layout.launches[key] = self._forward_plan(x, layout, given, eps)
+        partial, size, finish, pieces, each = plan
+        parts = xp.cuda.alloc(size)
+        at, found = pieces.arrays(xp)
+        mean, var, inverse = (at + k for k in pieces.at)
         out = layout.empty(xp, x.dtype)
-        mean, _, inverse = found
-        none = np.uint64(0)
-        vectors = (none if weight is None else weight, none if bias is None else bias)
-        self._each("normalize", x, layout, given, (x, out), (x, mean, inverse, *vectors, out))
+        partial(images, parts.ptr)
+        finish(parts.ptr, images, mean, var, inverse)
+        vectors = (0 if v is None else v.data.ptr for v in (weight, bias))
+        each(images, mean, inverse, *vectors, out.data.ptr)
         return out, *found
+
+    def _forward_plan(self, x, layout: Layout, weight, eps: float) -> tuple:
+        """(the partial sums, their bytes, what makes the statistics of them, the statistics, the output)."""
+        computed, channels, aligned = _computed(x), layout.channels, _aligned((x,))
+        partial, count = self._partial("moments", x, layout, weight, aligned)
+        numbers = np.int64(layout.size or 1), np.float64(x.size // channels), np.float64(eps)
+        finish = self._sums("moments", x, layout, weight, count, "PPPPP", *numbers)
+        each = self._each("normalize", x, layout, weight, aligned, "PPPPPP")
+        return partial, 2 * count * channels * computed.itemsize, finish, Pieces(*[((channels,), computed)] * 3), each
 
     def batch_norm_gradient(self, g, x, weight, mean, inverse, needs):
         if not self._fits(x, weight) or g.dtype != x.dtype:
             return None
-        computed = np.dtype(np.float64 if x.dtype.itemsize == 8 else np.float32)
+        computed = _computed(x)
         if mean.dtype != computed or inverse.dtype != computed:
             return None
         xp, layout = self.xp, self._layout(x)
         x, g = layout.of(xp, x), layout.of(xp, g)
         given = x if weight is None else weight if weight.flags.c_contiguous else weight.copy()
-        parts, count = self._partial("sums", x, layout, given, (g, x, mean, inverse))
-        channels = layout.channels
-        sums = xp.empty((2, channels), computed)
-        made = [xp.empty(channels, given.dtype) for _ in range(2)]
-        run, grid, block, numbers = self._sums("add_sums", x, layout, given, count)
-        run(grid, block, (parts, sums, *made, *numbers))
+        images = g.data.ptr, x.data.ptr, mean.data.ptr, inverse.data.ptr
+        key = "backward", x.dtype, given.dtype, (images[0] | images[1]) % 16
+        plan = layout.launches.get(key)
+        if plan is None:
+            plan = layout.launches[key] = self._backward_plan(g, x, layout, given)
+        partial, size, finish, pieces, each = plan
+        parts = xp.cuda.alloc(size)
+        at, (_, *made) = pieces.arrays(xp)
+        sums, *slopes = (at + k for k in pieces.at)
+        partial(*images, parts.ptr)
+        finish(parts.ptr, sums, *slopes)
         out = None
         if needs[0]:
             out = layout.empty(xp, x.dtype)
-            arrays = (g, x, mean, inverse, np.uint64(0) if weight is None else given, sums, out)
-            self._each("gradient", x, layout, given, (g, x, out), arrays, computed.type(channels / x.size))
+            each(*images, 0 if weight is None else given.data.ptr, sums, out.data.ptr)
         return out, made[1] if needs[1] else None, made[0] if needs[2] else None
+
+    def _backward_plan(self, g, x, layout: Layout, weight) -> tuple:
+        """(the partial sums, their bytes, what adds them up, the sums and the slopes of bias and weight, the input's)."""
+        computed, channels, aligned = _computed(x), layout.channels, _aligned((g, x))
+        partial, count = self._partial("sums", x, layout, weight, aligned)
+        finish = self._sums("add_sums", x, layout, weight, count, "PPPP")
+        each = self._each("gradient", x, layout, weight, aligned, "PPPPPPP", computed.type(channels / x.size))
+        pieces = Pieces(((2, channels), computed), *[((channels,), weight.dtype)] * 2)
+        return partial, 2 * count * channels * computed.itemsize, finish, pieces, each
 
     def move(self, mean, var, fresh, spread, momentum: float, wider: float, batches=None) -> bool:
         """Running statistics moved towards a batch's, and ``batches`` (0-d int64) one further, in one launch; False
@@ -444,18 +454,18 @@ class Channels:
             launch = self.moves[key] = self._move_launch(*vectors)
         if launch is None:
             return False
-        run, blocks, size = launch
-        count = np.uint64(0) if batches is None else batches
-        run(blocks, (128,), (*vectors, count, size, np.float64(momentum), np.float64(wider)))
+        count = 0 if batches is None else batches.data.ptr
+        launch(*[v.data.ptr for v in vectors], count, mean.size, momentum, wider)
         return True
 
-    def _move_launch(self, mean, var, fresh, spread) -> tuple | None:
-        computed = np.dtype(np.float64 if mean.dtype.itemsize == 8 else np.float32)
+    def _move_launch(self, mean, var, fresh, spread) -> Launch | None:
+        computed = _computed(mean)
         if not source.known(mean, var) or mean.dtype != var.dtype or not fresh.dtype == spread.dtype == computed:
             return None
         if not mean.size or not all(v.flags.c_contiguous and v.shape == mean.shape for v in (mean, var, fresh, spread)):
             return None
-        return self._kernel("move", mean, mean, 1), (-(-mean.size // 128),), np.int64(mean.size)
+        run = self._kernel("move", mean, mean, 1)
+        return Launch(self.xp, run, (-(-mean.size // 128),), (128,), "PPPPPqdd")
 
     # --- pooling ------------------------------------------------------------------------------------------------------------
 

@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 
 from mlkit.backends.cupy import source
+from mlkit.backends.cupy.launch import Launch
 from mlkit.ops import REGISTRY
 from mlkit.ops.registry import Elementwise
 
@@ -418,8 +419,8 @@ class Kernel:
         return self.xp.RawKernel(source, name, options=("--std=c++17",))
 
     def _plan(self, arrays: list) -> tuple | None:
-        """(shape, strides, bytes, elements) of a result that lies as the arrays do, all without gaps and alike; None
-        where they do not."""
+        """(shape, strides, bytes) of a result that lies as the arrays do, all without gaps and alike, with the launches
+        that read in packs (None where there is no whole number of these) and one by one; None where they do not."""
         first = arrays[0]
         for x in arrays[1:]:
             if x.shape != first.shape or (
@@ -433,9 +434,13 @@ class Kernel:
             first.shape,
             tuple(s // own * wide for s in first.strides),
             first.size * wide,
-            first.size,
-            np.int64(first.size),
+            None if first.size % self.vector else self._launch(self._flat, first.size, self.vector),
+            self._launch(self._single or self._one_by_one(), first.size, 1),
         )
+
+    def _launch(self, kernel, count: int, vector: int) -> Launch:
+        form = "P" * len(self.arrays) + "d" * len(self.numbers) + "P"
+        return Launch(self.xp, kernel, ((count // vector + 255) // 256,), (256,), form, np.int64(count))
 
     def _one_by_one(self):
         """The kernel for memory that cannot be read in packs."""
@@ -444,7 +449,6 @@ class Kernel:
 
     def __call__(self, *arguments):
         arrays = [arguments[i] for i in self.arrays]
-        numbers = [np.float64(arguments[i]) for i in self.numbers]
         xp = self.xp
         key = tuple([(x.shape, x.strides) for x in arrays])
         try:
@@ -454,18 +458,16 @@ class Kernel:
             if len(self._plans) < KEPT:
                 self._plans[key] = plan
         if plan is not None:
-            shape, strides, size, n, count = plan
+            shape, strides, size, by_packs, one_by_one = plan
             out = xp.ndarray(shape, self.out_dtype, xp.cuda.alloc(size), strides)
-            if n:
-                kernel, vector = self._flat, self.vector
-                if vector > 1:
-                    places = 0
-                    for x in arrays:
-                        places |= x.data.ptr
-                    if n % vector or places % 16:
-                        vector, kernel = 1, self._single or self._one_by_one()
-                kernel(((n // vector + 255) // 256,), (256,), (*arrays, *numbers, out, count))
+            if size:
+                places, together = [x.data.ptr for x in arrays], 0
+                for place in places:
+                    together |= place
+                run = one_by_one if by_packs is None or together % 16 else by_packs
+                run(*places, *[arguments[i] for i in self.numbers], out.data.ptr)
             return out
+        numbers = [np.float64(arguments[i]) for i in self.numbers]
         shape = arrays[0].shape
         if len(arrays) > 1:
             shape = np.broadcast_shapes(*(x.shape for x in arrays))
