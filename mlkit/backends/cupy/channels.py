@@ -6,14 +6,16 @@ float16 and bfloat16 images go with float32 weights and statistics, as autocast 
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import numpy as np
 
-from mlkit.backends.cupy import source
+from mlkit.backends.cupy import library, source
 from mlkit.backends.cupy.launch import Launch, Pieces
 
 # A block looks at V neighbouring channels per thread (blockDim.x of them) and walks down its share of the rows, for
-# channels last; or at the planes of one channel. Either writes two partial sums per channel: parts[part][which][channel].
+# channels last; or at the planes of one channel. Either writes two partial sums per channel: parts[part][which][channel];
+# the last of those that look at the same channels adds them up.
 _KERNELS = r"""
 #ifndef H
 #define H 0
@@ -28,8 +30,49 @@ template <typename A> __device__ __forceinline__ void fold(A& a, A& b, A* room) 
     }
     __syncthreads();
 }
-extern "C" __global__ void moments_last(const T* x, R* parts, i64 rows, i64 channels, i64 share) {
+// Whether this block is the last of a column to have written its part: it adds up all of them then. The count is 0 again
+// when the launch has ended.
+__device__ __forceinline__ bool last(unsigned int* counts) {
+    __shared__ bool found;
+    __threadfence();
+    __syncthreads();
+    if (threadIdx.x == 0 && threadIdx.y == 0) found = atomicInc(counts + blockIdx.x, gridDim.y - 1) == gridDim.y - 1;
+    __syncthreads();
+    __threadfence();
+    return found;
+}
+// the sums of N neighbouring channels' parts, as far as this thread takes them: several loads are on their way at a time,
+// since no other block is there to hide how long they take
+template <int N, typename A> __device__ __forceinline__ void add_parts(
+    const R* parts, i64 c, i64 channels, int from, int step, A* first, A* second
+) {
+    #pragma unroll
+    for (int k = 0; k < N; k++) first[k] = second[k] = 0;
+    if (c < channels) {
+        #pragma unroll 8
+        for (int n = from; n < gridDim.y; n += step) {
+            const Pack<R, N> p = *(const Pack<R, N>*)(parts + 2 * n * channels + c);
+            const Pack<R, N> q = *(const Pack<R, N>*)(parts + (2 * n + 1) * channels + c);
+            #pragma unroll
+            for (int k = 0; k < N; k++) { first[k] += p.v[k]; second[k] += q.v[k]; }
+        }
+    }
+}
+// shift is the value that was taken off before summing
+__device__ __forceinline__ void statistics(
+    double first, double second, R shift, double total, double eps, R* mean, R* var, R* inverse
+) {
+    first /= total; second /= total;
+    double v = second - first * first;
+    v = v > 0 || v != v ? v : 0;
+    *mean = (R)(first + shift); *var = (R)v; *inverse = (R)(1 / sqrt(v + eps));
+}
+extern "C" __global__ void moments_last(
+    const T* x, R* parts, unsigned int* counts, R* mean, R* var, R* inverse, i64 rows, i64 channels, i64 share,
+    double total, double eps
+) {
     __shared__ R room[512];
+    __shared__ double wide[512];
     const i64 c = (blockIdx.x * (i64)blockDim.x + threadIdx.x) * V;
     const i64 stop = min((blockIdx.y + 1) * share, rows);
     R first[V] = {}, second[V] = {}, shift[V] = {};
@@ -50,9 +93,19 @@ extern "C" __global__ void moments_last(const T* x, R* parts, i64 rows, i64 chan
             parts[(2 * blockIdx.y + 1) * channels + c + k] = second[k];
         }
     }
+    if (!last(counts)) return;
+    double a[V], b[V];
+    add_parts<V>(parts, c, channels, threadIdx.y, blockDim.y, a, b);
+    #pragma unroll
+    for (int k = 0; k < V; k++) {
+        fold(a[k], b[k], wide);
+        if (threadIdx.y == 0 && c < channels)
+            statistics(a[k], b[k], shift[k], total, eps, mean + c + k, var + c + k, inverse + c + k);
+    }
 }
 extern "C" __global__ void sums_last(
-    const T* g, const T* x, const R* mean, const R* inverse, R* parts, i64 rows, i64 channels, i64 share
+    const T* g, const T* x, const R* mean, const R* inverse, R* parts, unsigned int* counts, R* sums, W* bias, W* weight,
+    i64 rows, i64 channels, i64 share
 ) {
     __shared__ R room[512];
     const i64 c = (blockIdx.x * (i64)blockDim.x + threadIdx.x) * V;
@@ -75,8 +128,21 @@ extern "C" __global__ void sums_last(
             parts[(2 * blockIdx.y + 1) * channels + c + k] = second[k] * inverse[c + k];
         }
     }
+    if (!last(counts)) return;
+    add_parts<V>(parts, c, channels, threadIdx.y, blockDim.y, first, second);
+    #pragma unroll
+    for (int k = 0; k < V; k++) {
+        fold(first[k], second[k], room);
+        if (threadIdx.y == 0 && c < channels) {
+            sums[c + k] = first[k]; sums[channels + c + k] = second[k];
+            put(bias[c + k], first[k]); put(weight[c + k], second[k]);
+        }
+    }
 }
-extern "C" __global__ void moments_planes(const T* x, R* parts, i64 images, i64 channels, i64 size, i64 share) {
+extern "C" __global__ void moments_planes(
+    const T* x, R* parts, unsigned int* counts, R* mean, R* var, R* inverse, i64 images, i64 channels, i64 size, i64 share,
+    double total, double eps
+) {
     const i64 c = blockIdx.x, stop = min((blockIdx.y + 1) * share, images);
     const R shift = get(x[c * size]);
     R first = 0, second = 0;
@@ -86,9 +152,15 @@ extern "C" __global__ void moments_planes(const T* x, R* parts, i64 images, i64 
     }
     first = block_sum(first); second = block_sum(second);
     if (!threadIdx.x) { parts[2 * blockIdx.y * channels + c] = first; parts[(2 * blockIdx.y + 1) * channels + c] = second; }
+    if (!last(counts)) return;
+    double a, b;
+    add_parts<1>(parts, c, channels, threadIdx.x, blockDim.x, &a, &b);
+    a = block_sum(a); b = block_sum(b);
+    if (!threadIdx.x) statistics(a, b, shift, total, eps, mean + c, var + c, inverse + c);
 }
 extern "C" __global__ void sums_planes(
-    const T* g, const T* x, const R* mean, const R* inverse, R* parts, i64 images, i64 channels, i64 size, i64 share
+    const T* g, const T* x, const R* mean, const R* inverse, R* parts, unsigned int* counts, R* sums, W* bias, W* weight,
+    i64 images, i64 channels, i64 size, i64 share
 ) {
     const i64 c = blockIdx.x, stop = min((blockIdx.y + 1) * share, images);
     const R near = mean[c];
@@ -101,35 +173,13 @@ extern "C" __global__ void sums_planes(
     }
     first = block_sum(first); second = block_sum(second) * inverse[c];
     if (!threadIdx.x) { parts[2 * blockIdx.y * channels + c] = first; parts[(2 * blockIdx.y + 1) * channels + c] = second; }
-}
-// blocks of 32 channels by 8 threads that share the parts; x[c * step] is the value that was taken off before summing
-extern "C" __global__ void moments(
-    const R* parts, const T* x, R* mean, R* var, R* inverse, i64 count, i64 channels, i64 step, double total, double eps
-) {
-    __shared__ double room[512];
-    const i64 c = blockIdx.x * 32LL + threadIdx.x;
-    double first = 0, second = 0;
-    if (c < channels) for (i64 k = threadIdx.y; k < count; k += 8) {
-        first += parts[2 * k * channels + c]; second += parts[(2 * k + 1) * channels + c];
+    if (!last(counts)) return;
+    add_parts<1>(parts, c, channels, threadIdx.x, blockDim.x, &first, &second);
+    first = block_sum(first); second = block_sum(second);
+    if (!threadIdx.x) {
+        sums[c] = first; sums[channels + c] = second;
+        put(bias[c], first); put(weight[c], second);
     }
-    fold(first, second, room);
-    if (threadIdx.y || c >= channels) return;
-    first /= total; second /= total;
-    double v = second - first * first;
-    v = v > 0 || v != v ? v : 0;
-    mean[c] = (R)(first + get(x[c * step])); var[c] = (R)v; inverse[c] = (R)(1 / sqrt(v + eps));
-}
-extern "C" __global__ void add_sums(const R* parts, R* sums, W* bias, W* weight, i64 count, i64 channels) {
-    __shared__ R room[512];
-    const i64 c = blockIdx.x * 32LL + threadIdx.x;
-    R first = 0, second = 0;
-    if (c < channels) for (i64 k = threadIdx.y; k < count; k += 8) {
-        first += parts[2 * k * channels + c]; second += parts[(2 * k + 1) * channels + c];
-    }
-    fold(first, second, room);
-    if (threadIdx.y || c >= channels) return;
-    sums[c] = first; sums[channels + c] = second;
-    put(bias[c], first); put(weight[c], second);
 }
 // element i of the memory belongs to channel i % channels, or to (i / size) % channels. H says how a thread knows its
 // channels: 1, V neighbours that stay the same on its whole way; 2, one per V elements; 0, anew for each element.
@@ -299,6 +349,7 @@ class Channels:
         self.xp = xp
         self.layouts: dict[tuple, Layout] = {}
         self.fits: dict[tuple, bool] = {}
+        self.counts: dict[tuple, Any] = {}  # zeros, by GPU and stream
         self.moves: dict[tuple, Launch | None] = {}  # how statistics that lie so are moved
 
     def _layout(self, x) -> Layout:
@@ -315,9 +366,10 @@ class Channels:
             self.xp, name, _KERNELS, f"#define V {wide}\n{more}", T=source.name(x.dtype), W=source.name(weight.dtype)
         )
 
-    def _partial(self, name: str, x, layout: Layout, weight, aligned: bool) -> tuple[Launch, int]:
-        """(the launch that leaves two sums per channel and part, how many parts)."""
-        channels, arrays = layout.channels, "PP" if name == "moments" else "PPPPP"
+    def _sums(self, name: str, x, layout: Layout, weight, aligned: bool, arrays: str, *rest) -> tuple[Launch, int, int]:
+        """(the launch that takes two sums over each channel, in parts that its last blocks add up, the bytes of the
+        parts, how many counts of blocks it needs)."""
+        channels = layout.channels
         numbers: tuple
         block: tuple
         if layout.last:
@@ -335,7 +387,20 @@ class Channels:
             count = -(-layout.rows // share)
             numbers = layout.rows, channels, layout.size, share
             run, grid, block = self._kernel(f"{name}_planes", x, weight, 1), (channels, count), (256,)
-        return Launch(self.xp, run, grid, block, arrays, *map(np.int64, numbers)), count
+        launch = Launch(self.xp, run, grid, block, arrays, *map(np.int64, numbers), *rest)
+        return launch, 2 * count * channels * _computed(x).itemsize, grid[0]
+
+    def _counts(self, size: int) -> int:
+        """Where ``size`` zeros lie that a launch on the stream in use may count with, if it leaves zeros behind."""
+        xp = self.xp
+        if library.is_capturing():  # a graph counts by itself: it may run beside what is on any stream
+            return xp.asarray(np.zeros(size, np.uint32)).data.ptr
+        key = xp.cuda.runtime.getDevice(), xp.cuda.get_current_stream().ptr
+        found = self.counts.get(key)
+        if found is None or found.size < size:
+            with xp.cuda.using_allocator(xp.get_default_memory_pool().malloc):
+                found = self.counts[key] = xp.zeros(max(size, 4096), np.uint32)
+        return found.data.ptr
 
     def _each(self, name: str, x, layout: Layout, weight, aligned: bool, arrays: str, *rest) -> Launch:
         """The launch of a kernel over all elements."""
@@ -350,12 +415,6 @@ class Channels:
         numbers = map(np.int64, (x.size, layout.channels, layout.size))
         run = self._kernel(name, x, weight, wide, f"#define H {how}\n#define J {place}")
         return Launch(self.xp, run, (blocks,), (256,), arrays, *numbers, *rest)
-
-    def _sums(self, name: str, x, layout: Layout, weight, count: int, arrays: str, *rest) -> Launch:
-        """The launch of what adds up the parts."""
-        numbers = np.int64(count), np.int64(layout.channels)
-        run = self._kernel(name, x, weight, 1)
-        return Launch(self.xp, run, (-(-layout.channels // 32),), (32, 8), arrays, *numbers, *rest)
 
     def _fits(self, x, *vectors) -> bool:
         key = (x.shape, x.dtype, *[None if v is None else (v.shape, v.dtype) for v in vectors])
@@ -388,25 +447,23 @@ class Channels:
         plan = layout.launches.get(key)
         if plan is None:
             plan = layout.launches[key] = self._forward_plan(x, layout, given, eps)
-        partial, size, finish, pieces, each = plan
+        sums, size, counts, pieces, each = plan
         parts = xp.cuda.alloc(size)
         at, found = pieces.arrays(xp)
-        mean, var, inverse = (at + k for k in pieces.at)
+        mean, var, inverse = [at + k for k in pieces.at]
         out = layout.empty(xp, x.dtype)
-        partial(images, parts.ptr)
-        finish(parts.ptr, images, mean, var, inverse)
-        vectors = (0 if v is None else v.data.ptr for v in (weight, bias))
+        sums(images, parts.ptr, self._counts(counts), mean, var, inverse)
+        vectors = [0 if v is None else v.data.ptr for v in (weight, bias)]
         each(images, mean, inverse, *vectors, out.data.ptr)
         return out, *found
 
     def _forward_plan(self, x, layout: Layout, weight, eps: float) -> tuple:
-        """(the partial sums, their bytes, what makes the statistics of them, the statistics, the output)."""
-        computed, channels, aligned = _computed(x), layout.channels, _aligned((x,))
-        partial, count = self._partial("moments", x, layout, weight, aligned)
-        numbers = np.int64(layout.size or 1), np.float64(x.size // channels), np.float64(eps)
-        finish = self._sums("moments", x, layout, weight, count, "PPPPP", *numbers)
+        """(the launch that takes the statistics, the bytes and counts it needs, the statistics, the output's launch)."""
+        channels, aligned = layout.channels, _aligned((x,))
+        numbers = np.float64(x.size // channels), np.float64(eps)
+        sums = self._sums("moments", x, layout, weight, aligned, "PPPPPP", *numbers)
         each = self._each("normalize", x, layout, weight, aligned, "PPPPPP")
-        return partial, 2 * count * channels * computed.itemsize, finish, Pieces(*[((channels,), computed)] * 3), each
+        return *sums, Pieces(*[((channels,), _computed(x))] * 3), each
 
     def batch_norm_gradient(self, g, x, weight, mean, inverse, needs):
         if not self._fits(x, weight) or g.dtype != x.dtype:
@@ -422,26 +479,24 @@ class Channels:
         plan = layout.launches.get(key)
         if plan is None:
             plan = layout.launches[key] = self._backward_plan(g, x, layout, given)
-        partial, size, finish, pieces, each = plan
+        sums, size, counts, pieces, each = plan
         parts = xp.cuda.alloc(size)
         at, (_, *made) = pieces.arrays(xp)
-        sums, *slopes = (at + k for k in pieces.at)
-        partial(*images, parts.ptr)
-        finish(parts.ptr, sums, *slopes)
+        slopes = [at + k for k in pieces.at]
+        sums(*images, parts.ptr, self._counts(counts), *slopes)
         out = None
         if needs[0]:
             out = layout.empty(xp, x.dtype)
-            each(*images, 0 if weight is None else given.data.ptr, sums, out.data.ptr)
+            each(*images, 0 if weight is None else given.data.ptr, slopes[0], out.data.ptr)
         return out, made[1] if needs[1] else None, made[0] if needs[2] else None
 
     def _backward_plan(self, g, x, layout: Layout, weight) -> tuple:
-        """(the partial sums, their bytes, what adds them up, the sums and the slopes of bias and weight, the input's)."""
+        """(the launch that takes the sums, the bytes and counts it needs, the sums and the slopes of bias and weight, the
+        launch of the input's gradient)."""
         computed, channels, aligned = _computed(x), layout.channels, _aligned((g, x))
-        partial, count = self._partial("sums", x, layout, weight, aligned)
-        finish = self._sums("add_sums", x, layout, weight, count, "PPPP")
+        sums = self._sums("sums", x, layout, weight, aligned, "PPPPPPPPP")
         each = self._each("gradient", x, layout, weight, aligned, "PPPPPPP", computed.type(channels / x.size))
-        pieces = Pieces(((2, channels), computed), *[((channels,), weight.dtype)] * 2)
-        return partial, 2 * count * channels * computed.itemsize, finish, pieces, each
+        return *sums, Pieces(((2, channels), computed), *[((channels,), weight.dtype)] * 2), each
 
     def move(self, mean, var, fresh, spread, momentum: float, wider: float, batches=None) -> bool:
         """Running statistics moved towards a batch's, and ``batches`` (0-d int64) one further, in one launch; False

@@ -86,4 +86,4 @@ class Pieces:
     def arrays(self, xp) -> tuple:
         memory = xp.cuda.alloc(self.size)
         array = xp.ndarray
-        return memory.ptr, [array(shape, dtype, memory + at) for shape, dtype, at in self.wanted]
+        return memory.ptr, [array(shape, dtype, memory + at if at else memory) for shape, dtype, at in self.wanted]

@@ -399,7 +399,7 @@ class Kernel:
         return self.xp.RawKernel(source, name, options=("--std=c++17",))
 
     def _compile_strided(self, ndim: int):
-        """Any strides: element offsets follow from the place in the output, which has no gaps and C order."""
+        """Any strides: element offsets follow from the place in the output, which has no gaps; axes are in its order."""
         name = f"mlkit_{self._body[0]}_strided{ndim}"
         count = len(self.arrays)
         steps = f"struct Steps {{ long long shape[{ndim}]; long long step[{count}][{ndim}]; }};"
@@ -442,6 +442,18 @@ class Kernel:
         form = "P" * len(self.arrays) + "d" * len(self.numbers) + "P"
         return Launch(self.xp, kernel, ((count // vector + 255) // 256,), (256,), form, np.int64(count))
 
+    def _like(self, shape: tuple, arrays: list) -> tuple[Any, list[int] | None]:
+        """(an empty result, the order of its axes in memory, None for C's): it lies as the first array of that shape
+        that has no gaps, so that what comes after it need not bring its own into another order."""
+        xp = self.xp
+        model = next((x for x in arrays if x.shape == shape and source.dense(x)), None)
+        if model is None or model.flags.c_contiguous or not model.size:
+            return xp.empty(shape, self.out_dtype), None
+        wide = self.out_dtype.itemsize
+        strides = tuple(s // model.itemsize * wide for s in model.strides)
+        out = xp.ndarray(shape, self.out_dtype, xp.cuda.alloc(model.size * wide), strides)
+        return out, sorted(range(len(shape)), key=lambda d: -strides[d])
+
     def _one_by_one(self):
         """The kernel for memory that cannot be read in packs."""
         self._single = self._compile(1)
@@ -471,7 +483,7 @@ class Kernel:
         shape = arrays[0].shape
         if len(arrays) > 1:
             shape = np.broadcast_shapes(*(x.shape for x in arrays))
-        out = xp.empty(shape, self.out_dtype)
+        out, order = self._like(shape, arrays)
         if not out.size:
             return out
         ndim = max(1, len(shape))
@@ -484,6 +496,8 @@ class Kernel:
             lead = ndim - x.ndim
             for d, (size, stride) in enumerate(zip(x.shape, x.strides, strict=True)):
                 row[lead + d] = 0 if size == 1 else stride // x.itemsize
+        if order is not None:
+            table = table[:, order]
         kernel(
             ((out.size + 255) // 256,),
             (256,),
