@@ -17,6 +17,7 @@ from mlkit.backends.cupy.launch import Launch, Pieces
 # channels last; or at the planes of one channel. Either writes two partial sums per channel: parts[part][which][channel];
 # the last of those that look at the same channels adds them up.
 _KERNELS = r"""
+#define THREADS 512
 #ifndef H
 #define H 0
 #define J i64
@@ -25,10 +26,13 @@ template <typename A> __device__ __forceinline__ void fold(A& a, A& b, A* room) 
     const int place = threadIdx.y * blockDim.x + threadIdx.x, all = blockDim.x * blockDim.y;
     room[place] = a; room[all + place] = b;
     __syncthreads();
-    if (threadIdx.y == 0) for (int k = 1; k < blockDim.y; k++) {
-        a += room[k * blockDim.x + threadIdx.x]; b += room[all + k * blockDim.x + threadIdx.x];
+    for (int half = blockDim.y / 2; half; half /= 2) {
+        if (threadIdx.y < half) {
+            a += room[place + half * blockDim.x]; b += room[all + place + half * blockDim.x];
+            room[place] = a; room[all + place] = b;
+        }
+        __syncthreads();
     }
-    __syncthreads();
 }
 // Whether this block is the last of a column to have written its part: it adds up all of them then. The count is 0 again
 // when the launch has ended.
@@ -71,8 +75,8 @@ extern "C" __global__ void moments_last(
     const T* x, R* parts, unsigned int* counts, R* mean, R* var, R* inverse, i64 rows, i64 channels, i64 share,
     double total, double eps
 ) {
-    __shared__ R room[512];
-    __shared__ double wide[512];
+    __shared__ R room[2 * THREADS];
+    __shared__ double wide[2 * THREADS];
     const i64 c = (blockIdx.x * (i64)blockDim.x + threadIdx.x) * V;
     const i64 stop = min((blockIdx.y + 1) * share, rows);
     R first[V] = {}, second[V] = {}, shift[V] = {};
@@ -107,7 +111,7 @@ extern "C" __global__ void sums_last(
     const T* g, const T* x, const R* mean, const R* inverse, R* parts, unsigned int* counts, R* sums, W* bias, W* weight,
     i64 rows, i64 channels, i64 share
 ) {
-    __shared__ R room[512];
+    __shared__ R room[2 * THREADS];
     const i64 c = (blockIdx.x * (i64)blockDim.x + threadIdx.x) * V;
     const i64 stop = min((blockIdx.y + 1) * share, rows);
     R first[V] = {}, second[V] = {}, near[V] = {};
@@ -294,6 +298,9 @@ extern "C" __global__ void max_pool_gradient(const T* g, const i64* found, T* ou
 
 #: layouts of images that are remembered
 KEPT = 1024
+#: threads of a block that sums with channels last (a power of two, the kernels' own number), and how many blocks: enough
+#: to ask for all that the memory gives, few enough that the last has soon added up what they found
+THREADS, BLOCKS = 512, 264
 
 _POOL_TYPE = np.dtype([("sizes", np.int64, 6), ("how", np.int32, 9), ("pad", np.int32)])
 
@@ -376,11 +383,15 @@ class Channels:
             wide = 4 if aligned and channels % 4 == 0 else 1
             across = min(32, 1 << (channels // wide - 1).bit_length()) if channels > wide else 1
             blocks = -(-channels // (wide * across))
-            count = max(1, min(-(-layout.rows // 32), 512 // blocks))
+            count = max(1, min(-(-layout.rows // 64), BLOCKS // blocks))
             share = -(-layout.rows // count)
             count = -(-layout.rows // share)
             numbers = layout.rows, channels, share
-            run, grid, block = self._kernel(f"{name}_last", x, weight, wide), (blocks, count), (across, 256 // across)
+            run, grid, block = (
+                self._kernel(f"{name}_last", x, weight, wide),
+                (blocks, count),
+                (across, THREADS // across),
+            )
         else:
             count = max(1, min(layout.rows, 1024 // channels))
             share = -(-layout.rows // count)
