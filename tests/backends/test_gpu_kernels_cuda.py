@@ -243,6 +243,13 @@ def test_a_result_lies_as_the_first_array_of_its_shape(fn):
     np.testing.assert_allclose(found.cpu().numpy(), fn(x, g).numpy(), rtol=1e-6)
 
 
+@pytest.mark.parametrize("dtype", TYPES)
+@pytest.mark.parametrize("name", ["round", "floor", "ceil", "trunc"])
+def test_steps_are_taken_in_every_type(name, dtype):
+    x = mlkit.tensor([-1.5, -0.75, 0.125, 0.5, 2.5, 7.75], dtype=dtype)
+    assert getattr(x.cuda(), name)().tolist() == getattr(np, name)(x.double().numpy()).tolist()
+
+
 def test_running_statistics_move_as_on_the_cpu():
     x = rng().normal(size=(6, 8, 5, 5)).astype(np.float32)
     found = []
