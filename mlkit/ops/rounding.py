@@ -12,7 +12,7 @@ def _flat(name: str, ufunc: str, doc: str, onnx: str | None = None) -> Op:
         refuses = "bc"
 
         def forward(m, input):
-            return getattr(m.xp, ufunc)(input) if input.dtype.kind in "fc" else m.copy(input)
+            return getattr(m.xp, ufunc)(input) if input.dtype.kind in "fcV" else m.copy(input)
 
         def vjp(m, g):
             return m.zeros_like(g)

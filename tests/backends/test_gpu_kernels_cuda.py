@@ -113,6 +113,10 @@ ROWS = {
     "batch_norm of rows": (lambda x, w, b: F.batch_norm(x, None, None, w, b, True), (60, 12), (12,), (12,)),
     "batch_norm last": (
         lambda x, w, b: F.batch_norm(x.permute(0, 3, 1, 2), None, None, w, b, True), (6, 5, 7, 64), (64,), (64,)),
+    "batch_norm of many rows": (lambda x, w, b: F.batch_norm(x, None, None, w, b, True), (5003, 40), (40,), (40,)),
+    "batch_norm of many": (lambda x, w, b: F.batch_norm(x, None, None, w, b, True), (40, 12, 16, 17), (12,), (12,)),
+    "batch_norm last of many": (
+        lambda x, w, b: F.batch_norm(x.permute(0, 3, 1, 2), None, None, w, b, True), (20, 17, 19, 136), (136,), (136,)),
     "max_pool": (lambda x: F.max_pool2d(x, 3, 2, 1), (2, 5, 11, 9)),
     "max_pool last": (lambda x: F.max_pool2d(x.permute(0, 3, 1, 2), 2), (2, 8, 8, 6)),
     "lstm": (lambda x, h, c, w: mlkit.core.dispatch.ops.lstm_sequence(x, h, c, w)[0], (5, 3, 32), (3, 8), (3, 8), (32, 8)),
@@ -124,7 +128,7 @@ ROWS = {
         *[(2, 40, 3, 16)] * 3,
     ),
 }  # fmt: skip
-MIXED = {"batch_norm": (1, 2), "batch_norm last": (1, 2), "batch_norm of rows": (1, 2)}
+MIXED = dict.fromkeys((name for name in ROWS if name.startswith("batch_norm") and "odd" not in name), (1, 2))
 
 
 @pytest.mark.parametrize("dtype", TYPES)
@@ -137,6 +141,12 @@ def test_rows_images_and_sequences(name, dtype):
 CONVOLUTIONS = {
     "3x3": (F.conv2d, (2, 16, 9, 10), (24, 16, 3, 3), (24,), {"padding": 1}),
     "1x1": (F.conv2d, (2, 16, 9, 10), (24, 16, 1, 1), (24,), {}),
+    "1x1 last": (lambda x, w, b: F.conv2d(x.permute(0, 3, 1, 2), w, b), (2, 9, 10, 16), (24, 16, 1, 1), (24,), {}),
+    "1x1 strided": (F.conv2d, (2, 16, 9, 10), (24, 16, 1, 1), (24,), {"stride": 2}),
+    "1x1 padded": (F.conv2d, (2, 16, 9, 10), (24, 16, 1, 1), (24,), {"padding": 1}),
+    "1x1 groups": (F.conv2d, (2, 16, 9, 10), (24, 8, 1, 1), (24,), {"groups": 2}),
+    "1x1 of one channel": (F.conv2d, (3, 1, 9, 10), (5, 1, 1, 1), (5,), {}),
+    "1d of one place": (F.conv1d, (2, 8, 30), (16, 8, 1), (16,), {}),
     "strided": (F.conv2d, (2, 3, 17, 17), (8, 3, 7, 7), (8,), {"stride": 2, "padding": 3}),
     "groups": (F.conv2d, (2, 16, 9, 9), (32, 8, 3, 3), (32,), {"groups": 2, "dilation": 2}),
     "depthwise": (F.conv2d, (2, 16, 9, 9), (16, 1, 3, 3), (16,), {"groups": 16, "padding": 1}),
@@ -205,6 +215,39 @@ def test_optimizers_in_one_launch(make):
         found.append([p.detach().cpu().numpy() for p in ps] + [norm.cpu().numpy()])
     for a, b in zip(*found, strict=True):
         np.testing.assert_allclose(b, a, rtol=2e-4, atol=2e-6)
+
+
+@pytest.mark.parametrize("shape", [(5003, 40), (40, 12, 16, 17), (20, 136, 17, 19)])
+@pytest.mark.parametrize("last", [False, True])
+def test_a_batch_norm_finds_the_same_sums_each_time(shape, last):
+    x = mlkit.tensor(rng().normal(size=shape).astype(np.float32), device="cuda")
+    if last and len(shape) > 2:
+        x = x.permute(0, 2, 3, 1).contiguous().permute(0, 3, 1, 2)
+    x.requires_grad_()
+    found = set()
+    for _ in range(30):
+        weight = mlkit.ones(shape[1], device="cuda", requires_grad=True)
+        out = F.batch_norm(x, None, None, weight, None, True)
+        (out * out).sum().backward()
+        found.add((out.detach().cpu().numpy().tobytes(), weight.grad.cpu().numpy().tobytes()))
+    assert len(found) == 1
+
+
+@pytest.mark.parametrize("fn", [lambda x, g: g * x, lambda x, g: x - g, lambda x, g: g > x])
+def test_a_result_lies_as_the_first_array_of_its_shape(fn):
+    x = mlkit.tensor(rng().normal(size=(2, 5, 6, 3)).astype(np.float32)).permute(0, 3, 1, 2)
+    g = mlkit.tensor(rng(1).normal(size=(2, 3, 1, 1)).astype(np.float32)).expand(2, 3, 5, 6)
+    x_there = x.permute(0, 2, 3, 1).cuda().permute(0, 3, 1, 2)
+    found = fn(x_there, g[:, :, :1, :1].cuda().expand(2, 3, 5, 6))
+    assert found.stride() == x_there.stride() == (90, 1, 18, 3)
+    np.testing.assert_allclose(found.cpu().numpy(), fn(x, g).numpy(), rtol=1e-6)
+
+
+@pytest.mark.parametrize("dtype", TYPES)
+@pytest.mark.parametrize("name", ["round", "floor", "ceil", "trunc"])
+def test_steps_are_taken_in_every_type(name, dtype):
+    x = mlkit.tensor([-1.5, -0.75, 0.125, 0.5, 2.5, 7.75], dtype=dtype)
+    assert getattr(x.cuda(), name)().tolist() == getattr(np, name)(x.double().numpy()).tolist()
 
 
 def test_running_statistics_move_as_on_the_cpu():

@@ -3,6 +3,9 @@ graph's block. Runs anywhere."""
 
 from __future__ import annotations
 
+import ctypes
+import struct
+import threading
 from itertools import pairwise
 from types import SimpleNamespace
 
@@ -11,7 +14,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mlkit.backends.cupy import arena, blas, optimizers, source
+from mlkit.backends.cupy import arena, blas, launch, optimizers, source
 from mlkit.backends.cupy.source import last_strides
 
 
@@ -150,3 +153,88 @@ def test_offsets_use_memory_again():
     assert arena.offsets([], []) == ([], 0)
     mixed = arena.offsets([100, 5000, 100, 4000], [2, 3, 4, 4])  # the last fits where the large one was
     assert mixed[1] <= 5120 + 2 * 512
+
+
+class Driver:
+    """Stands for the GPU's driver: notes what a launch would hand to the kernel."""
+
+    def __init__(self):
+        self.sent, self.touched = [], 0
+        runtime = SimpleNamespace(getDevice=lambda: 0, memGetInfo=self.touch)
+        stream = SimpleNamespace(ptr=7)
+        self.cuda = SimpleNamespace(driver=self, runtime=runtime, get_current_stream=lambda: stream)
+
+    def touch(self):
+        self.touched += 1
+
+    def launchKernel(self, function, *rest):  # noqa: N802 - CuPy's name
+        table = np.frombuffer((ctypes.c_char * 40).from_address(rest[-2]), np.uint64)
+        arguments = [(ctypes.c_char * 8).from_address(int(at)).raw for at in table]
+        self.sent.append((function, rest[:8], arguments))
+
+
+def test_a_launch_hands_over_what_the_call_gives_and_what_is_settled():
+    xp = Driver()
+    kernel = SimpleNamespace(kernel=SimpleNamespace(ptr=99))
+    run = launch.Launch(xp, kernel, (3,), (32, 8), "PdP", np.int64(-5), np.float32(0.5))
+    for place in (1000, 2000):
+        run(place, 2.5, place + 1)
+    for place, (function, sizes, arguments) in zip((1000, 2000), xp.sent, strict=True):
+        assert function == 99
+        assert sizes == (3, 1, 1, 32, 8, 1, 0, 7)
+        assert struct.unpack("PdPq", b"".join(arguments[:4])) == (place, 2.5, place + 1, -5)
+        assert struct.unpack("f", arguments[4][:4]) == (0.5,)
+
+
+def test_a_launch_in_the_midst_of_another_does_not_write_over_its_arguments():
+    xp = Driver()
+    kernel = SimpleNamespace(kernel=SimpleNamespace(ptr=99))
+    run = launch.Launch(xp, kernel, (1,), (1,), "PPPPP")
+    note = xp.launchKernel
+
+    def send(*given):
+        run.send = note
+        run(1, 2, 3, 4, 5)
+        note(*given)
+
+    run.send = send
+    run(10, 20, 30, 40, 50)
+    assert [[int.from_bytes(a, "little") for a in arguments] for _, _, arguments in xp.sent] == [
+        [1, 2, 3, 4, 5],
+        [10, 20, 30, 40, 50],
+    ]
+
+
+def test_a_thread_that_launches_has_a_context_first():
+    xp = Driver()
+    kernel = SimpleNamespace(kernel=SimpleNamespace(ptr=99))
+    run = launch.Launch(xp, kernel, (1,), (1,), "PPPPP")
+    run(1, 2, 3, 4, 5)
+    before = xp.touched
+    thread = threading.Thread(target=run, args=(1, 2, 3, 4, 5))
+    thread.start()
+    thread.join()
+    run(1, 2, 3, 4, 5)
+    assert xp.touched == before + 1
+    assert len(xp.sent) == 3
+
+
+def test_small_arrays_share_a_piece_of_memory_and_do_not_overlap():
+    taken = []
+
+    def alloc(size):
+        taken.append(size)
+        return Address(4096)
+
+    class Address(int):
+        @property
+        def ptr(self):
+            return int(self)
+
+    xp = SimpleNamespace(cuda=SimpleNamespace(alloc=alloc), ndarray=lambda *how: how)
+    single, double = np.dtype(np.float32), np.dtype(np.float64)
+    pieces = launch.Pieces(((2, 5), single), ((3,), double), ((7,), single))
+    at, arrays = pieces.arrays(xp)
+    assert (at, pieces.at) == (4096, [0, 48, 80])
+    assert arrays == [((2, 5), single, 4096), ((3,), double, 4144), ((7,), single, 4176)]
+    assert taken == [112]

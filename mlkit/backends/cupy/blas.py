@@ -142,6 +142,30 @@ def _compute(name: str) -> int:
     return _COMPUTE_32F_TF32 if config.cuda_matmul_tf32 and name in ("float32", "complex64") else _COMPUTE_32F
 
 
+class Product:
+    """``a @ b`` of matrices in a floating type of at most four bytes, where everything but the addresses is settled.
+
+    ``a`` and ``b`` are (1 where it lies by columns or 0, the step between its lines), ``sizes`` the product's rows,
+    columns and the length of its sums; ``swapped`` says that ``run`` is given b before a.
+    """
+
+    def __init__(self, name: str, tf32: bool, a: tuple, b: tuple, sizes: tuple, swapped: bool) -> None:
+        (a_turned, a_line), (b_turned, b_line), (m, n, k) = a, b, sizes
+        kind, compute = _TYPE[name], _COMPUTE_32F_TF32 if tf32 and name == "float32" else _COMPUTE_32F
+        self.swapped = swapped
+        self.before = b_turned, a_turned, n, m, k, _ONE_AT[name]
+        self.first, self.second = (kind, b_line), (kind, a_line, _ZERO_AT[name])
+        self.after = kind, n, compute, _DEFAULT_ALGORITHM
+
+    def run(self, xp, to, a, b, out) -> None:
+        """Run on the stream in use; ``to`` is for those who have another library's handle."""
+        if self.swapped:
+            a, b = b, a
+        bindings().gemm_ex(
+            handle(xp), *self.before, b.data.ptr, *self.first, a.data.ptr, *self.second, out.data.ptr, *self.after
+        )
+
+
 def _batched(x, batch: tuple, numel: int):
     """(x or a copy, whether by columns, step between lines, step between matrices)."""
     x, turned, line = _matrix(x)

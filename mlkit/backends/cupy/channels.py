@@ -6,14 +6,18 @@ float16 and bfloat16 images go with float32 weights and statistics, as autocast 
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import numpy as np
 
-from mlkit.backends.cupy import source
+from mlkit.backends.cupy import library, source
+from mlkit.backends.cupy.launch import Launch, Pieces
 
 # A block looks at V neighbouring channels per thread (blockDim.x of them) and walks down its share of the rows, for
-# channels last; or at the planes of one channel. Either writes two partial sums per channel: parts[part][which][channel].
+# channels last; or at the planes of one channel. Either writes two partial sums per channel: parts[part][which][channel];
+# the last of those that look at the same channels adds them up.
 _KERNELS = r"""
+#define THREADS 512
 #ifndef H
 #define H 0
 #define J i64
@@ -22,13 +26,57 @@ template <typename A> __device__ __forceinline__ void fold(A& a, A& b, A* room) 
     const int place = threadIdx.y * blockDim.x + threadIdx.x, all = blockDim.x * blockDim.y;
     room[place] = a; room[all + place] = b;
     __syncthreads();
-    if (threadIdx.y == 0) for (int k = 1; k < blockDim.y; k++) {
-        a += room[k * blockDim.x + threadIdx.x]; b += room[all + k * blockDim.x + threadIdx.x];
+    for (int half = blockDim.y / 2; half; half /= 2) {
+        if (threadIdx.y < half) {
+            a += room[place + half * blockDim.x]; b += room[all + place + half * blockDim.x];
+            room[place] = a; room[all + place] = b;
+        }
+        __syncthreads();
     }
-    __syncthreads();
 }
-extern "C" __global__ void moments_last(const T* x, R* parts, i64 rows, i64 channels, i64 share) {
-    __shared__ R room[512];
+// Whether this block is the last of a column to have written its part: it adds up all of them then. The count is 0 again
+// when the launch has ended.
+__device__ __forceinline__ bool last(unsigned int* counts) {
+    __shared__ bool found;
+    __threadfence();
+    __syncthreads();
+    if (threadIdx.x == 0 && threadIdx.y == 0) found = atomicInc(counts + blockIdx.x, gridDim.y - 1) == gridDim.y - 1;
+    __syncthreads();
+    __threadfence();
+    return found;
+}
+// the sums of N neighbouring channels' parts, as far as this thread takes them: several loads are on their way at a time,
+// since no other block is there to hide how long they take
+template <int N, typename A> __device__ __forceinline__ void add_parts(
+    const R* parts, i64 c, i64 channels, int from, int step, A* first, A* second
+) {
+    #pragma unroll
+    for (int k = 0; k < N; k++) first[k] = second[k] = 0;
+    if (c < channels) {
+        #pragma unroll 8
+        for (int n = from; n < gridDim.y; n += step) {
+            const Pack<R, N> p = *(const Pack<R, N>*)(parts + 2 * n * channels + c);
+            const Pack<R, N> q = *(const Pack<R, N>*)(parts + (2 * n + 1) * channels + c);
+            #pragma unroll
+            for (int k = 0; k < N; k++) { first[k] += p.v[k]; second[k] += q.v[k]; }
+        }
+    }
+}
+// shift is the value that was taken off before summing
+__device__ __forceinline__ void statistics(
+    double first, double second, R shift, double total, double eps, R* mean, R* var, R* inverse
+) {
+    first /= total; second /= total;
+    double v = second - first * first;
+    v = v > 0 || v != v ? v : 0;
+    *mean = (R)(first + shift); *var = (R)v; *inverse = (R)(1 / sqrt(v + eps));
+}
+extern "C" __global__ void moments_last(
+    const T* x, R* parts, unsigned int* counts, R* mean, R* var, R* inverse, i64 rows, i64 channels, i64 share,
+    double total, double eps
+) {
+    __shared__ R room[2 * THREADS];
+    __shared__ double wide[2 * THREADS];
     const i64 c = (blockIdx.x * (i64)blockDim.x + threadIdx.x) * V;
     const i64 stop = min((blockIdx.y + 1) * share, rows);
     R first[V] = {}, second[V] = {}, shift[V] = {};
@@ -49,11 +97,21 @@ extern "C" __global__ void moments_last(const T* x, R* parts, i64 rows, i64 chan
             parts[(2 * blockIdx.y + 1) * channels + c + k] = second[k];
         }
     }
+    if (!last(counts)) return;
+    double a[V], b[V];
+    add_parts<V>(parts, c, channels, threadIdx.y, blockDim.y, a, b);
+    #pragma unroll
+    for (int k = 0; k < V; k++) {
+        fold(a[k], b[k], wide);
+        if (threadIdx.y == 0 && c < channels)
+            statistics(a[k], b[k], shift[k], total, eps, mean + c + k, var + c + k, inverse + c + k);
+    }
 }
 extern "C" __global__ void sums_last(
-    const T* g, const T* x, const R* mean, const R* inverse, R* parts, i64 rows, i64 channels, i64 share
+    const T* g, const T* x, const R* mean, const R* inverse, R* parts, unsigned int* counts, R* sums, W* bias, W* weight,
+    i64 rows, i64 channels, i64 share
 ) {
-    __shared__ R room[512];
+    __shared__ R room[2 * THREADS];
     const i64 c = (blockIdx.x * (i64)blockDim.x + threadIdx.x) * V;
     const i64 stop = min((blockIdx.y + 1) * share, rows);
     R first[V] = {}, second[V] = {}, near[V] = {};
@@ -74,8 +132,21 @@ extern "C" __global__ void sums_last(
             parts[(2 * blockIdx.y + 1) * channels + c + k] = second[k] * inverse[c + k];
         }
     }
+    if (!last(counts)) return;
+    add_parts<V>(parts, c, channels, threadIdx.y, blockDim.y, first, second);
+    #pragma unroll
+    for (int k = 0; k < V; k++) {
+        fold(first[k], second[k], room);
+        if (threadIdx.y == 0 && c < channels) {
+            sums[c + k] = first[k]; sums[channels + c + k] = second[k];
+            put(bias[c + k], first[k]); put(weight[c + k], second[k]);
+        }
+    }
 }
-extern "C" __global__ void moments_planes(const T* x, R* parts, i64 images, i64 channels, i64 size, i64 share) {
+extern "C" __global__ void moments_planes(
+    const T* x, R* parts, unsigned int* counts, R* mean, R* var, R* inverse, i64 images, i64 channels, i64 size, i64 share,
+    double total, double eps
+) {
     const i64 c = blockIdx.x, stop = min((blockIdx.y + 1) * share, images);
     const R shift = get(x[c * size]);
     R first = 0, second = 0;
@@ -85,9 +156,15 @@ extern "C" __global__ void moments_planes(const T* x, R* parts, i64 images, i64 
     }
     first = block_sum(first); second = block_sum(second);
     if (!threadIdx.x) { parts[2 * blockIdx.y * channels + c] = first; parts[(2 * blockIdx.y + 1) * channels + c] = second; }
+    if (!last(counts)) return;
+    double a, b;
+    add_parts<1>(parts, c, channels, threadIdx.x, blockDim.x, &a, &b);
+    a = block_sum(a); b = block_sum(b);
+    if (!threadIdx.x) statistics(a, b, shift, total, eps, mean + c, var + c, inverse + c);
 }
 extern "C" __global__ void sums_planes(
-    const T* g, const T* x, const R* mean, const R* inverse, R* parts, i64 images, i64 channels, i64 size, i64 share
+    const T* g, const T* x, const R* mean, const R* inverse, R* parts, unsigned int* counts, R* sums, W* bias, W* weight,
+    i64 images, i64 channels, i64 size, i64 share
 ) {
     const i64 c = blockIdx.x, stop = min((blockIdx.y + 1) * share, images);
     const R near = mean[c];
@@ -100,35 +177,13 @@ extern "C" __global__ void sums_planes(
     }
     first = block_sum(first); second = block_sum(second) * inverse[c];
     if (!threadIdx.x) { parts[2 * blockIdx.y * channels + c] = first; parts[(2 * blockIdx.y + 1) * channels + c] = second; }
-}
-// blocks of 32 channels by 8 threads that share the parts; x[c * step] is the value that was taken off before summing
-extern "C" __global__ void moments(
-    const R* parts, const T* x, R* mean, R* var, R* inverse, i64 count, i64 channels, i64 step, double total, double eps
-) {
-    __shared__ double room[512];
-    const i64 c = blockIdx.x * 32LL + threadIdx.x;
-    double first = 0, second = 0;
-    if (c < channels) for (i64 k = threadIdx.y; k < count; k += 8) {
-        first += parts[2 * k * channels + c]; second += parts[(2 * k + 1) * channels + c];
+    if (!last(counts)) return;
+    add_parts<1>(parts, c, channels, threadIdx.x, blockDim.x, &first, &second);
+    first = block_sum(first); second = block_sum(second);
+    if (!threadIdx.x) {
+        sums[c] = first; sums[channels + c] = second;
+        put(bias[c], first); put(weight[c], second);
     }
-    fold(first, second, room);
-    if (threadIdx.y || c >= channels) return;
-    first /= total; second /= total;
-    double v = second - first * first;
-    v = v > 0 || v != v ? v : 0;
-    mean[c] = (R)(first + get(x[c * step])); var[c] = (R)v; inverse[c] = (R)(1 / sqrt(v + eps));
-}
-extern "C" __global__ void add_sums(const R* parts, R* sums, W* bias, W* weight, i64 count, i64 channels) {
-    __shared__ R room[512];
-    const i64 c = blockIdx.x * 32LL + threadIdx.x;
-    R first = 0, second = 0;
-    if (c < channels) for (i64 k = threadIdx.y; k < count; k += 8) {
-        first += parts[2 * k * channels + c]; second += parts[(2 * k + 1) * channels + c];
-    }
-    fold(first, second, room);
-    if (threadIdx.y || c >= channels) return;
-    sums[c] = first; sums[channels + c] = second;
-    put(bias[c], first); put(weight[c], second);
 }
 // element i of the memory belongs to channel i % channels, or to (i / size) % channels. H says how a thread knows its
 // channels: 1, V neighbours that stay the same on its whole way; 2, one per V elements; 0, anew for each element.
@@ -243,6 +298,9 @@ extern "C" __global__ void max_pool_gradient(const T* g, const i64* found, T* ou
 
 #: layouts of images that are remembered
 KEPT = 1024
+#: threads of a block that sums with channels last (a power of two, the kernels' own number), and how many blocks: enough
+#: to ask for all that the memory gives, few enough that the last has soon added up what they found
+THREADS, BLOCKS = 512, 264
 
 _POOL_TYPE = np.dtype([("sizes", np.int64, 6), ("how", np.int32, 9), ("pad", np.int32)])
 
@@ -273,7 +331,8 @@ class Layout:
 
     def empty(self, xp, dtype):
         if self.last and len(self.shape) > 2:
-            return source.channels_last(xp, self.shape, dtype)
+            strides, size = source.last_strides(self.shape, dtype.itemsize)
+            return xp.ndarray(self.shape, dtype, xp.cuda.alloc(size), strides)
         return xp.empty(self.shape, dtype)
 
 
@@ -285,6 +344,11 @@ def _aligned(images: tuple) -> bool:
     return places % 16 == 0
 
 
+def _computed(x) -> np.dtype:
+    """What sums over x are taken in."""
+    return np.dtype(np.float64 if x.dtype.itemsize == 8 else np.float32)
+
+
 class Channels:
     """The kernels of one backend; every method gives None where its kernel does not fit."""
 
@@ -292,7 +356,8 @@ class Channels:
         self.xp = xp
         self.layouts: dict[tuple, Layout] = {}
         self.fits: dict[tuple, bool] = {}
-        self.moves: dict[tuple, tuple | None] = {}  # how statistics that lie so are moved
+        self.counts: dict[tuple, Any] = {}  # zeros, by GPU and stream
+        self.moves: dict[tuple, Launch | None] = {}  # how statistics that lie so are moved
 
     def _layout(self, x) -> Layout:
         key = x.shape, x.strides, x.itemsize
@@ -308,49 +373,48 @@ class Channels:
             self.xp, name, _KERNELS, f"#define V {wide}\n{more}", T=source.name(x.dtype), W=source.name(weight.dtype)
         )
 
-    def _partial(self, name: str, x, layout: Layout, weight, arrays: tuple):
-        """(two sums per channel and part, how many parts); the images come first among the arrays."""
-        key = name, x.dtype, weight.dtype, _aligned(arrays[:2])
-        found = layout.launches.get(key)
-        if found is None:
-            found = layout.launches[key] = self._partial_launch(name, x, layout, weight, key[-1])
-        run, grid, block, rest, shape, computed = found
-        parts = self.xp.empty(shape, computed)
-        run(grid, block, (*arrays, parts, *rest))
-        return parts, shape[0]
-
-    def _partial_launch(self, name: str, x, layout: Layout, weight, aligned: bool) -> tuple:
-        """(kernel, grid, block, its numbers, shape and dtype of the parts)."""
+    def _sums(self, name: str, x, layout: Layout, weight, aligned: bool, arrays: str, *rest) -> tuple[Launch, int, int]:
+        """(the launch that takes two sums over each channel, in parts that its last blocks add up, the bytes of the
+        parts, how many counts of blocks it needs)."""
         channels = layout.channels
-        computed = np.dtype(np.float64 if x.dtype.itemsize == 8 else np.float32)
+        numbers: tuple
+        block: tuple
         if layout.last:
             wide = 4 if aligned and channels % 4 == 0 else 1
             across = min(32, 1 << (channels // wide - 1).bit_length()) if channels > wide else 1
             blocks = -(-channels // (wide * across))
-            count = max(1, min(-(-layout.rows // 32), 512 // blocks))
+            count = max(1, min(-(-layout.rows // 64), BLOCKS // blocks))
             share = -(-layout.rows // count)
             count = -(-layout.rows // share)
-            rest: tuple = (np.int64(layout.rows), np.int64(channels), np.int64(share))
-            run = self._kernel(f"{name}_last", x, weight, wide)
-            return run, (blocks, count), (across, 256 // across), rest, (count, 2, channels), computed
-        count = max(1, min(layout.rows, 1024 // channels))
-        share = -(-layout.rows // count)
-        count = -(-layout.rows // share)
-        rest = (np.int64(layout.rows), np.int64(channels), np.int64(layout.size), np.int64(share))
-        run = self._kernel(f"{name}_planes", x, weight, 1)
-        return run, (channels, count), (256,), rest, (count, 2, channels), computed
+            numbers = layout.rows, channels, share
+            run, grid, block = (
+                self._kernel(f"{name}_last", x, weight, wide),
+                (blocks, count),
+                (across, THREADS // across),
+            )
+        else:
+            count = max(1, min(layout.rows, 1024 // channels))
+            share = -(-layout.rows // count)
+            count = -(-layout.rows // share)
+            numbers = layout.rows, channels, layout.size, share
+            run, grid, block = self._kernel(f"{name}_planes", x, weight, 1), (channels, count), (256,)
+        launch = Launch(self.xp, run, grid, block, arrays, *map(np.int64, numbers), *rest)
+        return launch, 2 * count * channels * _computed(x).itemsize, grid[0]
 
-    def _each(self, name: str, x, layout: Layout, weight, images: tuple, arrays: tuple, *rest) -> None:
-        """The kernel over all elements; ``images`` are those arrays that are read and written in packs."""
-        key = name, x.dtype, weight.dtype, _aligned(images)
-        found = layout.launches.get(key)
-        if found is None:
-            found = layout.launches[key] = self._each_launch(name, x, layout, weight, key[-1])
-        run, blocks, numbers = found
-        run(blocks, (256,), (*arrays, *numbers, *rest))
+    def _counts(self, size: int) -> int:
+        """Where ``size`` zeros lie that a launch on the stream in use may count with, if it leaves zeros behind."""
+        xp = self.xp
+        if library.is_capturing():  # a graph counts by itself: it may run beside what is on any stream
+            return xp.asarray(np.zeros(size, np.uint32)).data.ptr
+        key = xp.cuda.runtime.getDevice(), xp.cuda.get_current_stream().ptr
+        found = self.counts.get(key)
+        if found is None or found.size < size:
+            with xp.cuda.using_allocator(xp.get_default_memory_pool().malloc):
+                found = self.counts[key] = xp.zeros(max(size, 4096), np.uint32)
+        return found.data.ptr
 
-    def _each_launch(self, name: str, x, layout: Layout, weight, aligned: bool) -> tuple:
-        """(kernel, grid, its numbers)."""
+    def _each(self, name: str, x, layout: Layout, weight, aligned: bool, arrays: str, *rest) -> Launch:
+        """The launch of a kernel over all elements."""
         wide = 16 // x.itemsize if aligned and x.size % (16 // x.itemsize) == 0 else 1
         blocks = min(2048, -(-x.size // (256 * wide)))
         how, step = 0, 256 * wide * blocks
@@ -359,18 +423,9 @@ class Channels:
         elif layout.channels % wide == 0 and (step % layout.channels == 0 or step >= x.size):
             how = 1
         place = "int" if x.size + step < 1 << 31 else "i64"
-        numbers = (np.int64(x.size), np.int64(layout.channels), np.int64(layout.size))
-        return self._kernel(name, x, weight, wide, f"#define H {how}\n#define J {place}"), (blocks,), numbers
-
-    def _sums(self, name: str, x, layout: Layout, weight, count: int) -> tuple:
-        """(kernel, grid, block, its numbers) of what adds up the parts."""
-        key = name, x.dtype, weight.dtype, "parts", count
-        found = layout.launches.get(key)
-        if found is None:
-            channels = layout.channels
-            grid, numbers = (-(-channels // 32),), (np.int64(count), np.int64(channels))
-            found = layout.launches[key] = (self._kernel(name, x, weight, 1), grid, (32, 8), numbers)
-        return found
+        numbers = map(np.int64, (x.size, layout.channels, layout.size))
+        run = self._kernel(name, x, weight, wide, f"#define H {how}\n#define J {place}")
+        return Launch(self.xp, run, (blocks,), (256,), arrays, *numbers, *rest)
 
     def _fits(self, x, *vectors) -> bool:
         key = (x.shape, x.dtype, *[None if v is None else (v.shape, v.dtype) for v in vectors])
@@ -398,40 +453,61 @@ class Channels:
         x = layout.of(xp, x)
         weight, bias = (v if v is None or v.flags.c_contiguous else v.copy() for v in (weight, bias))
         given = weight if weight is not None else bias if bias is not None else x
-        parts, count = self._partial("moments", x, layout, given, (x,))
-        channels = layout.channels
-        found = [xp.empty(channels, parts.dtype) for _ in range(3)]
-        step, total = (layout.size or 1), x.size // channels
-        run, grid, block, numbers = self._sums("moments", x, layout, given, count)
-        run(grid, block, (parts, x, *found, *numbers, np.int64(step), np.float64(total), np.float64(eps)))
+        images = x.data.ptr
+        key = "forward", x.dtype, given.dtype, eps, images % 16
+        plan = layout.launches.get(key)
+        if plan is None:
+            plan = layout.launches[key] = self._forward_plan(x, layout, given, eps)
+        sums, size, counts, pieces, each = plan
+        parts = xp.cuda.alloc(size)
+        at, found = pieces.arrays(xp)
+        mean, var, inverse = [at + k for k in pieces.at]
         out = layout.empty(xp, x.dtype)
-        mean, _, inverse = found
-        none = np.uint64(0)
-        vectors = (none if weight is None else weight, none if bias is None else bias)
-        self._each("normalize", x, layout, given, (x, out), (x, mean, inverse, *vectors, out))
+        sums(images, parts.ptr, self._counts(counts), mean, var, inverse)
+        vectors = [0 if v is None else v.data.ptr for v in (weight, bias)]
+        each(images, mean, inverse, *vectors, out.data.ptr)
         return out, *found
+
+    def _forward_plan(self, x, layout: Layout, weight, eps: float) -> tuple:
+        """(the launch that takes the statistics, the bytes and counts it needs, the statistics, the output's launch)."""
+        channels, aligned = layout.channels, _aligned((x,))
+        numbers = np.float64(x.size // channels), np.float64(eps)
+        sums = self._sums("moments", x, layout, weight, aligned, "PPPPPP", *numbers)
+        each = self._each("normalize", x, layout, weight, aligned, "PPPPPP")
+        return *sums, Pieces(*[((channels,), _computed(x))] * 3), each
 
     def batch_norm_gradient(self, g, x, weight, mean, inverse, needs):
         if not self._fits(x, weight) or g.dtype != x.dtype:
             return None
-        computed = np.dtype(np.float64 if x.dtype.itemsize == 8 else np.float32)
+        computed = _computed(x)
         if mean.dtype != computed or inverse.dtype != computed:
             return None
         xp, layout = self.xp, self._layout(x)
         x, g = layout.of(xp, x), layout.of(xp, g)
         given = x if weight is None else weight if weight.flags.c_contiguous else weight.copy()
-        parts, count = self._partial("sums", x, layout, given, (g, x, mean, inverse))
-        channels = layout.channels
-        sums = xp.empty((2, channels), computed)
-        made = [xp.empty(channels, given.dtype) for _ in range(2)]
-        run, grid, block, numbers = self._sums("add_sums", x, layout, given, count)
-        run(grid, block, (parts, sums, *made, *numbers))
+        images = g.data.ptr, x.data.ptr, mean.data.ptr, inverse.data.ptr
+        key = "backward", x.dtype, given.dtype, (images[0] | images[1]) % 16
+        plan = layout.launches.get(key)
+        if plan is None:
+            plan = layout.launches[key] = self._backward_plan(g, x, layout, given)
+        sums, size, counts, pieces, each = plan
+        parts = xp.cuda.alloc(size)
+        at, (_, *made) = pieces.arrays(xp)
+        slopes = [at + k for k in pieces.at]
+        sums(*images, parts.ptr, self._counts(counts), *slopes)
         out = None
         if needs[0]:
             out = layout.empty(xp, x.dtype)
-            arrays = (g, x, mean, inverse, np.uint64(0) if weight is None else given, sums, out)
-            self._each("gradient", x, layout, given, (g, x, out), arrays, computed.type(channels / x.size))
+            each(*images, 0 if weight is None else given.data.ptr, slopes[0], out.data.ptr)
         return out, made[1] if needs[1] else None, made[0] if needs[2] else None
+
+    def _backward_plan(self, g, x, layout: Layout, weight) -> tuple:
+        """(the launch that takes the sums, the bytes and counts it needs, the sums and the slopes of bias and weight, the
+        launch of the input's gradient)."""
+        computed, channels, aligned = _computed(x), layout.channels, _aligned((g, x))
+        sums = self._sums("sums", x, layout, weight, aligned, "PPPPPPPPP")
+        each = self._each("gradient", x, layout, weight, aligned, "PPPPPPP", computed.type(channels / x.size))
+        return *sums, Pieces(((2, channels), computed), *[((channels,), weight.dtype)] * 2), each
 
     def move(self, mean, var, fresh, spread, momentum: float, wider: float, batches=None) -> bool:
         """Running statistics moved towards a batch's, and ``batches`` (0-d int64) one further, in one launch; False
@@ -444,18 +520,18 @@ class Channels:
             launch = self.moves[key] = self._move_launch(*vectors)
         if launch is None:
             return False
-        run, blocks, size = launch
-        count = np.uint64(0) if batches is None else batches
-        run(blocks, (128,), (*vectors, count, size, np.float64(momentum), np.float64(wider)))
+        count = 0 if batches is None else batches.data.ptr
+        launch(*[v.data.ptr for v in vectors], count, mean.size, momentum, wider)
         return True
 
-    def _move_launch(self, mean, var, fresh, spread) -> tuple | None:
-        computed = np.dtype(np.float64 if mean.dtype.itemsize == 8 else np.float32)
+    def _move_launch(self, mean, var, fresh, spread) -> Launch | None:
+        computed = _computed(mean)
         if not source.known(mean, var) or mean.dtype != var.dtype or not fresh.dtype == spread.dtype == computed:
             return None
         if not mean.size or not all(v.flags.c_contiguous and v.shape == mean.shape for v in (mean, var, fresh, spread)):
             return None
-        return self._kernel("move", mean, mean, 1), (-(-mean.size // 128),), np.int64(mean.size)
+        run = self._kernel("move", mean, mean, 1)
+        return Launch(self.xp, run, (-(-mean.size // 128),), (128,), "PPPPPqdd")
 
     # --- pooling ------------------------------------------------------------------------------------------------------------
 

@@ -33,6 +33,11 @@ def capturing(sent: list):
         _capture.sent = None
 
 
+def is_capturing() -> bool:
+    """Whether this thread captures a graph now."""
+    return _capture.sent is not None
+
+
 def make(cupy) -> types.ModuleType:
     """A module with CuPy's names."""
     made = types.ModuleType("cupy")

@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 
 from mlkit.backends.cupy import source
+from mlkit.backends.cupy.launch import Launch
 from mlkit.ops import REGISTRY
 from mlkit.ops.registry import Elementwise
 
@@ -398,7 +399,7 @@ class Kernel:
         return self.xp.RawKernel(source, name, options=("--std=c++17",))
 
     def _compile_strided(self, ndim: int):
-        """Any strides: element offsets follow from the place in the output, which has no gaps and C order."""
+        """Any strides: element offsets follow from the place in the output, which has no gaps; axes are in its order."""
         name = f"mlkit_{self._body[0]}_strided{ndim}"
         count = len(self.arrays)
         steps = f"struct Steps {{ long long shape[{ndim}]; long long step[{count}][{ndim}]; }};"
@@ -418,8 +419,8 @@ class Kernel:
         return self.xp.RawKernel(source, name, options=("--std=c++17",))
 
     def _plan(self, arrays: list) -> tuple | None:
-        """(shape, strides, bytes, elements) of a result that lies as the arrays do, all without gaps and alike; None
-        where they do not."""
+        """(shape, strides, bytes) of a result that lies as the arrays do, all without gaps and alike, with the launches
+        that read in packs (None where there is no whole number of these) and one by one; None where they do not."""
         first = arrays[0]
         for x in arrays[1:]:
             if x.shape != first.shape or (
@@ -433,9 +434,25 @@ class Kernel:
             first.shape,
             tuple(s // own * wide for s in first.strides),
             first.size * wide,
-            first.size,
-            np.int64(first.size),
+            None if first.size % self.vector else self._launch(self._flat, first.size, self.vector),
+            self._launch(self._single or self._one_by_one(), first.size, 1),
         )
+
+    def _launch(self, kernel, count: int, vector: int) -> Launch:
+        form = "P" * len(self.arrays) + "d" * len(self.numbers) + "P"
+        return Launch(self.xp, kernel, ((count // vector + 255) // 256,), (256,), form, np.int64(count))
+
+    def _like(self, shape: tuple, arrays: list) -> tuple[Any, list[int] | None]:
+        """(an empty result, the order of its axes in memory, None for C's): it lies as the first array of that shape
+        that has no gaps, so that what comes after it need not bring its own into another order."""
+        xp = self.xp
+        model = next((x for x in arrays if x.shape == shape and source.dense(x)), None)
+        if model is None or model.flags.c_contiguous or not model.size:
+            return xp.empty(shape, self.out_dtype), None
+        wide = self.out_dtype.itemsize
+        strides = tuple(s // model.itemsize * wide for s in model.strides)
+        out = xp.ndarray(shape, self.out_dtype, xp.cuda.alloc(model.size * wide), strides)
+        return out, sorted(range(len(shape)), key=lambda d: -strides[d])
 
     def _one_by_one(self):
         """The kernel for memory that cannot be read in packs."""
@@ -444,7 +461,6 @@ class Kernel:
 
     def __call__(self, *arguments):
         arrays = [arguments[i] for i in self.arrays]
-        numbers = [np.float64(arguments[i]) for i in self.numbers]
         xp = self.xp
         key = tuple([(x.shape, x.strides) for x in arrays])
         try:
@@ -454,22 +470,20 @@ class Kernel:
             if len(self._plans) < KEPT:
                 self._plans[key] = plan
         if plan is not None:
-            shape, strides, size, n, count = plan
+            shape, strides, size, by_packs, one_by_one = plan
             out = xp.ndarray(shape, self.out_dtype, xp.cuda.alloc(size), strides)
-            if n:
-                kernel, vector = self._flat, self.vector
-                if vector > 1:
-                    places = 0
-                    for x in arrays:
-                        places |= x.data.ptr
-                    if n % vector or places % 16:
-                        vector, kernel = 1, self._single or self._one_by_one()
-                kernel(((n // vector + 255) // 256,), (256,), (*arrays, *numbers, out, count))
+            if size:
+                places, together = [x.data.ptr for x in arrays], 0
+                for place in places:
+                    together |= place
+                run = one_by_one if by_packs is None or together % 16 else by_packs
+                run(*places, *[arguments[i] for i in self.numbers], out.data.ptr)
             return out
+        numbers = [np.float64(arguments[i]) for i in self.numbers]
         shape = arrays[0].shape
         if len(arrays) > 1:
             shape = np.broadcast_shapes(*(x.shape for x in arrays))
-        out = xp.empty(shape, self.out_dtype)
+        out, order = self._like(shape, arrays)
         if not out.size:
             return out
         ndim = max(1, len(shape))
@@ -482,6 +496,8 @@ class Kernel:
             lead = ndim - x.ndim
             for d, (size, stride) in enumerate(zip(x.shape, x.strides, strict=True)):
                 row[lead + d] = 0 if size == 1 else stride // x.itemsize
+        if order is not None:
+            table = table[:, order]
         kernel(
             ((out.size + 255) // 256,),
             (256,),

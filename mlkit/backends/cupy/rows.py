@@ -11,6 +11,7 @@ import math
 import numpy as np
 
 from mlkit.backends.cupy import flags, philox, source
+from mlkit.backends.cupy.launch import Launch
 from mlkit.backends.portable.reader import PlaceError
 from mlkit.core.errors import LabelError
 from mlkit.functional.settings import are_deterministic_algorithms_enabled
@@ -745,8 +746,9 @@ class Rows:
         stored, steps, size, by_packs, one_by_one = plan
         xp = self.xp
         out = xp.ndarray(shape, stored, xp.cuda.alloc(size), steps)
-        run, blocks, count = one_by_one if by_packs is None or x.data.ptr % 32 else by_packs
-        run(blocks, (256,), (x, out, count))
+        at = x.data.ptr
+        run = one_by_one if by_packs is None or at % 32 else by_packs
+        run(at, out.data.ptr)
         return out
 
     def _cast_plan(self, x, dtype: np.dtype) -> tuple | None:
@@ -756,11 +758,11 @@ class Rows:
         if max(x.itemsize, dtype.itemsize) > 4 or x.dtype == dtype or not source.dense(x):
             return None
 
-        def by(wide: int) -> tuple:
+        def by(wide: int) -> Launch:
             n = x.size // wide
             types = {"T": source.name(x.dtype), "W": source.name(dtype)}
             run = source.kernel(self.xp, "cast", _CAST, f"#define V {wide}", **types)
-            return run, (min(16384, (n + 255) // 256),), np.int64(n)
+            return Launch(self.xp, run, (min(16384, (n + 255) // 256),), (256,), "PP", np.int64(n))
 
         steps = tuple(s // x.itemsize * dtype.itemsize for s in x.strides)
         return dtype, steps, x.size * dtype.itemsize, None if x.size % 8 else by(8), by(1)
