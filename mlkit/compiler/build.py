@@ -29,7 +29,7 @@ class Eager(Exception):
 def record_call(fn, name: str, unique: list[Value], tensors: list[Value], args, kwargs, settings: Settings):
     """Run ``fn`` once, recording; (the Entry, what the call gives). Raises Eager, with the result, when it cannot be."""
     recorder = Recorder(name, unique)
-    watch = Watch(fn, recorder.stop)
+    watch = Watch(fn, recorder.stop, pytree.flatten((args, kwargs))[0])
     entry: Entry | None = None
     try:
         with recorder:

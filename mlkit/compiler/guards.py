@@ -13,7 +13,7 @@ import random
 import sys
 import time
 import types
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import numpy as np
@@ -26,6 +26,7 @@ from mlkit.optim.lr_scheduler.base import LRScheduler
 from mlkit.optim.optimizer import Optimizer
 
 _PLAIN = (int, float, bool, str, bytes, complex, type(None))
+_QUICK = frozenset(_PLAIN)
 #: functions of C whose effect or answer a replay would miss
 _OUTSIDE = {
     builtins.print: "print()",
@@ -37,6 +38,22 @@ _OUTSIDE = {
     time.sleep: "time.sleep()",
 }
 _LIMIT = 200  # how many entries of a list or attributes of an object are compared
+_DEPTH, _MOST = 5, 500  # how deep is looked into an object, and at how many things in all
+_BYTES = 1 << 16  # of a NumPy array whose numbers are compared
+#: where a function reads attributes by names that its code does not show, all of them are compared
+_BY_NAME = {
+    "getattr",
+    "hasattr",
+    "vars",
+    "__dict__",
+    "attrgetter",
+    "asdict",
+    "astuple",
+    "fields",
+    "replace",
+    "copy",
+    "deepcopy",
+}
 
 
 #: what changes by itself and stays live (tensors, optimizers), is watched in its own way (modules), or is code
@@ -52,28 +69,66 @@ _LOOKED_AT_ELSEWHERE = (
 )
 
 
+_NOT_INSIDE = (*_PLAIN, *_LOOKED_AT_ELSEWHERE)
+
+
 def seen(x) -> Any:
     """A number or text as itself (with its type); anything else by identity."""
     return (x.__class__, x) if isinstance(x, _PLAIN) else (x.__class__, id(x))
 
 
-def contents(x) -> Any:
-    """What of an object a function may depend on: itself, and one level of what is inside."""
+def inside(x) -> list | None:
+    """What an object holds: (whether it is an attribute, its name or place, the value). None for what is looked at elsewhere."""
+    if isinstance(x, _NOT_INSIDE):
+        return None
+    if isinstance(x, (list, tuple, set, frozenset, dict)):
+        if len(x) > _LIMIT:
+            return [(False, "length", len(x))]
+        return [(False, k, i) for k, i in (list(x.items()) if isinstance(x, dict) else enumerate(list(x)))]
+    if isinstance(x, np.ndarray):
+        return [(False, "numbers", x.tobytes())] if x.nbytes <= _BYTES and not x.dtype.hasobject else None
+    found = getattr(x, "__dict__", None)
+    if not isinstance(found, dict):
+        slots = [n for c in type(x).__mro__ for n in _listed(c.__dict__.get("__slots__", ()))]
+        found = {n: getattr(x, n) for n in slots if hasattr(x, n)}
+    return [(True, k, i) for k, i in list(found.items())] if len(found) <= _LIMIT else None
+
+
+def _listed(slots) -> tuple:
+    return (slots,) if isinstance(slots, str) else tuple(slots)
+
+
+def contents(x, names: set | None = None, within: Callable = inside) -> Any:
+    """What of an object a function may depend on: itself, and what is inside, to a few levels; of attributes those called
+    ``names``, all where that is None."""
     if isinstance(x, _PLAIN):
         return seen(x)
     if isinstance(x, _LOOKED_AT_ELSEWHERE):
         return id(x)
-    if isinstance(x, (list, tuple, set, frozenset)):
-        inside = tuple(seen(i) for i in x) if len(x) <= _LIMIT and not isinstance(x, (set, frozenset)) else ()
-        return id(x), len(x), inside
-    if isinstance(x, dict):
-        return id(x), len(x), tuple((k, seen(i)) for k, i in x.items()) if len(x) <= _LIMIT else ()
-    attributes = getattr(x, "__dict__", None)
-    if isinstance(attributes, dict) and len(attributes) <= _LIMIT and not isinstance(x, types.MethodType):
-        return id(x), tuple(
-            (k, seen(i), len(i) if isinstance(i, (list, dict, set)) else 0) for k, i in attributes.items()
-        )
-    return id(x)
+    found: list = [x.__class__, id(x)]
+    level, left = [x], _MOST
+    for _ in range(_DEPTH):
+        deeper: list = []
+        for y in level:
+            pairs = within(y)
+            if pairs is None:
+                continue
+            left -= len(pairs)
+            if left < 0:
+                return found
+            for attribute, k, v in pairs:
+                if attribute and names is not None and k not in names:
+                    continue
+                kind = v.__class__
+                if kind in _QUICK:
+                    found += k if k.__class__ in _QUICK else seen(k), kind, v
+                else:
+                    found += k if k.__class__ in _QUICK else seen(k), seen(v)
+                    deeper.append(v)
+        if not deeper:
+            break
+        level = deeper
+    return found
 
 
 _HOOKS = ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_pre_hooks")
@@ -87,24 +142,14 @@ def module_state(m: Module) -> Any:
     return own, [len(parts[h]) for h in _HOOKS]
 
 
-def held(x) -> list:
-    """What ``contents`` tells by identity: kept alive, so that no new object gets the same."""
-    if isinstance(x, (list, tuple, set, frozenset)):
-        return [x, *x]
-    if isinstance(x, dict):
-        return [x, *x.values()]
-    inside = getattr(x, "__dict__", None)
-    return [x, *inside.values()] if isinstance(inside, dict) and not isinstance(x, (type, Value)) else [x]
-
-
 class Watch:
     """Sees the Python functions that run while a function is recorded."""
 
-    def __init__(self, fn: Callable, stop: Callable[[str], None]):
+    def __init__(self, fn: Callable, stop: Callable[[str], None], arguments: Iterable = ()):
         self.stop = stop
         self.codes: set = set()
-        self.checks: dict[tuple, tuple[Callable, Any]] = {}  # what is looked at -> (how to look, what was seen)
-        self.alive: list = []
+        self.checks: dict[tuple, tuple[Callable, Any]] = {}  # what is looked at -> (how to look, what it was)
+        self.held: dict[int, list | None] = {}  # by id: what each object held, which also keeps that alive
         self.modules: dict[int, Module] = {}
         self.module_states: dict[int, Any] = {}
         target = fn.forward if isinstance(fn, Module) else fn
@@ -112,6 +157,9 @@ class Watch:
             if not isinstance(target.__self__, Module):
                 self._add(("self", id(target.__self__)), functools.partial(_itself, target.__self__))
             target = target.__func__
+        for x in arguments:
+            if not isinstance(x, _PLAIN):
+                self._add(("argument", id(x)), functools.partial(_itself, x))
         names = getattr(getattr(target, "__code__", None), "co_freevars", ())
         for name, cell in zip(names, getattr(target, "__closure__", None) or (), strict=False):
             self._add(("cell", name), functools.partial(_in_cell, cell))
@@ -119,24 +167,38 @@ class Watch:
     def _add(self, key: tuple, look: Callable) -> None:
         if key not in self.checks:
             x = look()
-            self.alive += held(x)
-            self.checks[key] = (look, contents(x))
+            self.checks[key] = (look, x)
+            contents(x, within=self._remembered)
             if isinstance(x, Module):
                 self._module(x)
+
+    def _remembered(self, x) -> list | None:
+        """What it held when it was first seen."""
+        if id(x) not in self.held:
+            self.held[id(x)] = inside(x)
+        return self.held[id(x)]
+
+    def _names(self) -> set | None:
+        """What the attributes are called that the functions read; None where their code does not tell."""
+        names = {name for code in self.codes for name in code.co_names}
+        return None if names & _BY_NAME else names
 
     def _module(self, m: Module) -> None:
         if id(m) not in self.modules:
             self.modules[id(m)] = m
             self.module_states[id(m)] = module_state(m)
+            for name, x in m.__dict__.items():  # settings that several modules share, for instance
+                if not name.startswith("_") and inside(x) and not _fixed(x):
+                    self._add(("attribute", id(x), name), functools.partial(_itself, x))
 
     def __enter__(self):
         self.random = random.getstate(), _numpy_state()
-        self.before = sys.getprofile()
+        self.profile = sys.getprofile()
         sys.setprofile(self._see)
         return self
 
     def __exit__(self, *exc):
-        sys.setprofile(self.before)
+        sys.setprofile(self.profile)
 
     def _see(self, frame, event, argument):
         if event == "c_call":
@@ -171,13 +233,10 @@ class Watch:
 
     def changed(self) -> str | None:
         """What the function itself changed, in words."""
-        for key, (look, was) in self.checks.items():
-            if contents(look()) != was:
-                return (
-                    f"the function changes {key[-1]!r}"
-                    if key[0] != "self"
-                    else "the function changes attributes of self"
-                )
+        names = self._names()
+        for key, (look, x) in self.checks.items():
+            if contents(look(), names) != contents(x, names, self._remembered):
+                return f"the function changes {_WORDS.get(key[0]) or repr(key[-1])}"
         for m in self.modules.values():
             if module_state(m) != self.module_states[id(m)]:
                 return f"an attribute of {type(m).__name__} is set in the function"
@@ -188,13 +247,22 @@ class Watch:
         return None
 
     def guards(self) -> Guards:
-        return Guards(
-            list(self.checks.values()), list(self.modules.values()), list(self.module_states.values()), self.alive
-        )
+        names = self._names()
+        checks = [(look, contents(look(), names)) for look, _ in self.checks.values()]
+        alive = [[x for _, x in self.checks.values()], self.held]
+        return Guards(checks, names, list(self.modules.values()), list(self.module_states.values()), alive)
+
+
+_WORDS = {"self": "attributes of self", "argument": "an argument"}
 
 
 def _itself(x):
     return x
+
+
+def _fixed(x) -> bool:
+    """Whether nothing in it can change."""
+    return isinstance(x, tuple) and all(isinstance(i, _PLAIN) for i in x)
 
 
 def _in_cell(cell):
@@ -212,13 +280,13 @@ def _numpy_state():
 class Guards:
     """The same looked at again, before each replay."""
 
-    def __init__(self, checks: list, watched: list[Module], states: list, alive: list):
-        self.checks, self.modules, self.states, self.alive = checks, watched, states, alive
+    def __init__(self, checks: list, names: set | None, watched: list[Module], states: list, alive: list):
+        self.checks, self.names, self.modules, self.states, self.alive = checks, names, watched, states, alive
         self.count = modules.changes[0]
 
     def holds(self) -> bool:
         for look, was in self.checks:
-            if contents(look()) != was:
+            if contents(look(), self.names) != was:
                 return False
         if self.count != modules.changes[0]:
             for m, was in zip(self.modules, self.states, strict=True):

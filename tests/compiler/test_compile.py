@@ -113,6 +113,96 @@ def test_changes_of_python_values_are_seen():
     assert count(g) == 4
 
 
+class Settings:
+    def __init__(self):
+        self.scale, self.more = 2.0, {"weights": [1.0, 3.0]}
+
+
+class Slotted:
+    __slots__ = ("scale",)
+
+    def __init__(self):
+        self.scale = 2.0
+
+
+SETTINGS, TABLE, NUMBERS = Settings(), {"loss": {"weight": 3.0}}, np.ones(3, np.float32)
+
+
+class Configured(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.config = SETTINGS
+
+    def forward(self, x):
+        return x * self.config.scale
+
+
+class Owner:
+    def __init__(this):
+        this.settings, this.history = Settings(), []
+
+    def step(this, x):
+        return x * this.settings.more["weights"][1]
+
+
+def _set(owner, name, value):
+    return lambda: setattr(owner, name, value)
+
+
+@pytest.mark.parametrize(
+    "make, prepare",
+    [
+        (Settings, lambda s: (lambda x, c: x * c.scale, (s,), _set(s, "scale", 5.0))),
+        (
+            Settings,
+            lambda s: (lambda x, c: x * c["s"].more["weights"][0], ({"s": s},), _set(s, "more", {"weights": [7.0]})),
+        ),
+        (Slotted, lambda s: (lambda x, c: x * c.scale, (s,), _set(s, "scale", 5.0))),
+        (Owner, lambda s: (s.step, (), lambda: s.settings.more["weights"].__setitem__(1, 9.0))),
+        (Owner, lambda s: (Owner.step, (s,), lambda: s.settings.more["weights"].__setitem__(1, 9.0), True)),
+        (
+            object,
+            lambda _: (lambda x: x * TABLE["loss"]["weight"], (), lambda: TABLE["loss"].__setitem__("weight", 8.0)),
+        ),
+        (object, lambda _: (lambda x: x * mlkit.tensor(NUMBERS), (), lambda: NUMBERS.fill(6))),
+        (object, lambda _: (Configured(), (), _set(SETTINGS, "scale", 4.0))),
+        (Configured, lambda m: (lambda x: m(x) + 1, (), _set(SETTINGS, "scale", 11.0))),
+    ],
+    ids="argument nested slots self method table numpy module captured".split(),
+)
+def test_settings_inside_objects_are_looked_at_in_each_call(make, prepare):
+    f, more, change, *first = prepare(make())
+    x = mlkit.ones(3)
+    given = (*more, x) if first else (x, *more)
+    compiled = mlkit.compile(f)
+    before = compiled(*given)
+    mlkit.testing.assert_close(before, f(*given))
+    change()
+    mlkit.testing.assert_close(compiled(*given), f(*given))
+    assert not mlkit.equal(compiled(*given), before)
+
+
+def test_what_a_function_does_not_read_may_change():
+    owner = Owner()
+    f = mlkit.compile(owner.step)
+    for _ in range(20):
+        f(mlkit.ones(3))
+        owner.history.append(1)
+    assert count(f) == 1
+
+
+def test_a_function_that_changes_an_argument_runs_eagerly():
+    settings = Settings()
+
+    def f(x, c):
+        c.scale += 1
+        return x * c.scale
+
+    with pytest.warns(UserWarning, match="changes an argument"):
+        found = [float(mlkit.compile(f)(mlkit.ones(()), settings)) for _ in range(3)]
+    assert found == [3.0, 4.0, 5.0]
+
+
 def test_a_function_that_changes_python_state_runs_eagerly():
     seen = []
 
