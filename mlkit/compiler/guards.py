@@ -8,11 +8,14 @@ afterwards was changed by the function, which a replay would not repeat. Before 
 from __future__ import annotations
 
 import builtins
+import collections
+import collections.abc
 import functools
 import random
 import sys
 import time
 import types
+import weakref
 from collections.abc import Callable, Iterable
 from typing import Any
 
@@ -62,9 +65,7 @@ _LOOKED_AT_ELSEWHERE = (
     Module,
     Optimizer,
     LRScheduler,
-    type,
     types.ModuleType,
-    types.FunctionType,
     types.BuiltinFunctionType,
 )
 
@@ -81,17 +82,58 @@ def inside(x) -> list | None:
     """What an object holds: (whether it is an attribute, its name or place, the value). None for what is looked at elsewhere."""
     if isinstance(x, _NOT_INSIDE):
         return None
-    if isinstance(x, (list, tuple, set, frozenset, dict)):
+    if isinstance(x, (list, tuple, set, frozenset, dict, collections.deque)):
         if len(x) > _LIMIT:
             return [(False, "length", len(x))]
         return [(False, k, i) for k, i in (list(x.items()) if isinstance(x, dict) else enumerate(list(x)))]
+    if isinstance(x, type):
+        return [(True, k, i) for k, i in _of_class(x)]
+    if isinstance(x, types.FunctionType):
+        return _inside_function(x) if is_users(x.__code__.co_filename) else None
+    if isinstance(x, types.MethodType):
+        return [(False, "self", x.__self__), (False, "function", x.__func__)]
+    if isinstance(x, functools.partial):
+        return [(False, "function", x.func), (False, "arguments", x.args), (False, "keywords", x.keywords)]
     if isinstance(x, np.ndarray):
         return [(False, "numbers", x.tobytes())] if x.nbytes <= _BYTES and not x.dtype.hasobject else None
+    if isinstance(x, (np.random.Generator, np.random.RandomState, random.Random)):
+        return [(False, "state", str(_random_state(x)))]
     found = getattr(x, "__dict__", None)
     if not isinstance(found, dict):
         slots = [n for c in type(x).__mro__ for n in _listed(c.__dict__.get("__slots__", ()))]
         found = {n: getattr(x, n) for n in slots if hasattr(x, n)}
-    return [(True, k, i) for k, i in list(found.items())] if len(found) <= _LIMIT else None
+    if len(found) > _LIMIT:
+        return None
+    return [(True, k, i) for k, i in (*_of_class(type(x)), *list(found.items()))]
+
+
+def _inside_function(f: types.FunctionType) -> list:
+    """What a function of the user's brings along: its closure and its defaults."""
+    found = [(False, name, _in_cell(cell)) for name, cell in zip(f.__code__.co_freevars, f.__closure__ or ())]
+    return [*found, (False, "defaults", f.__defaults__), (False, "keywords", f.__kwdefaults__)]
+
+
+def _of_class(kind: type) -> list:
+    """Attributes that a class of the user's gives to its objects."""
+    found: list = []
+    for c in kind.__mro__[:-1]:
+        users = _classes.get(c)
+        if users is None:
+            file = getattr(sys.modules.get(c.__module__), "__file__", None)
+            users = _classes[c] = c.__module__ not in sys.builtin_module_names and (file is None or is_users(file))
+        if users:
+            found += [(k, i) for k, i in list(c.__dict__.items()) if not k.startswith("__")]
+    return found
+
+
+#: whether a class was written by the user
+_classes: weakref.WeakKeyDictionary[type, bool] = weakref.WeakKeyDictionary()
+
+
+def _random_state(x) -> Any:
+    if isinstance(x, np.random.Generator):
+        return x.bit_generator.state
+    return x.getstate() if isinstance(x, random.Random) else x.get_state()
 
 
 def _listed(slots) -> tuple:
@@ -131,6 +173,19 @@ def contents(x, names: set | None = None, within: Callable = inside) -> Any:
     return found
 
 
+def iterates(x, names: set | None, within: Callable) -> bool:
+    """Whether an iterator is in it."""
+    found: list = [x]
+
+    def met(y) -> list | None:
+        pairs = within(y)
+        found.extend(v for attribute, k, v in pairs or () if not attribute or names is None or k in names)
+        return pairs
+
+    contents(x, names, met)
+    return any(isinstance(y, collections.abc.Iterator) and not isinstance(y, _NOT_INSIDE) for y in found)
+
+
 _HOOKS = ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_pre_hooks")
 
 
@@ -153,6 +208,9 @@ class Watch:
         self.modules: dict[int, Module] = {}
         self.module_states: dict[int, Any] = {}
         target = fn.forward if isinstance(fn, Module) else fn
+        while isinstance(target, functools.partial):
+            self._add(("arguments", id(target), "arguments of partial"), functools.partial(_itself, target))
+            target = target.func
         while isinstance(target, types.MethodType):
             if not isinstance(target.__self__, Module):
                 self._add(("self", id(target.__self__)), functools.partial(_itself, target.__self__))
@@ -225,7 +283,7 @@ class Watch:
         for name in code.co_names:
             if name in space:
                 x = space[name]
-                if isinstance(x, (types.ModuleType, type)):
+                if isinstance(x, types.ModuleType):
                     continue
                 self._add(("global", id(space), name), functools.partial(space.get, name))
 
@@ -235,6 +293,8 @@ class Watch:
         """What the function itself changed, in words."""
         names = self._names()
         for key, (look, x) in self.checks.items():
+            if iterates(x, names, self._remembered):
+                return "an iterator from outside takes part, whose next item a replay would not ask for"
             if contents(look(), names) != contents(x, names, self._remembered):
                 return f"the function changes {_WORDS.get(key[0]) or repr(key[-1])}"
         for m in self.modules.values():

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import collections
 import copy
+import functools
+import random
 import threading
 import warnings
 import weakref
@@ -145,6 +148,17 @@ class Owner:
         return x * this.settings.more["weights"][1]
 
 
+class Named:
+    scale = 2.0
+
+    def step(self, x):
+        return x * self.scale
+
+
+def _scaled_by(table):
+    return lambda x: x * table.get("scale", 3.0)
+
+
 def _set(owner, name, value):
     return lambda: setattr(owner, name, value)
 
@@ -167,8 +181,16 @@ def _set(owner, name, value):
         (object, lambda _: (lambda x: x * mlkit.tensor(NUMBERS), (), lambda: NUMBERS.fill(6))),
         (object, lambda _: (Configured(), (), _set(SETTINGS, "scale", 4.0))),
         (Configured, lambda m: (lambda x: m(x) + 1, (), _set(SETTINGS, "scale", 11.0))),
+        (dict, lambda d: (_scaled_by(d), (), lambda: d.update(scale=7.0))),
+        (dict, lambda d: ((lambda f: lambda x: f(x) + 1)(_scaled_by(d)), (), lambda: d.update(scale=7.0))),
+        (dict, lambda d: (functools.partial(lambda x, by: _scaled_by(by)(x), by=d), (), lambda: d.update(scale=7.0))),
+        (object, lambda _: (lambda x: x * Named.scale, (), _set(Named, "scale", 7.0))),
+        (object, lambda _: (Named().step, (), _set(Named, "scale", 9.0))),
+        (collections.deque, lambda d: (lambda x: x * len(d), (), lambda: d.append(1))),
     ],
-    ids="argument nested slots self method table numpy module captured".split(),
+    ids=(
+        "argument nested slots self method table numpy module captured closure helper partial class inherited deque"
+    ).split(),
 )
 def test_settings_inside_objects_are_looked_at_in_each_call(make, prepare):
     f, more, change, *first = prepare(make())
@@ -189,6 +211,26 @@ def test_what_a_function_does_not_read_may_change():
         f(mlkit.ones(3))
         owner.history.append(1)
     assert count(f) == 1
+
+
+@pytest.mark.parametrize(
+    "make, draw",
+    [
+        (lambda: iter(range(1, 9)), next),
+        (lambda: (i for i in range(1, 9)), next),
+        (lambda: np.random.default_rng(0), lambda g: float(g.normal())),
+        (lambda: random.Random(0), lambda g: g.random()),
+    ],
+)
+def test_what_comes_from_an_iterator_or_generator_is_not_repeated(make, draw):
+    def step(source):
+        return lambda x: x * draw(source)
+
+    x = mlkit.ones(2)
+    eager, compiled = step(make()), mlkit.compile(step(make()))
+    with pytest.warns(UserWarning, match="runs eagerly"):
+        for _ in range(4):
+            mlkit.testing.assert_close(compiled(x), eager(x))
 
 
 def test_a_function_that_changes_an_argument_runs_eagerly():
