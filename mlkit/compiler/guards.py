@@ -21,7 +21,7 @@ from typing import Any
 
 import numpy as np
 
-from mlkit.core.frames import is_users
+from mlkit.core.frames import is_ours, is_users
 from mlkit.core.value import Value
 from mlkit.nn import module as modules
 from mlkit.nn.module import Module
@@ -202,7 +202,7 @@ class Watch:
 
     def __init__(self, fn: Callable, stop: Callable[[str], None], arguments: Iterable = ()):
         self.stop = stop
-        self.codes: set = set()
+        self.codes: dict[types.CodeType, bool] = {}  # what ran besides mlkit, and whether it is the user's
         self.checks: dict[tuple, tuple[Callable, Any]] = {}  # what is looked at -> (how to look, what it was)
         self.held: dict[int, list | None] = {}  # by id: what each object held, which also keeps that alive
         self.modules: dict[int, Module] = {}
@@ -238,8 +238,9 @@ class Watch:
 
     def _names(self) -> set | None:
         """What the attributes are called that the functions read; None where their code does not tell."""
-        names = {name for code in self.codes for name in code.co_names}
-        return None if names & _BY_NAME else names
+        if any(users and not _BY_NAME.isdisjoint(code.co_names) for code, users in self.codes.items()):
+            return None
+        return {name for code in self.codes for name in code.co_names}
 
     def _module(self, m: Module) -> None:
         if id(m) not in self.modules:
@@ -274,9 +275,11 @@ class Watch:
                 self._module(owner)
             elif users and code.co_varnames[0] == "self" and not isinstance(owner, (Value, Optimizer)):
                 self._add(("self", id(owner)), functools.partial(_itself, owner))
-        if not users or code in self.codes:
+        if code in self.codes or is_ours(code.co_filename):
             return
-        self.codes.add(code)
+        self.codes[code] = users
+        if not users:  # a package's: a property, for instance
+            return
         if "param_groups" in code.co_names or "get_last_lr" in code.co_names:
             self.stop("an optimizer's settings are read or set in the function: do that outside, where they stay live")
         space = frame.f_globals

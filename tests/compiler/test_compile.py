@@ -6,6 +6,7 @@ import collections
 import copy
 import functools
 import random
+import sysconfig
 import threading
 import warnings
 import weakref
@@ -202,6 +203,18 @@ def test_settings_inside_objects_are_looked_at_in_each_call(make, prepare):
     change()
     mlkit.testing.assert_close(compiled(*given), f(*given))
     assert not mlkit.equal(compiled(*given), before)
+
+
+def test_what_a_packages_property_reads_is_looked_at():
+    text = "class Config:\n    _scale = 2.0\n    scale = property(lambda self: self._scale)"
+    space: dict = {"__name__": "package"}
+    exec(compile(text, f"{sysconfig.get_path('purelib')}/package.py", "exec"), space)
+    config = space["Config"]()
+    config._scale = 2.0
+    f = mlkit.compile(lambda x: x * config.scale)
+    assert f(mlkit.ones(())).item() == 2
+    config._scale = 5.0
+    assert f(mlkit.ones(())).item() == 5
 
 
 def test_what_a_function_does_not_read_may_change():
