@@ -542,13 +542,20 @@ class Trainer(Keeping):
                 pass  # the loop has ended as "stopped"
         return self.history
 
-    def start(self, train_loader: Any, valid_loader: Any = None, epochs: int = 1, resume: Any = None) -> Run:
-        """Train in the background and come back at once; the arguments are those of `fit`.
+    def start(
+        self, train_loader: Any, valid_loader: Any = None, epochs: int = 1, resume: Any = None, *, paused: bool = False
+    ) -> Run:
+        """Train in the background and come back at once; the other arguments are those of `fit`.
+
+        Args:
+            paused: Stand still before the first step; ``run.step()`` and ``run.resume()`` go on from there.
 
         Returns:
             The `Run`: ``await run`` waits for it, ``run.stop()`` ends it, `Watch(run)` shows it.
         """
         loop = self._begin(train_loader, valid_loader, epochs, resume, "background", [])
+        if paused:
+            self.control.send("pause")
         self.run = Run(self, loop)
         self.run._start()
         return self.run

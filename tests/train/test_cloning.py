@@ -26,8 +26,7 @@ def plain_network():
 
 def part_way(t, steps, epochs=3):
     """A training in the background that stands still after so many steps."""
-    run = t.start(loader(shuffle=False), loader(64, shuffle=False), epochs=epochs)
-    run.pause()
+    run = t.start(loader(shuffle=False), loader(64, shuffle=False), epochs=epochs, paused=True)
     until(lambda: run.status == "paused")
     while t.place["step"] < steps:
         now = t.place["step"]

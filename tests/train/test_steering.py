@@ -76,6 +76,19 @@ def test_step_does_exactly_one(started):
         assert step_of(t) == before + 1
 
 
+def test_a_run_can_begin_paused():
+    t = trainer()
+    before = weights(t.model)
+    run = t.start(loader(), epochs=1, paused=True)
+    until(lambda: run.status == "paused")
+    time.sleep(0.05)
+    assert step_of(t) == 0 and equal(weights(t.model), before)
+    run.step()
+    until(lambda: run.status == "paused" and step_of(t) == 1)
+    run.resume()
+    assert len(run.wait(60)["train/loss"]) == 8
+
+
 def test_stop_keeps_the_model_and_gives_the_history(started):
     t, run = started()
     until(lambda: step_of(t) > 3)
