@@ -29,7 +29,8 @@ class Eager(Exception):
 def record_call(fn, name: str, unique: list[Value], tensors: list[Value], args, kwargs, settings: Settings):
     """Run ``fn`` once, recording; (the Entry, what the call gives). Raises Eager, with the result, when it cannot be."""
     recorder = Recorder(name, unique)
-    watch = Watch(fn, recorder.stop, pytree.flatten((args, kwargs))[0])
+    given, form = pytree.flatten((args, kwargs))
+    watch = Watch(fn, recorder.stop, given)
     entry: Entry | None = None
     try:
         with recorder:
@@ -38,11 +39,15 @@ def record_call(fn, name: str, unique: list[Value], tensors: list[Value], args, 
             if not recorder.done:
                 recorder.check_state()
             changed = watch.changed() if not recorder.done else None
+            if changed is None and not recorder.done:
+                now, form_now = pytree.flatten((args, kwargs))
+                if form_now != form or any(a is not b for a, b in zip(now, given, strict=True)):
+                    changed = "the function changes a list or dict among its arguments"
             if changed is not None:
                 recorder.broken = Reason(changed)
                 recorder.release()
             if not recorder.done:
-                entry = finish(recorder, watch, result, tensors)
+                entry = finish(recorder, watch, result, tensors, (args, kwargs))
     finally:
         recorder.release()
     if recorder.broken is not None or entry is None:
@@ -69,13 +74,26 @@ def reachable_state(t: Value, began: int) -> str:
     return "live"
 
 
-def finish(recorder: Recorder, watch: Watch, result, tensors: list[Value]) -> Entry | None:
+def containers(tree) -> list:
+    """The lists and dicts in it."""
+    if not isinstance(tree, (tuple, list, dict)):
+        return []
+    inside = tree.values() if isinstance(tree, dict) else tree
+    return ([] if isinstance(tree, tuple) else [tree]) + [c for x in inside for c in containers(x)]
+
+
+def finish(recorder: Recorder, watch: Watch, result, tensors: list[Value], arguments: tuple) -> Entry | None:
     """Make sense of what the function returned and left behind; records the backward of what can be differentiated."""
     entry = Entry(recorder.graph.name)
     entry.guards = watch.guards()
     recorder.modules = watch.modules
     leaves, entry.structure = pytree.flatten(result)
+    outside_ones = {id(c) for c in containers(arguments)} | watch.held.keys()
+    if any(id(c) in outside_ones for c in containers(result)):
+        recorder.stop("it returns a list or dict that was there before")
+        return None
     place_of = {id(t): i for i, t in reversed(list(enumerate(tensors)))}
+    first_place: dict[int, int] = {}
     results: list[str] = []
     smooth: list[Value] = []
 
@@ -83,9 +101,10 @@ def finish(recorder: Recorder, watch: Watch, result, tensors: list[Value]) -> En
         results.append(key)
         return len(results) - 1
 
-    for x in leaves:
+    for number, x in enumerate(leaves):
         if not isinstance(x, Value):
-            if not isinstance(x, (int, float, bool, str, bytes, complex, type(None), dtypes.dtype)) and not callable(x):
+            plain = (int, float, bool, str, bytes, complex, type(None), dtypes.dtype, type)
+            if not isinstance(x, plain) and not watch.knows(x):
                 recorder.stop(f"it returns a {type(x).__name__}, which a replay cannot make anew")
                 return None
             entry.outputs.append(("constant", x))
@@ -93,7 +112,10 @@ def finish(recorder: Recorder, watch: Watch, result, tensors: list[Value]) -> En
             entry.outputs.append(("input", place_of[id(x)]))
         elif id(x) in recorder.known_tensors:
             entry.outputs.append(("constant", x))
+        elif id(x) in first_place:
+            entry.outputs.append(("again", first_place[id(x)]))
         else:
+            first_place[id(x)] = number
             if x.__class__ is not value.tensor_class:
                 recorder.stop(f"it returns a {type(x).__name__}")
                 return None
@@ -116,6 +138,8 @@ def finish(recorder: Recorder, watch: Watch, result, tensors: list[Value]) -> En
             if how == "live":
                 entry.outputs.append(("smooth", (place(key), len(smooth))))
                 smooth.append(x)
+            elif how == "freed":
+                entry.outputs.append(("freed", place(key)))
             else:
                 entry.outputs.append(("array", place(key)))
     # gradients left behind

@@ -195,7 +195,7 @@ class Entry:
         found = self.forward.run(*arrays)
         if not replay.own:
             return found
-        mine = {what for kind, what in self.outputs if kind == "array"} | set(self.smooth)
+        mine = {what for kind, what in self.outputs if kind in ("array", "freed")} | set(self.smooth)
         return tuple(x.copy() if i in mine else x for i, x in enumerate(found))
 
     def result(self, tensors: list[Value], found: tuple):
@@ -212,6 +212,10 @@ class Entry:
                 leaves.append(wrap(found[place], node if len(self.smooth) == 1 else Output(node, number)))
             elif kind == "input":
                 leaves.append(tensors[what])
+            elif kind == "again":
+                leaves.append(leaves[what])
+            elif kind == "freed":
+                leaves.append(wrap(found[what], self.freed()))
             else:
                 leaves.append(what)
         return leaves[0] if self.structure is pytree.LEAF else pytree.unflatten(leaves, self.structure)
@@ -228,6 +232,17 @@ class Entry:
         kept = [found[place] if number is None else tensors[number] for place, number in self.saved]
         node.saved = (kept, self.kept_tensors)
         self.kept = kept if self.forward.replay is not None and self.forward.replay.own else None
+        return node
+
+    def freed(self) -> Node:
+        """The node of a result whose backward() ran inside: it says so when it is asked for another."""
+        op = CompiledOp(self, 1)
+        node = node_type(op)()
+        node.op, node.inputs, node.attributes = op, (), {}
+        node.saved = node.shapes = None
+        node.seq = tick()
+        remember_line(node)
+        node.freed_by = node.code, node.instruction
         return node
 
     def run_backward(self, tensors: bool, m, g, node: Node) -> tuple:

@@ -236,6 +236,20 @@ class Watch:
             self.held[id(x)] = inside(x)
         return self.held[id(x)]
 
+    def knows(self, x) -> bool:
+        """Whether an object that is no tensor was there before the function ran."""
+        return (
+            isinstance(x, types.BuiltinFunctionType)
+            or id(x) in self.held
+            or any(y is x for _, y in self.checks.values())
+            or any(
+                c is x
+                for _, m in self.checks.values()
+                if isinstance(m, Module) and isinstance(x, Module)
+                for c in m.modules()
+            )
+        )
+
     def _names(self) -> set | None:
         """What the attributes are called that the functions read; None where their code does not tell."""
         if any(users and not _BY_NAME.isdisjoint(code.co_names) for code, users in self.codes.items()):

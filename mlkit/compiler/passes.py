@@ -40,6 +40,11 @@ class Facts:
         """Whether its memory stays as it is."""
         return self.root(key) not in self.written
 
+    def replaced(self, old: str, new: str) -> None:
+        """``new`` is read instead of ``old`` from here on: what were views of the one show the other's memory."""
+        if self.root(old) != self.root(new):
+            self.graph.values[self.root(old)].base = new
+
 
 def in_place(nodes: list[GraphNode], facts: Facts) -> list[GraphNode]:
     """Read a new value instead of writing it over an old one: what was ``x.relu_()`` becomes ``y = x.relu()``.
@@ -139,6 +144,7 @@ def simplify(nodes: list[GraphNode], facts: Facts) -> list[GraphNode]:
             source = str(n.arguments[0])
             if facts.safe(source) and facts.safe(n.outputs[0]):
                 names[n.outputs[0]] = source
+                facts.replaced(n.outputs[0], source)
                 continue
         if n.op == "mul" and n.kernel is None and n.outputs[0] not in facts.results and len(n.arguments) == 2:
             # one times x, as the first gradient is
@@ -146,6 +152,7 @@ def simplify(nodes: list[GraphNode], facts: Facts) -> list[GraphNode]:
             turned.arguments = n.arguments[::-1]
             if _leaves_as_it_is(turned, facts) and facts.safe(turned.arguments[0]) and facts.safe(n.outputs[0]):
                 names[n.outputs[0]] = str(turned.arguments[0])
+                facts.replaced(n.outputs[0], str(turned.arguments[0]))
                 continue
         kept.append(n)
     return kept
@@ -164,6 +171,8 @@ def common_subexpressions(nodes: list[GraphNode], facts: Facts) -> list[GraphNod
             first = known.setdefault(key, n)
             if first is not n and not facts.results.intersection(n.outputs):
                 names.update(zip(n.outputs, first.outputs, strict=True))
+                for old, new in zip(n.outputs, first.outputs, strict=True):
+                    facts.replaced(old, new)
                 continue
         kept.append(n)
     return kept

@@ -245,6 +245,7 @@ class Recorder(Level):
         self.arrays: dict[str, Any] = Arrays(self._forget)  # id -> its array (of a random key: the key)
         self.base: dict[str, str] = {}  # id -> id of the value whose memory it shows
         self.captured: dict[str, Value] = {}
+        self.stands_for: dict[str, Value] = {}  # id of what came from outside -> its tensor
         self.constants: dict[str, np.ndarray] = {}
         self.fresh: dict[str, np.ndarray] = {}
         self.fixed: set[str] = set()  # what follows from constants alone: its numbers may become one
@@ -276,6 +277,8 @@ class Recorder(Level):
         self.alive = [(t, t._array, t._node, t._grad) for t in everything]
         self.known = {id(root_of(a)) for _, a, _, _ in self.alive if not isinstance(a, (LevelArray, MetaArray))}
         self.known_tensors = {id(t) for t in everything}
+        # array -> the tensor it is the memory of, as far as there is one: of several the one that may get a gradient
+        self.owners = {id(a): t for t, a, node, _ in sorted(self.alive, key=lambda x: isinstance(x[2], Leaf))}
         self.grad_owner = {id(g): t for t, _, _, g in self.alive if g is not None}
         _count(+1)
         super().__enter__()
@@ -285,6 +288,7 @@ class Recorder(Level):
             self.ours(t._array)
             key = self.add(t._array, "input", "input" if i == 0 else f"input_{i}")
             self.graph.inputs.append(key)
+            self.stands_for[key] = t
             t._array = RecordedArray(self, t._array, key)
         return self
 
@@ -369,7 +373,12 @@ class Recorder(Level):
             array = array.inner._array
         key = self.by_array.get(id(array))
         if key is not None:
+            if id(t) in self.known_tensors and self.stands_for.get(key, t) is not t:
+                self.stop("two tensors with the same memory take part (one is the other's detach() or .data)")
+                return ""
             return key
+        if id(t) not in self.known_tensors:  # the .data or detach() of one from outside, made just now
+            t = self.owners.get(id(array), t)
         if not self.ours(array):
             self.stop(f"a tensor on the {t.device} device takes part")
             return ""
@@ -378,9 +387,10 @@ class Recorder(Level):
             self.touch(owner)
             key = self.add(array, "gradient", "grad")
             self.old_grads[key] = owner
+            self.stands_for[key] = t
         elif id(root_of(array)) in self.known:
             key = self.add(array, "parameter" if isinstance(t._node, Leaf) else "buffer")
-            self.captured[key] = t
+            self.captured[key] = self.stands_for[key] = t
         else:
             own = root_of(array)
             # the tensor, the names here, the question; what is on a GPU may be known elsewhere in other ways

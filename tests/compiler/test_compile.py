@@ -707,3 +707,97 @@ def test_recording_holds_no_more_than_running():
         warnings.simplefilter("ignore")
         g(mlkit.randn(100))
     assert gone == [True]
+
+
+def test_a_view_of_what_a_pass_left_out_keeps_its_memory():
+    weight = nn.Parameter(mlkit.linspace(-1, 1, 12).reshape(3, 4))
+
+    def penalty(x):  # times one goes, a view of it stays, and its memory must last until the view is read
+        g = (x @ weight).relu() @ weight.T
+        norm = g.square().sum(1).sqrt().sum()
+        scale = ((norm - 1) * 2 * 1).reshape(1, 1).expand(g.shape)
+        return (g / norm + 1).tanh() * scale
+
+    def gradients(x):
+        x = x.detach().requires_grad_()
+        (g,) = mlkit.autograd.grad(((x @ weight).relu() ** 3).sum(), x, create_graph=True)
+        return mlkit.autograd.grad((g.norm() - 1) ** 2, weight)[0]
+
+    x = mlkit.linspace(-2, 2, 6).reshape(2, 3)
+    for f in (penalty, gradients):
+        compiled = mlkit.compile(f, fullgraph=True)
+        for _ in range(3):
+            np.testing.assert_allclose(compiled(x).detach().numpy(), f(x).detach().numpy(), rtol=1e-5)
+
+
+def test_detached_weights_are_the_weights():
+    w = nn.Parameter(mlkit.ones(2))
+    f = mlkit.compile(lambda x: x * w.data + x * w.detach())
+    update = mlkit.compile(lambda: w.data.sub_(w.grad.data))
+    for k in (1.0, 2.0, 3.0):
+        w.data = mlkit.ones(2) * k
+        w.grad = mlkit.ones(2) * 2 * k
+        assert f(mlkit.ones(2)).tolist() == [2 * k, 2 * k]
+        update()
+        assert w.tolist() == [-k, -k]
+
+
+@pytest.mark.filterwarnings("ignore:mlkit.compile")
+def test_an_argument_or_alias_with_a_weights_memory_leaves_the_weight_its_gradient():
+    w = nn.Parameter(mlkit.ones(2))
+    alias = w.detach()
+    f = mlkit.compile(lambda x: ((x - w) ** 3).sum())
+    g = mlkit.compile(lambda x: (x * alias).sum() + (x * x * w).sum())
+    for x, wanted in [(w.detach(), [0, 0]), (mlkit.ones(2) * 3, [-12, -12])]:
+        w.grad = None
+        f(x).backward()
+        assert w.grad.tolist() == wanted
+    for _ in range(2):
+        w.grad = None
+        g(mlkit.ones(2) * 3).backward()
+        assert w.grad.tolist() == [9, 9]
+
+
+@pytest.mark.filterwarnings("ignore:mlkit.compile")
+def test_lists_and_dicts_among_the_arguments_are_changed_in_each_call():
+    def swap(d):
+        d["y"] = d.pop("x") * 2
+        return d["y"] + 1
+
+    def push(x, found):
+        found.append(x * 2)
+
+    changed, pushed = mlkit.compile(swap), mlkit.compile(push)
+    for _ in range(3):
+        d, found = {"x": mlkit.ones(1)}, []
+        changed(d)
+        pushed(mlkit.ones(1), found)
+        assert list(d) == ["y"] and d["y"].item() == 2 and len(found) == 1
+    same = mlkit.compile(lambda d: d)
+    assert all(same(d) is d for _ in range(3))
+
+
+@pytest.mark.filterwarnings("ignore:mlkit.compile")
+def test_what_a_call_returns_is_of_that_call():
+    later = mlkit.compile(lambda x: lambda: x + 1)
+    assert [later(mlkit.ones(1) * k)().item() for k in range(3)] == [1, 2, 3]
+    twice = mlkit.compile(lambda x: (lambda y: (y, [y]))(x * 2))
+    for _ in range(3):
+        a, (b,) = twice(mlkit.ones(1))
+        assert a is b
+
+
+def test_a_loss_whose_backward_ran_inside_is_as_eagers():
+    w = nn.Parameter(mlkit.ones(2))
+
+    def step(x):
+        loss = (x * w).square().sum()
+        loss.backward()
+        return loss
+
+    compiled = mlkit.compile(step, fullgraph=True)
+    for _ in range(3):
+        loss = compiled(mlkit.ones(2))
+        assert loss.requires_grad and not loss.is_leaf and loss.item() == 2
+        with pytest.raises(RuntimeError, match="second time"):
+            loss.backward()
