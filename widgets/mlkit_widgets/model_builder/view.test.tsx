@@ -201,6 +201,17 @@ test("Enter in the search adds the first entry found, behind what was added befo
   expect(steps().at(-1)).toMatchObject({ do: "add", type: "Dropout", after: "dropout" });
 });
 
+test("what was added is what the next goes behind, though the canvas has not said yet that it is chosen", async () => {
+  await show();
+  const field = screen.getByRole("searchbox", { name: "Search blocks" });
+  fireEvent.change(field, { target: { value: "drop" } });
+  const enter = () => act(async () => fireEvent.keyDown(field, { key: "Enter" }));
+  await enter();
+  await reply({ select: ["dropout"] }); // everything is drawn anew, the document with it has not come yet
+  await enter();
+  expect(steps().at(-1)).toMatchObject({ do: "add", type: "Dropout", after: "dropout" });
+});
+
 test("an answer that says no is shown, and a step that cannot be is not sent", async () => {
   await show();
   fireEvent.click(screen.getByRole("button", { name: "Redo" }));

@@ -32,7 +32,8 @@ export function ModelBuilder({ editor }: { editor: Editor }) {
   const [drop, setDrop] = useState<Drop | null>(null);
   const [menu, setMenu] = useState(false);
   const flow = useRef<Flow | null>(null);
-  const made = useRef<string | null>(null); // a new block, until the canvas says that it is chosen
+  const last = useRef(NOBODY); // what the canvas has said last: it says the same again whenever it is drawn
+  const behind = useRef<string | undefined>(undefined); // the block that the next one is added behind
   const root = useRef<HTMLDivElement>(null);
   const stage = useRef<HTMLDivElement>(null);
   const document_ = editor.document;
@@ -44,11 +45,16 @@ export function ModelBuilder({ editor }: { editor: Editor }) {
   const data = editor.graph(graph);
   const shapes = editor.shapes(graph);
   const wrong = shapes.problems.filter(({ open }) => !open);
-  const behind = chosen.blocks.length === 1 ? chosen.blocks[0] : undefined;
-  const latest = useRef({ behind, graph });
-  latest.current = { behind, graph };
+  const latest = useRef(graph);
+  latest.current = graph;
   const say = useCallback((words: string) => setSaid([words, true]), []);
 
+  const choose = useCallback((next: Chosen) => {
+    if (same(last.current, next)) return;
+    last.current = next;
+    behind.current = next.blocks.length === 1 ? next.blocks[0] : undefined;
+    setChosen(next);
+  }, []);
   const select = useCallback((names: string[]) => setWanted(names), []);
   useEffect(() => {
     if (!wanted) return;
@@ -66,7 +72,7 @@ export function ModelBuilder({ editor }: { editor: Editor }) {
   const fit = useCallback(
     (whole = true) => {
       setTimeout(() => {
-        const { blocks, positions } = editor.graph(latest.current.graph);
+        const { blocks, positions } = editor.graph(latest.current);
         const places = blocks.map(({ name }) => positions[name] ?? ([0, 0] as [number, number]));
         show(flow.current, stage.current, places, whole);
       }, 30);
@@ -92,7 +98,7 @@ export function ModelBuilder({ editor }: { editor: Editor }) {
   /** Whether all blocks of this graph are in view. */
   const inView = useCallback(() => {
     const { left, top, right, bottom } = stage.current!.getBoundingClientRect();
-    const { blocks, positions } = editor.graph(latest.current.graph);
+    const { blocks, positions } = editor.graph(latest.current);
     return blocks.every(({ name }) => {
       const [x, y] = positions[name] ?? [0, 0];
       const one = flow.current?.flowToScreenPosition({ x, y });
@@ -108,7 +114,7 @@ export function ModelBuilder({ editor }: { editor: Editor }) {
       if (!answer.ok) setSaid([answer.error ?? "That did not work.", false]);
       else setSaid([answer.said ?? "", true]);
       if (answer.select?.length) {
-        made.current = answer.select.at(-1)!;
+        behind.current = answer.select.at(-1); // at once: the canvas says so a moment later
         select(answer.select);
       }
       if (answer.fit) fit(false);
@@ -119,10 +125,13 @@ export function ModelBuilder({ editor }: { editor: Editor }) {
     },
     [select, fit, inView],
   );
-  const enter = useCallback((block: Block) => {
-    setPath((now) => [...now, String(block.properties?.graph)]);
-    setChosen(NOBODY);
-  }, []);
+  const enter = useCallback(
+    (block: Block) => {
+      setPath((now) => [...now, String(block.properties?.graph)]);
+      choose(NOBODY);
+    },
+    [choose],
+  );
   const place = useMemo(() => ({ editor, graph, run, enter }), [editor, graph, run, enter]);
 
   // Whoever types faster than the kernel answers gets the same chain of blocks: one is added after the other.
@@ -130,8 +139,8 @@ export function ModelBuilder({ editor }: { editor: Editor }) {
   const add = useCallback(
     (type: string, more?: Record<string, unknown>) => {
       queue.current = queue.current.then(() => {
-        const { behind, graph } = latest.current;
-        const after = made.current ?? behind;
+        const graph = latest.current;
+        const after = behind.current;
         return run(editor.step("add", graph, { type, ...(more ?? (after ? { after } : {})) }));
       });
     },
@@ -147,7 +156,7 @@ export function ModelBuilder({ editor }: { editor: Editor }) {
     const { blocks, links, notes } = chosen;
     if (blocks.length + links.length + notes.length === 0) return;
     run(editor.step("remove", graph, { blocks, notes, links: blocks.length ? [] : links }));
-    setChosen(NOBODY);
+    choose(NOBODY);
     stage.current?.focus();
   };
   const copy = (): string => (chosen.blocks.length ? editor.copy(data, new Set(chosen.blocks)) : "");
@@ -362,10 +371,7 @@ export function ModelBuilder({ editor }: { editor: Editor }) {
                 chosen={chosen}
                 ready={ready}
                 wanted={wanted}
-                choose={(next) => {
-                  made.current = null;
-                  setChosen((now) => (same(now, next) ? now : next));
-                }}
+                choose={choose}
                 offer={setDrop}
                 add={add}
               />
