@@ -7,9 +7,13 @@ functions are sent by value (cloudpickle), so that they work in a worker that ha
 from __future__ import annotations
 
 import contextlib
+import functools
+import io
+import marshal
 import pickle
 import sys
 import threading
+import types
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -36,10 +40,7 @@ def pack(payload: tuple[Any, ...], large: list[pickle.PickleBuffer] | None = Non
     Raises:
         DataError: It cannot be sent; the message says what in it, and what to do.
     """
-    try:
-        import cloudpickle
-    except ImportError:
-        cloudpickle = None
+    by_value = _by_value()
     found: list[pickle.PickleBuffer] = []
 
     def keep(buffer: pickle.PickleBuffer) -> bool:
@@ -53,20 +54,21 @@ def pack(payload: tuple[Any, ...], large: list[pickle.PickleBuffer] | None = Non
         return False
 
     try:
-        if cloudpickle is not None:
+        if by_value is not None:
             with contextlib.suppress(Exception):  # else in the ordinary way, or to say what does not work
-                rest = cloudpickle.dumps(payload, protocol=5, buffer_callback=keep)
+                rest = io.BytesIO()
+                by_value(rest, protocol=5, buffer_callback=keep).dump(payload)
                 if large is not None:
                     large += found
-                return pickle.dumps((list(before_work), rest)), True
+                return pickle.dumps((list(before_work), rest.getvalue())), True
         found.clear()
-        rest = pickle.dumps(payload, protocol=5, buffer_callback=keep)
+        plain = pickle.dumps(payload, protocol=5, buffer_callback=keep)
         if large is not None:
             large += found
-        return pickle.dumps((list(before_work), rest)), False
+        return pickle.dumps((list(before_work), plain)), False
     except Exception as error:
         hint = "Open files, locks and connections in __getitem__ and not in __init__. Or use num_workers=0."
-        if cloudpickle is None:
+        if by_value is None:
             hint = (
                 "Functions must be defined at the top of a module, not as lambda or inside a function, unless the "
                 f"package cloudpickle is installed (pip install cloudpickle).\n{hint}"
@@ -76,6 +78,28 @@ def pack(payload: tuple[Any, ...], large: list[pickle.PickleBuffer] | None = Non
             details=f"{_culprit(payload)}{type(error).__name__}: {error}",
             hint=hint,
         ) from error
+
+
+def _by_value() -> Any:
+    """The class that pickles functions by value; None where cloudpickle is not installed."""
+    try:
+        from cloudpickle import Pickler
+    except ImportError:
+        return None
+    return _with_places(Pickler)
+
+
+@functools.cache
+def _with_places(pickler: type) -> type:
+    class WithPlaces(pickler):  # type: ignore[misc, valid-type]
+        """Code keeps the file it was written in, which cloudpickle 3.1.3 leaves out: errors name their line by it."""
+
+        def reducer_override(self, obj):
+            if isinstance(obj, types.CodeType):
+                return marshal.loads, (marshal.dumps(obj),)
+            return super().reducer_override(obj)
+
+    return WithPlaces
 
 
 @contextlib.contextmanager

@@ -2,6 +2,7 @@
 
 import multiprocessing
 import os
+import pickle
 import signal
 import subprocess
 import sys
@@ -14,7 +15,7 @@ import pytest
 
 from mlkit.core.errors import DataError
 from mlkit.core.rng import Generator
-from mlkit.data import DataLoader, TensorDataset
+from mlkit.data import DataLoader, TensorDataset, parcel
 
 from .samples import (
     Dying,
@@ -252,3 +253,13 @@ def test_what_is_defined_at_a_prompt(cloudpickle):
         assert result.stdout == "[0, 5, 10]\n", result.stderr
     else:
         assert "notebook or typed at a prompt" in result.stderr and "pip install cloudpickle" in result.stderr
+
+
+def test_code_that_travels_keeps_the_place_it_was_written_at():
+    pytest.importorskip("cloudpickle")
+    space: dict = {"__name__": "__main__"}
+    exec(compile("def outer():\n    return lambda: 1", "<cell 3>", "exec"), space)
+    packed, alone = parcel.pack((space["outer"], space["outer"]()))
+    assert alone
+    for f in pickle.loads(pickle.loads(packed)[1]):
+        assert f.__code__.co_filename == "<cell 3>"
