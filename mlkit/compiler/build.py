@@ -14,6 +14,7 @@ from mlkit.core import value
 from mlkit.core.dispatch import ops, state
 from mlkit.core.value import Leaf, Value, wrap
 from mlkit.func import pytree
+from mlkit.functional.placement import get_default_device
 
 
 class Eager(Exception):
@@ -32,6 +33,7 @@ def record_call(fn, name: str, unique: list[Value], tensors: list[Value], args, 
     given, form = pytree.flatten((args, kwargs))
     watch = Watch(fn, recorder.stop, given)
     entry: Entry | None = None
+    modes = _modes()
     try:
         with recorder:
             with watch:
@@ -43,6 +45,10 @@ def record_call(fn, name: str, unique: list[Value], tensors: list[Value], args, 
                 now, form_now = pytree.flatten((args, kwargs))
                 if form_now != form or any(a is not b for a, b in zip(now, given, strict=True)):
                     changed = "the function changes a list or dict among its arguments"
+                elif _modes() != modes:
+                    changed = "the function changes the grad mode, the default dtype or the default device"
+                elif (read := watch.own_attributes(given)) is not None:
+                    changed = f"an attribute that a tensor was given by hand is read ({read!r})"
             if changed is not None:
                 recorder.broken = Reason(changed)
                 recorder.release()
@@ -56,6 +62,10 @@ def record_call(fn, name: str, unique: list[Value], tensors: list[Value], args, 
         raise stop
     made = build(entry, recorder, tensors, settings)
     return entry, result if made is None else made
+
+
+def _modes() -> tuple:
+    return state.grad, state.inference, dtypes.get_default_dtype(), get_default_device()
 
 
 def reachable_state(t: Value, began: int) -> str:
@@ -86,6 +96,9 @@ def finish(recorder: Recorder, watch: Watch, result, tensors: list[Value], argum
     """Make sense of what the function returned and left behind; records the backward of what can be differentiated."""
     entry = Entry(recorder.graph.name)
     entry.guards = watch.guards()
+    reachable = watch.tensors()
+    entry.same = [(i, t) for i, t in enumerate(tensors) if id(t) in reachable]
+    entry.stepped = recorder.stepped
     recorder.modules = watch.modules
     leaves, entry.structure = pytree.flatten(result)
     outside_ones = {id(c) for c in containers(arguments)} | watch.held.keys()
@@ -195,6 +208,7 @@ def record_backward(entry: Entry, recorder: Recorder, smooth: list[Value], tenso
         key = recorder.add(array, "input", "gradient")
         weights.append(wrap(array))
         entry.weights.append(key)
+    began = len(recorder.graph.nodes)
     found = gradients(recorder, smooth, weights, set(stops))
     if recorder.done:
         return
@@ -215,6 +229,18 @@ def record_backward(entry: Entry, recorder: Recorder, smooth: list[Value], tenso
                 entry.grad_names.append(key)
     finally:
         state.grad = before
+    for key in entry.weights:
+        led = _led_to(key, recorder.graph.nodes[began:])
+        entry.reached.append({i for i, k in enumerate(entry.grad_names) if k in led})
+
+
+def _led_to(key: str, nodes: list) -> set[str]:
+    """The values that depend on one."""
+    led = {key}
+    for n in nodes:
+        if not led.isdisjoint(n.inputs):
+            led.update(n.outputs)
+    return led
 
 
 # --- from the recording to programs -----------------------------------------------------------------------------------

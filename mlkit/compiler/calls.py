@@ -20,6 +20,7 @@ from mlkit.core.dispatch import state
 from mlkit.core.errors import MlkitError
 from mlkit.core.value import LevelArray, MetaArray, Value
 from mlkit.func import pytree
+from mlkit.functional.placement import get_default_device
 from mlkit.nn import module as nn_module
 from mlkit.nn.module import Module
 from mlkit.nn.parameter import Parameter
@@ -77,7 +78,7 @@ class Compiled:
         if (
             alone is not None and self.last is not None
         ):  # what is called with one tensor is mostly called with such again
-            grad, inference, standard, shape, dtype, strides, needs, entry = self.last
+            grad, inference, standard, place, shape, dtype, strides, needs, entry = self.last
             array = alone._array
             if (
                 array.__class__ is np.ndarray
@@ -88,7 +89,8 @@ class Compiled:
                 and state.grad is grad
                 and state.inference is inference
                 and dtypes.get_default_dtype() is standard
-                and entry.holds()
+                and get_default_device() is place
+                and entry.holds([alone])
             ):
                 return entry([alone])
         tensors: list[Value] = []
@@ -96,6 +98,7 @@ class Compiled:
             state.grad,
             state.inference,
             dtypes.get_default_dtype(),
+            get_default_device(),
             key_of(args, tensors),
             key_of(kwargs, tensors) if kwargs else None,
         )
@@ -107,10 +110,10 @@ class Compiled:
             return self._eagerly(None, Reason("an argument cannot be compared: it has no hash"), args, kwargs)
         if known is not None:
             for entry in known:
-                if entry.holds():
+                if entry.holds(tensors):
                     if alone is not None and (array := alone._array).__class__ is np.ndarray:
                         form = array.shape, array.dtype, array.strides, alone._node is not None
-                        self.last = (*key[:3], *form, entry)
+                        self.last = (*key[:4], *form, entry)
                     return entry(tensors)
             if any(entry.differentiates and entry.hooked() for entry in known):
                 return self.fn(*args, **kwargs)  # as long as the hook is there

@@ -93,13 +93,23 @@ class OptimizedModule(Module):
         self._modules["_orig_mod"] = module
         object.__setattr__(self, "_settings", settings)
         object.__setattr__(self, "_compiled", Compiled(module, settings))
-        object.__setattr__(self, "training", module.training)
+
+    @property
+    def training(self) -> bool:  # type: ignore[override]
+        return self._inner.training
+
+    @training.setter
+    def training(self, mode: bool) -> None:
+        if "_modules" in self.__dict__:  # Module.__init__ sets it before there is one
+            self._inner.train(mode)
 
     @property
     def _inner(self) -> Module:
         return self._modules["_orig_mod"]
 
     def __call__(self, *args, **kwargs):
+        if self._forward_hooks or self._forward_pre_hooks or self._backward_hooks or self._backward_pre_hooks:
+            return super().__call__(*args, **kwargs)  # the wrapper's own; those of the module inside are inside
         return self._compiled(args, kwargs)
 
     def forward(self, *args, **kwargs):
@@ -111,9 +121,8 @@ class OptimizedModule(Module):
         return getattr(self.__dict__["_modules"]["_orig_mod"], name)
 
     def __setattr__(self, name: str, new) -> None:
-        if name in ("training",):
+        if name == "training":
             object.__setattr__(self, name, new)
-            self._modules["_orig_mod"].train(new) if isinstance(new, bool) and self._inner.training != new else None
         else:
             setattr(self._modules["_orig_mod"], name, new)
 
@@ -140,7 +149,6 @@ class OptimizedModule(Module):
 
     def train(self, mode: bool = True):
         self._inner.train(mode)
-        object.__setattr__(self, "training", mode)
         return self
 
     def explain(self):

@@ -81,6 +81,9 @@ class Entry:
         self.grad_names: list[str] = []
         self.weights: list[str] = []
         self.has_gradient: list[bool] = []
+        self.reached: list[set[int]] = []  # for each output: which of the gradients it has part in
+        self.same: list[tuple[int, Value]] = []  # arguments that the function also reaches by itself
+        self.stepped: list[tuple] = []  # (optimizer, its parameters)
         self.recorded_nodes = 0
         self.lent: list[tuple[Value, Value]] = []  # gradients whose memory the next replay on a GPU overwrites
         self.kept: list | None = None  # what backward of the last replay reads
@@ -91,8 +94,14 @@ class Entry:
 
     # --- before a call ------------------------------------------------------------------------------------------------
 
-    def holds(self) -> bool:
-        """Whether the recording still says what the function would do."""
+    def holds(self, tensors: list[Value]) -> bool:
+        """Whether the recording still says what the function would do with these arguments."""
+        for i, t in self.same:
+            if tensors[i] is not t:
+                return False
+        for optimizer, parameters in self.stepped:
+            if [id(p) for group in optimizer.param_groups for p in group["params"]] != parameters:
+                return False
         if self.differentiates and self.hooked():
             return False
         for p, had in self.grad_rules:
@@ -264,6 +273,8 @@ class Entry:
                 raise
         del arrays[len(kept) :]  # what was captured is in the program
         given = g if len(self.smooth) > 1 else [g]
+        wanted = set().union(*(reached for x, reached in zip(given, self.reached, strict=True) if x is not None))
+        lost = set().union(*self.reached) - wanted  # what only outputs lead to that nobody goes back from
         assert self.backward is not None
         for x, (shape, dtype) in zip(given, node.attributes["shapes"], strict=True):
             arrays.append(ones(self.backward.library, shape, dtype) * 0 if x is None else x)
@@ -272,7 +283,8 @@ class Entry:
             found = iter(self.backward.run(*arrays))
             if self.backward.replay is not None and self.backward.replay.own:
                 found = (x.copy() for x in list(found))
-        return tuple(next(found) if has else None for has in self.has_gradient)
+        grads = (None if i in lost else x for i, x in enumerate(found))
+        return tuple(next(grads) if has else None for has in self.has_gradient)
 
 
 def ones(library, shape: tuple, dtype):

@@ -240,6 +240,7 @@ class Recorder(Level):
         self.graph = Graph(name)
         self.broken: Reason | None = None
         self.done = False
+        self.thread = threading.get_ident()
         self.inputs = inputs
         self.by_array: dict[int, str] = {}
         self.arrays: dict[str, Any] = Arrays(self._forget)  # id -> its array (of a random key: the key)
@@ -257,6 +258,7 @@ class Recorder(Level):
         self.given: set[str] = set()  # memory that is some leaf's gradient already
         self.keys: dict[tuple, str] = {}
         self.modules: dict[int, Any] = {}
+        self.stepped: list[tuple] = []  # (optimizer, the ids of its parameters)
         self.expected: Value | None = None
         self.backward_ran = False
         self.differentiates = False  # gradients are computed in the function itself
@@ -330,7 +332,7 @@ class Recorder(Level):
             self.release()
 
     def read(self) -> None:
-        if not self.done:
+        if not self.done and threading.get_ident() == self.thread:  # another thread's reading decides nothing here
             self.stop(
                 "the numbers of a tensor are needed (an `if`, .item(), .numpy(), print, a shape that depends on them)"
             )
@@ -547,11 +549,11 @@ class Recorder(Level):
             self.stop("a tensor from outside is changed in place in a way that cannot be recorded")
 
     def took(self, generator, count: int | None, key) -> None:
-        """A key was taken from a random stream (or, without count, the stream was set to another place)."""
+        """A key was taken from a random stream (or, without count, the stream's place was set or asked for)."""
         if self.done:
             return
         if count is None:
-            self.stop("the random stream is seeded inside the function")
+            self.stop("the random stream is seeded, or asked where it is, inside the function")
             return
         name = f"v{len(self.graph.values)}"
         self.graph.values[name] = GraphValue(name, "key", "", (2,), "int64")
@@ -738,6 +740,7 @@ class Recorder(Level):
         optimizer = args[0]
         if optimizer.defaults.get("differentiable"):
             self.stop("the optimizer's step is differentiable")
+        self.stepped.append((optimizer, [id(p) for group in optimizer.param_groups for p in group["params"]]))
         grads, changes = [], []
         for group in optimizer.param_groups:
             for p in group["params"]:

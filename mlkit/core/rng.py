@@ -52,6 +52,8 @@ class Generator:
         return fresh
 
     def initial_seed(self) -> int:
+        if on_take is not None:
+            on_take(self, None, None)
         return self._seed
 
     def get_state(self):
@@ -63,6 +65,8 @@ class Generator:
         >>> _ = g.set_state(state); bool((a == mlkit.rand(2, generator=g)).all())
         True
         """
+        if on_take is not None:
+            on_take(self, None, None)
         return wrap(np.array(self.get_pair(), np.uint64).view(np.uint8).copy())
 
     def set_state(self, new_state) -> Generator:

@@ -563,7 +563,7 @@ class Tensor(Value):
             )
         if state.recorder is not None:
             state.recorder.read()
-        if not isinstance(self._array, np.ndarray) and not force:
+        if self.device.type != "cpu" and not force:
             raise DeviceError(
                 f"can't convert {self.device} device type tensor to numpy.", hint="Use tensor.cpu() to copy it first."
             )

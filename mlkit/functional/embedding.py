@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import functools
+
 from mlkit.core import backend as backends
 from mlkit.core import dtype as dtypes
-from mlkit.core.dispatch import composite, ops
+from mlkit.core.dispatch import check_numbers, composite, ops
 from mlkit.core.errors import ArgumentError, DtypeError, MissingFeature, ShapeError, ValueRangeError
 from mlkit.core.value import LevelArray, MetaArray, mark_mutated, wrap
 from mlkit.functional.arguments import check_same_dtype
@@ -184,6 +186,12 @@ def _bags(rows, input, starts, mode, per_sample_weights, padding_idx):
     return out
 
 
+def _check_classes(array, classes: int) -> None:
+    if array.size and (int(array.min()) < 0 or int(array.max()) >= classes):
+        bad = int(array.min()) if int(array.min()) < 0 else int(array.max())
+        raise ShapeError(f"one_hot: class values must be in 0 .. {classes - 1}, got {bad}.")
+
+
 def one_hot(tensor, num_classes: int = -1):
     """Class numbers (*) as vectors of 0 and 1 (*, num_classes), int64.
 
@@ -198,6 +206,7 @@ def one_hot(tensor, num_classes: int = -1):
     if not isinstance(num_classes, int):
         raise ArgumentError(f"one_hot: num_classes must be an integer, got {type(num_classes).__name__}.")
     if isinstance(array, LevelArray) and num_classes >= 0:
+        check_numbers(tensor, functools.partial(_check_classes, classes=num_classes))
         classes = ops.index_array(range(num_classes), like=tensor)
         return ops.cast(ops.eq(ops.unsqueeze(tensor, -1), classes), dtype=dtypes.int64)
     if num_classes == -1:
@@ -209,7 +218,5 @@ def one_hot(tensor, num_classes: int = -1):
     if array.__class__ is MetaArray:
         return wrap(MetaArray((*array.shape, num_classes), array.dtype))
     xp = backends.for_array(array).m.xp
-    if array.size and (int(array.min()) < 0 or int(array.max()) >= num_classes):
-        bad = int(array.min()) if int(array.min()) < 0 else int(array.max())
-        raise ShapeError(f"one_hot: class values must be in 0 .. {num_classes - 1}, got {bad}.")
+    _check_classes(array, num_classes)
     return wrap((array[..., None] == xp.arange(num_classes)).astype(xp.int64))

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 
 from mlkit.core.errors import ArgumentError, DimensionError, ShapeError
 from mlkit.core.value import Value
-from mlkit.nn.module import Module
+from mlkit.nn.module import Module, changes
 from mlkit.nn.parameter import Parameter
 
 
@@ -29,7 +29,7 @@ class _Listed(Module):
     def __delitem__(self, index) -> None:
         names = list(self._modules)[index] if isinstance(index, slice) else [self._name(index)]
         for name in names:
-            del self._modules[name]
+            delattr(self, name)
         self._renumber(list(self._modules.values()))
 
     def _renumber(self, modules: list[Module]) -> None:
@@ -157,7 +157,7 @@ class ModuleDict(Module):
         self.add_module(key, module)
 
     def __delitem__(self, key: str) -> None:
-        del self._modules[key]
+        self.pop(key)
 
     def __len__(self) -> int:
         return len(self._modules)
@@ -178,9 +178,11 @@ class ModuleDict(Module):
         return self._modules.items()
 
     def clear(self) -> None:
+        changes[0] += 1
         self._modules.clear()
 
     def pop(self, key: str) -> Module:
+        changes[0] += 1
         return self._modules.pop(key)
 
     def update(self, modules) -> None:

@@ -163,6 +163,7 @@ class Module:
             raise ArgumentError(f"cannot assign '{type(param).__name__}' object to parameter '{name}'.")
         if param is not None and not isinstance(param._node, Leaf) and param._node is not None:
             raise ValueRangeError(f"Cannot assign non-leaf Tensor to parameter '{name}'.")
+        changes[0] += 1
         self._parameters[name] = param if param is None else _registered("parameter", self, name, param)
 
     def register_buffer(self, name: str, tensor: Tensor | None, persistent: bool = True) -> None:
@@ -172,6 +173,7 @@ class Module:
         _check_name(self, name, self._buffers)
         if tensor is not None and not isinstance(tensor, Value):
             raise ArgumentError(f"cannot assign '{type(tensor).__name__}' object to buffer '{name}'.")
+        changes[0] += 1
         self._buffers[name] = tensor if tensor is None else _registered("buffer", self, name, tensor)
         if persistent:
             self._non_persistent_buffers_set.discard(name)
@@ -189,6 +191,7 @@ class Module:
                 hint = f"Make one: {module.__name__}(...)."
             raise ArgumentError(f"{type(module).__name__} is not a Module subclass.", hint=hint)
         _check_name(self, name, self._modules)
+        changes[0] += 1
         self._modules[name] = module if module is None else _registered("module", self, name, module)
 
     # --- calling -----------------------------------------------------------------------------------------------------------
