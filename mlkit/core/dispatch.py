@@ -147,8 +147,9 @@ def apply(op: Op, tensors: tuple, attributes: dict):
                 return top.process(op, tensors, attributes)
             finally:
                 stack.append(top)
-    elif op.takes_any and not op.variadic:  # the usual way, without asking twice
+    elif op.takes_floats and not op.variadic:  # the usual way: what ``plain`` asks, without a call
         arrays: list = []
+        first, as_is = None, op.takes_any
         for t in tensors:
             if t is None:
                 arrays.append(None)
@@ -158,6 +159,10 @@ def apply(op: Op, tensors: tuple, attributes: dict):
             x = t._array
             if x.__class__ is not _ndarray:
                 break
+            d = x.dtype
+            if d is not first and not as_is and (first is not None or d is not _F32 and d is not _F64):
+                break
+            first = d
             arrays.append(x)
         else:
             if tensors and tensors[0] is not None:
@@ -276,7 +281,9 @@ def execute_plain(op: Op, operands: list, arrays: list, attributes: dict, librar
                 complete(op, arrays, attributes)
     if op.prepare is not None:
         full = op.prepare(arrays, **full) if op.variadic else op.prepare(*arrays, **full)
-    kernel = (library or backends.load("numpy")).kernel(op)
+    if library is None:
+        library = backends.load("numpy")
+    kernel = library.kernels.get(op.name) or library.kernel(op)
     try:
         results = kernel(arrays, **full) if op.variadic else kernel(*arrays, **full)
     except MlkitError:

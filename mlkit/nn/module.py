@@ -199,15 +199,15 @@ class Module:
     #: whether mlkit wrote the class's forward: what happens inside belongs to the line that called it
     _forward_is_ours = True
 
-    #: whether weight and bias are what was registered: no property of a class stands in front of them. A layer's forward
-    #: then takes them from the table, since Python looks in four places before it asks ``__getattr__``
+    #: whether weight, bias and running statistics are what was registered: no property of a class stands in front of them.
+    #: A layer's forward then takes them from the table, since Python looks in four places before it asks ``__getattr__``
     _as_registered = True
 
     def __init_subclass__(cls, **more):
         super().__init_subclass__(**more)
         code = getattr(cls.forward, "__code__", None)
         cls._forward_is_ours = code is not None and is_ours(code.co_filename)
-        cls._as_registered = not (hasattr(cls, "weight") or hasattr(cls, "bias"))
+        cls._as_registered = not any(hasattr(cls, name) for name in ("weight", "bias", "running_mean", "running_var"))
 
     def __call__(self, *args, **kwargs):
         parts = self.__dict__

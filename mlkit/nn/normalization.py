@@ -103,7 +103,18 @@ class _BatchNorm(_NormBase):
     def forward(self, input):
         self._check_input_dim(input)
         self._check_channels(input.shape[1], input)
-        use_batch = self.training or self.running_mean is None
+        own, kept = self._parameters, self._buffers
+        if (
+            self._as_registered
+            and "weight" in own
+            and "bias" in own
+            and "running_mean" in kept
+            and "running_var" in kept
+        ):
+            weight, bias, mean, var = own["weight"], own["bias"], kept["running_mean"], kept["running_var"]
+        else:
+            weight, bias, mean, var = self.weight, self.bias, self.running_mean, self.running_var
+        use_batch = self.training or mean is None
         momentum = 0.0 if self.momentum is None else self.momentum
         batches = None
         if self.training and self.track_running_stats and not input.is_meta:
@@ -111,13 +122,8 @@ class _BatchNorm(_NormBase):
             if self.momentum is None:  # a plain average over all batches
                 normalization.count_batch(batches)
                 momentum, batches = 1.0 / float(batches), None
-        update = self.training and self.track_running_stats
-        mean, var = (self.running_mean, self.running_var) if update or not use_batch else (None, None)
-        own = self._parameters
-        if self._as_registered and "weight" in own and "bias" in own:
-            weight, bias = own["weight"], own["bias"]
-        else:
-            weight, bias = self.weight, self.bias
+        if use_batch and not (self.training and self.track_running_stats):
+            mean = var = None
         return normalization.counting_batch_norm(input, mean, var, weight, bias, use_batch, momentum, self.eps, batches)
 
 

@@ -88,6 +88,13 @@ def named_axes(labels) -> str:
 
 
 def canonical(n: int, stride, padding, dilation, groups) -> dict:
+    if stride.__class__ is dilation.__class__ is padding.__class__ is tuple:
+        for pair in padding:
+            if pair.__class__ is not tuple:
+                break
+        else:  # as the functions and layers give it
+            return {"stride": stride, "padding": padding, "dilation": dilation, "groups": groups}
+
     def each(value, default):
         return (default,) * n if value is None else (value,) * n if isinstance(value, int) else tuple(value)
 

@@ -216,3 +216,14 @@ def test_labels_out_of_range():
         nn.CrossEntropyLoss()(mlkit.zeros(2, 4), mlkit.tensor([0, 1, 2]))
     with pytest.raises(RuntimeError, match="(?s)probabilities.*long"):
         nn.CrossEntropyLoss()(mlkit.zeros(2, 4), mlkit.tensor([0.0, 1.0]))
+
+
+def test_a_property_stands_in_front_of_running_statistics():
+    class Shifted(nn.BatchNorm1d):
+        @property
+        def running_mean(self):
+            return self._buffers["running_mean"] + 1.0
+
+    layer = nn.BatchNorm1d(2, eps=0.0).eval()
+    layer.__class__ = Shifted  # as parametrizations do
+    assert layer(mlkit.ones(3, 2)).tolist() == [[0.0, 0.0]] * 3
