@@ -53,7 +53,7 @@ _OUTSIDE = {
     datetime.datetime.utcnow: "the clock",
     datetime.date.today: "the clock",
 }
-#: and wherever a package calls them
+#: and where a package that the user calls does so
 _FROM_OUTSIDE = {os.urandom: "os.urandom()", np.random.default_rng: "numpy.random.default_rng()"}
 _DEPTH, _MOST = 12, 2000  # how deep is looked into an object, and at how many things in all
 _BYTES = 1 << 20  # of an array of numbers that are compared
@@ -413,7 +413,7 @@ class Watch:
             if what is not None and is_users(file):
                 self.stop(f"{what} is used")
             what = _FROM_OUTSIDE.get(argument)
-            if what is not None and not is_ours(file):
+            if what is not None and _asked_by_user(frame):
                 self.stop(f"{what} is used")
             return
         if event != "call":
@@ -489,6 +489,15 @@ class Watch:
 
 
 _WORDS = {"self": "attributes of self", "argument": "an argument"}
+
+
+def _asked_by_user(frame) -> bool:
+    """Whether the way from the user's code to here goes through packages alone, and not through mlkit."""
+    while frame is not None and not is_users(frame.f_code.co_filename):
+        if is_ours(frame.f_code.co_filename):
+            return False
+        frame = frame.f_back
+    return frame is not None
 
 
 def _itself(x):
