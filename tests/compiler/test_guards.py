@@ -5,6 +5,7 @@ from __future__ import annotations
 import array
 import datetime
 import os
+import random
 import sys
 import threading
 import time
@@ -230,6 +231,73 @@ def arrays_that_are_no_tensors():
         lambda: raw.__setitem__(0, 9),
         lambda: large.__setitem__(0, 2.0),
     ]
+
+
+@program
+def sets_slots_and_random_streams():
+    class Slots:
+        __slots__ = ("k",)
+
+    some, o, stream, other = {1, 2}, Slots(), random.Random(1), np.random.default_rng(1)
+    o.k = 1.0
+
+    def f(x):
+        return x * len(some) * o.k + (stream.getstate()[1][0] + other.bit_generator.state["state"]["state"]) % 97
+
+    return f, [lambda: some.add(3), lambda: setattr(o, "k", 2.0), lambda: stream.random(), lambda: other.random()]
+
+
+@program
+def an_attribute_that_hides_the_classes():
+    class Holder:
+        k = 1.0
+
+    o = Holder()
+    return (lambda x: x * o.k), [
+        lambda: setattr(o, "k", 2.0),
+        lambda: delattr(o, "k"),
+        lambda: setattr(Holder, "k", 5.0),
+    ]
+
+
+@program
+def another_class_of_an_object():
+    class One:
+        k = 1.0
+
+    class Two:
+        k = 2.0
+
+    o = One()
+    return (lambda x: x * o.k), [lambda: setattr(o, "__class__", Two)]
+
+
+@program
+def a_dict_with_other_keys():
+    d = {"a": 1.0}
+
+    def other():
+        d.clear()
+        d["b"] = one
+
+    one = d["a"]
+    return (lambda x: x * (2 if "a" in d else 3)), [other]
+
+
+@program
+def a_method_in_place_of_another():
+    class Holder:
+        def scale(self, x):
+            return x * 2
+
+    o = Holder()
+    return (lambda x: o.scale(x)), [lambda: setattr(Holder, "scale", lambda self, x: x * 3)]
+
+
+@program
+def equal_numbers_that_are_other_objects():
+    d = {"a": 1.5}
+    return (lambda x: x * d["a"]), [lambda: d.update(a=float(str(d["a"])))] * 8
 
 
 @program
