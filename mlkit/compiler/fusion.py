@@ -419,10 +419,11 @@ def fused_node(group: list[GraphNode], inputs: list[str], leaving: list[str], fa
     shape, kinds = arrays[0].shape, [a.dtype for a in arrays]
     order = memory_order(arrays, operands)
     source = loop(group, inputs, leaving, facts, order)
-    compiled = function_of(source)
+    flat = runs_flat(arrays[0], operands, order)
+    compiled, addressed = functions_of(source, by_address(operands, arrays) if flat else "")
     back = tuple(int(d) for d in np.argsort(order))
     block = [shape[d] for d in order]
-    total = arrays[0].size if runs_flat(arrays[0], operands, order) else block[0]
+    total = arrays[0].size if flat else block[0]
     grain = max(1, GRAIN * total // arrays[0].size)
     straight = functools.partial(split, compiled, total, grain)
     if total < 2 * grain:
@@ -435,6 +436,14 @@ def fused_node(group: list[GraphNode], inputs: list[str], leaving: list[str], fa
             straight(*[a.transpose(order) if t else a for a, t in zip(given, turn, strict=True)])
 
         run = turned
+    if flat and total < 2 * grain:
+        from mlkit.backends.numba import lines
+
+        def bind(*given):
+            numbers = (*map(lines.address, given), 0, total)
+            return lines.done_by(functools.partial(run, *given), [(addressed, numbers)])
+
+        run.bind = bind  # type: ignore[attr-defined]
 
     def fresh(*given):
         made = [np.empty(block, d).transpose(back) for d in kinds]
@@ -500,8 +509,7 @@ def loop(group: list[GraphNode], inputs: list[str], leaving: list[str], facts: F
     head, body, symbols = [], [], {}
     for i, (k, a) in enumerate(zip(inputs, arrays, strict=True)):
         if a.size == 1:
-            zero = "()" if a.ndim == 0 else ", ".join("0" * a.ndim)
-            head.append(f"x{i} = a{i}[{zero}]")
+            head.append(f"x{i} = a{i}.item()")
         elif flat:
             head.append(f"f{i} = ascontiguousarray(a{i}).reshape(a{i}.size)[start:stop]")
             body.append(f"x{i} = f{i}[i]")
@@ -535,6 +543,16 @@ def loop(group: list[GraphNode], inputs: list[str], leaving: list[str], facts: F
     return "\n".join(lines) + "\n"
 
 
+def by_address(operands: list[np.ndarray], outputs: list[np.ndarray]) -> str:
+    """The source of a function that is told where the arrays are and calls the loop, which goes over memory from end to end."""
+    names = [f"a{i}" for i in range(len(operands))] + [f"o{i}" for i in range(len(outputs))]
+    given = [
+        f"numbers({name}, {1 if x.size == 1 else 'stop'}, {'boolean' if x.dtype == _BOOL else x.dtype.name})"
+        for name, x in zip(names, [*operands, *outputs], strict=True)
+    ]
+    return f"def at({', '.join(names)}, start, stop):\n    run({', '.join(given)}, start, stop)\n"
+
+
 _HEAD = """# A fused loop, printed by mlkit.compile from the rules of its ops.
 from math import inf, nan, sqrt
 
@@ -554,15 +572,18 @@ def stretch(x):
 """
 
 
-def file_text(source: str) -> str:
+def file_text(source: str, at: str = "") -> str:
     used = sorted({w for w in ("exp", "log", "tanh", "sigmoid", "erf") if f"elementary_{w}(" in source})
     extra = "".join(f"from mlkit.backends.numba.elementary import {w} as elementary_{w}\n" for w in used)
     if "stretch(" in source:
         extra += _STRETCH
-    return f'{_HEAD}{extra}\n\n@njit(nogil=True, cache={{cache}}, error_model="numpy")\n{source}'
+    if at:
+        extra += "from numba import boolean\n\nfrom mlkit.backends.numba.lines_kernels import numbers\n"
+    head = '@njit(nogil=True, cache={cache}, error_model="numpy")'
+    return f"{_HEAD}{extra}\n\n{head}\n{source}" + (f"\n\n{head}\n{at}" if at else "")
 
 
-_functions: dict[str, Callable] = {}
+_functions: dict[str, tuple[Callable, Callable | None]] = {}
 _lock = threading.Lock()
 
 
@@ -580,7 +601,12 @@ def folder() -> Path:
 
 def function_of(source: str) -> Callable:
     """The compiled loop; its file is written when it is not there yet (and does without where nothing can be written)."""
-    text = file_text(source)
+    return functions_of(source)[0]
+
+
+def functions_of(source: str, at: str = "") -> tuple[Callable, Callable | None]:
+    """The compiled loop, and the function of addresses ``at`` that calls it."""
+    text = file_text(source, at)
     name = hashlib.sha256(text.encode()).hexdigest()[:16]
     with _lock:
         found = _functions.get(name)
@@ -589,12 +615,12 @@ def function_of(source: str) -> Callable:
     return found
 
 
-def _load(text: str, name: str) -> Callable:
+def _load(text: str, name: str) -> tuple[Callable, Callable | None]:
     import linecache
 
     from mlkit.core.files import atomic_write
 
-    kept = text.replace("{cache}", "True", 1)
+    kept = text.replace("{cache}", "True")
     try:
         path = folder() / f"{name}.py"
         if not path.exists() or path.read_text() != kept:
@@ -607,15 +633,15 @@ def _load(text: str, name: str) -> Callable:
         sys.modules[name] = module
         spec.loader.exec_module(module)
         if os.access(path.parent, os.W_OK):
-            return module.run
+            return module.run, getattr(module, "at", None)
     except OSError:
         pass
     except RuntimeError as error:  # Numba found no folder for its cache
         if "cache" not in str(error):
             raise
     scope: dict = {}
-    text = text.replace("{cache}", "False", 1)
+    text = text.replace("{cache}", "False")
     filename = f"<mlkit fused {name}>"
     linecache.cache[filename] = (len(text), None, text.splitlines(True), filename)
     exec(compile(text, filename, "exec"), scope)  # noqa: S102 - our own text, from the ops' rules
-    return scope["run"]
+    return scope["run"], scope.get("at")

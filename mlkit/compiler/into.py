@@ -85,7 +85,11 @@ def smallest_override(name: str) -> int:
 
 
 def _matmul(n, operands, array):
-    a, b = operands
+    product = _multiplied(*operands, array)
+    return _by_blas(product, *operands) if product is np.dot else product
+
+
+def _multiplied(a, b, array) -> Callable | None:
     if a.dtype != array.dtype or b.dtype != array.dtype or array.dtype.kind != "f":
         return None
     if 1 << 18 < a.size * b.shape[-1] < 1 << 23:  # where the backend chooses how many threads BLAS takes
@@ -93,6 +97,39 @@ def _matmul(n, operands, array):
     if a.ndim == b.ndim == 2 and array.flags.c_contiguous:
         return np.dot
     return lambda x, y, out: np.matmul(x, y, out=out)
+
+
+def _by_blas(run: Callable, a, b, bias=None, turned: bool = False) -> Callable:
+    """``run``, bound to its arrays, says the calls that machine code makes for it: ``a @ b``, and the bias; where BLAS does it in
+    one thread."""
+    lines = backend_lines()
+    plain = bias is None or bias.dtype == np.float32 == a.dtype and bias.ndim == 1 and bias.flags.c_contiguous
+    if lines is None or not plain or not lines.fits(a, b):
+        return run
+
+    def bind(a, b, *rest):
+        *biases, out = rest
+        alive, call = lines.product(a, b.T if turned else b, out)
+        more = [lines.add_row(x, out) for x in biases if x is not None]
+        return lines.done_by(functools.partial(_keeping, alive, run, a, b, *rest), [call, *more])
+
+    found = functools.partial(run)
+    found.bind = bind  # type: ignore[attr-defined]
+    return found
+
+
+def _keeping(alive: tuple, run: Callable, *arrays) -> None:
+    """A call that keeps more than its arrays alive."""
+    run(*arrays)
+
+
+def backend_lines():
+    """The Numba backend's module of calls without Python; None where it is not used."""
+    if importlib.util.find_spec("mlkit.backends.numba") is None:
+        return None
+    if not importlib.import_module("mlkit.backends.numba").usable():
+        return None
+    return importlib.import_module("mlkit.backends.numba.lines")
 
 
 def _linear(n, operands, array):
@@ -104,21 +141,22 @@ def _linear(n, operands, array):
         return functools.partial(_row, m.row_product)
     if weight.ndim != 2 or x.ndim != 2:
         return None
-    product = _matmul(n, [x, weight.T], array)
+    product = _multiplied(x, weight.T, array)
     if product is None:
         return None
-    if n.arguments[2:3] in ([], [None]):
-        return (
-            (lambda x, w, _, out: product(x, w.T, out))
-            if len(n.arguments) == 3
-            else lambda x, w, out: product(x, w.T, out)
-        )
+    run: Callable
+    if n.arguments[2:3] == []:
+        run = lambda x, w, out: product(x, w.T, out)  # noqa: E731
+    elif n.arguments[2] is None:
+        run = lambda x, w, _, out: product(x, w.T, out)  # noqa: E731
+    else:
 
-    def run(x, w, bias, out):
-        product(x, w.T, out)
-        np.add(out, bias, out)
+        def run(x, w, bias, out):
+            product(x, w.T, out)
+            np.add(out, bias, out)
 
-    return run
+    bias = operands[2] if len(operands) == 3 else None
+    return _by_blas(run, x, weight.T, bias, turned=True) if product is np.dot else run
 
 
 def _row(product, x, weight, *rest):

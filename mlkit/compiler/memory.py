@@ -27,6 +27,7 @@ class Plan:
     fresh: dict[str, tuple[Callable, list[Callable]]] = field(
         default_factory=dict
     )  # those that leave: and who makes each
+    makers: dict[str, Callable] = field(default_factory=dict)  # id -> what makes an array that lies in memory as it does
     lives: dict[str, tuple[int, int]] = field(default_factory=dict)  # id -> number of its first and last node
     eager_peak: int = 0  # bytes of results alive at once when each op makes a new array, dropped after its last use
     planned_peak: int = 0  # the block, and what lives beside it
@@ -181,6 +182,9 @@ def plan(nodes: list[GraphNode], facts: Facts, kept: set[str]) -> Plan:
             break
     assert best is not None
     best.fresh = fresh
+    for key in {k for n in nodes if n.outputs and n.outputs[0] in {**into, **fresh} for k in (*n.inputs, *n.outputs)}:
+        if dense(facts.arrays[key]):
+            best.makers[key] = maker(facts.arrays[key])
     return best
 
 

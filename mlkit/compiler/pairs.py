@@ -12,6 +12,7 @@ from collections.abc import Callable
 
 import numpy as np
 
+from mlkit.compiler.into import backend_lines
 from mlkit.compiler.graph import GraphNode, GraphValue, Ref
 from mlkit.compiler.passes import Facts
 from mlkit.core import backend as backends
@@ -330,7 +331,33 @@ def _side_by_side(n: GraphNode, factors: list[GraphNode], rest: list[str], by_ou
             out += other
         return out
 
-    return _instead(n, "sum_of_products", [*lefts, *rights, *rest], run)
+    node = _instead(n, "sum_of_products", [*lefts, *rights, *rest], run)
+    lines = backend_lines()
+    operands = [[facts.arrays[k] for k in keys] for keys in (lefts, rights)]
+    operands[0] = [a.T if t else a for a, t in zip(operands[0], turned, strict=True)]
+    if lines is not None and not rest and all(lines.fits(a, b) and a.shape[1] <= SHORT for a, b in zip(*operands, strict=True)):
+        node.writes = _one_after_another(run, turned, lines)
+    return node
+
+
+def _one_after_another(run: Callable, turned: list[bool], lines) -> Callable:
+    """A sum of products into its array; machine code adds them up there, each by BLAS."""
+    count = len(turned)
+
+    def write(*arrays):
+        np.copyto(arrays[-1], run(*arrays[:-1]))
+
+    def bind(*arrays):
+        lefts = [a.T if t else a for a, t in zip(arrays, turned, strict=False)]
+        made = [lines.product(a, b, arrays[-1], i > 0) for i, (a, b) in enumerate(zip(lefts, arrays[count:-1], strict=True))]
+
+        def call(alive=made):
+            write(*arrays)
+
+        return lines.done_by(call, [call for _, call in made])
+
+    write.bind = bind  # type: ignore[attr-defined]
+    return write
 
 
 # --- pieces put together --------------------------------------------------------------------------------------------------

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from mlkit.compiler.graph import Graph, GraphNode, Ref
+from mlkit.compiler.into import backend_lines
 from mlkit.compiler.memory import Plan
 from mlkit.compiler.recorder import shares
 from mlkit.core import backend as backends
@@ -54,8 +55,8 @@ class Program:
         self.scope: dict[str, Any] = {"asarray": np.asarray}
         #: what runs it with less work per call, where the library has such a thing
         self.replay: Any = None
-        #: calls without arguments, of arrays that stay: name -> (what makes the call, the arrays' names)
-        self.bound: dict[str, tuple[Callable, list[str]]] = {}
+        #: what is bound to arrays that stay, and bound anew when one of them got other memory: name -> what makes it
+        self.bound: dict[str, Callable[[], Callable]] = {}
         self.static: set[str] = set()
         self.lines: list[str] = []
         self.line_nodes: dict[int, GraphNode] = {}
@@ -83,10 +84,18 @@ class Program:
         for key in self.inputs:
             if key not in last and key not in kept:
                 lines.append(f"    del {key}")
-        for i, n in enumerate(dynamic):
+        i = 0
+        while i < len(dynamic):
+            n, some = dynamic[i], self._without_python(dynamic, i)
             self.line_nodes[len(lines) + 1] = n
-            lines.append("    " + self._call(n, last))
-            gone = [k for k in dict.fromkeys(n.inputs) if last[k] == i and k not in kept]
+            if len(some) > 1:
+                lines += ["    " + line for line in self._table(some)]
+                i += len(some)
+            else:
+                lines.append("    " + self._call(n, last))
+                i += 1
+            here = dynamic[i - max(1, len(some)) : i]
+            gone = [k for k in dict.fromkeys(k for m in here for k in m.inputs) if last[k] < i and k not in kept]
             self._step(n, lines[-1], gone)
             if gone:
                 lines.append(f"    del {', '.join(gone)}")
@@ -104,10 +113,60 @@ class Program:
         if self.library.compile is not None:
             self.steps.append((node, compile(line.strip(), self.filename, "exec"), gone))
 
-    def _bind_again(self, name: str) -> None:
-        """Make the call of a node whose arrays all stay where they are."""
-        bind, given = self.bound[name]
-        self.scope[name] = bind(*[None if a == "None" else self.scope[a] for a in given])
+    def _keep(self, name: str, make: Callable[[], Callable]) -> None:
+        """Put into the scope what ``make`` gives, now and whenever arrays got other memory."""
+        self.bound[name] = make
+        self.scope[name] = make()
+
+    def _bound(self, bind: Callable, given: list[str], others: dict[str, np.ndarray]) -> Callable:
+        """The call of a node, bound to its arrays: those of the scope, and ``others`` for what is given anew in each run."""
+        scope = self.scope
+        return bind(*[None if a == "None" else others[a] if a in others else scope[a] for a in given])
+
+    def _writer(self, n: GraphNode) -> tuple[Callable | None, list[str]]:
+        """What can be bound to a node's arrays, and their names."""
+        if self.library.name != "numpy" or not n.outputs or any(not (isinstance(a, Ref) or a is None) for a in n.arguments):
+            return None, []
+        key = n.outputs[0]
+        writes = self.plan.into.get(key) or self.plan.fresh.get(key, (None,))[0]
+        return getattr(writes, "bind", None), [*map(str, n.arguments), *n.outputs]
+
+    def _without_python(self, nodes: list[GraphNode], first: int) -> list[GraphNode]:
+        """The nodes from ``first`` on that machine code can run one after another."""
+        found = []
+        for n in nodes[first:]:
+            bind, given = self._writer(n)
+            if bind is None:
+                break
+            others = {a: self.plan.makers[a]() for a in given if a not in self.static and a in self.plan.makers}
+            if any(a != "None" and a not in others and a not in self.static for a in given):
+                break
+            call = self._bound(bind, given, others)
+            if not getattr(call, "calls", None) or not backend_lines().replaceable(call, list(others.values())):
+                break
+            found.append(n)
+        return found
+
+    def _table(self, nodes: list[GraphNode]) -> list[str]:
+        """The line that runs these nodes, and as comments what it does."""
+        name = f"lines_{nodes[0].id}"
+        written = [self._writer(n) for n in nodes]
+        others = [a for a in dict.fromkeys(a for _, given in written for a in given) if a != "None" and a not in self.static]
+        new = [k for n in nodes for k in n.outputs if k in others]
+
+        def make():
+            standing = {a: self.plan.makers[a]() for a in others}
+            calls = [self._bound(bind, given, standing) for bind, given in written]
+            return backend_lines().Table(calls, list(standing.values())).run
+
+        self._keep(name, make)
+        made = []
+        for n in nodes:
+            if n.outputs[0] in self.plan.fresh:
+                self.scope.update({f"new_{k}": m for k, m in zip(n.outputs, self.plan.fresh[n.outputs[0]][1], strict=True)})
+                made += [f"{k} = new_{k}(); " for k in n.outputs]
+        line = f"{''.join(made)}{name}({', '.join(others)})"
+        return [line, *[f"# {n.op}_{n.id}({', '.join(given)})" for n, (_, given) in zip(nodes, written, strict=True)]]
 
     def _bind(self) -> set[str]:
         """Put what does not change into the scope: parameters, constants, buffers, and views of them."""
@@ -171,8 +230,7 @@ class Program:
             bind = getattr(buffer, "bind", None)
             given = [*arguments, *n.outputs]
             if bind is not None and all(a in self.static for a in given if a != "None"):
-                self.bound[name] = bind, given
-                self._bind_again(name)
+                self._keep(name, lambda: self._bound(bind, given, {}))
                 return f"{name}()"
             scope[name] = buffer
             return f"{name}({', '.join([*arguments, *n.outputs])})"
@@ -240,8 +298,8 @@ class Program:
                 del self.scope[key]
         self.scope.update({f"begin_{k}": a for k, a in self.fresh.items()})
         self._bind()
-        for name in self.bound:
-            self._bind_again(name)
+        for name, make in self.bound.items():
+            self.scope[name] = make()
         if self.replay is not None:
             self.replay.forget()
 

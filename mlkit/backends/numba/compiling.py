@@ -161,6 +161,14 @@ def warm_types(kernel) -> list[tuple]:
     return [tuple(sigutils.normalize_signature(signature)[0]) for signature in kernel.warm]
 
 
+def address_of(kernel) -> int:
+    """Where the machine code of a function of whole numbers is: for those who call it without Python."""
+    types = (numba.types.int64,) * kernel.py_func.__code__.co_argcount
+    kernel.compile(types)
+    made = kernel.overloads[types]
+    return made.library.get_pointer_to_function(made.fndesc.llvm_cfunc_wrapper_name)
+
+
 def warm(shown: Callable = iter) -> tuple[int, int]:
     """Compile what is not yet on disk for this version; returns how many were compiled and how many there are.
 

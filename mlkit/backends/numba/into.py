@@ -13,9 +13,9 @@ from collections.abc import Callable
 import numpy as np
 
 from mlkit.backends import numba
-from mlkit.backends.numba import attention, conv, flat, gemm, pool, pooling
+from mlkit.backends.numba import attention, conv, flat, gemm, lines, pool, pooling
 from mlkit.backends.numba.flat import FLOAT32
-from mlkit.backends.numba.scratch import address
+from mlkit.backends.numba.scratch import address, floats
 
 #: op -> maker (kernels, attributes, operands, outputs) -> run, or None
 WRITERS: dict[str, Callable] = {}
@@ -52,7 +52,8 @@ def _gradient(name: str) -> numba.Override:
 
 def bound_by(run: Callable, bind: Callable) -> Callable:
     """``run`` with a ``bind(*operands, *outputs)`` that gives a function without arguments: for arrays that stay where they
-    are from call to call, which is nearly all of a program. It asks for no address and makes no view any more."""
+    are from call to call, which is nearly all of a program. It asks for no address and makes no view any more. Where it has
+    ``calls`` (see lines.py), no Python is needed for it at all."""
     run.bind = bind  # type: ignore[attr-defined]
     return run
 
@@ -64,10 +65,17 @@ def again(work: tuple, *arrays, by: Callable = pool.split) -> Callable[[], None]
     def call(alive=arrays):
         by(*work)
 
+    if not 0 < total < 2 * grain:
+        return call
+    if len(more) == 3:  # step, and the place and size of a thread's room
+        room = floats(more[2])
+        arrays = (*arrays, room)
+        given = (*given[: more[1]], address(room), *given[more[1] + 1 :])
+
     def whole(alive=arrays):  # it is never shared among threads
         run(*given, 0, total)
 
-    return whole if 0 < total < 2 * grain and len(more) < 2 else call
+    return lines.done_by(whole, [(run, (*given, 0, total))] if by is pool.share else None)
 
 
 def plain(*arrays) -> bool:

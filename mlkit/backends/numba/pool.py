@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import atexit
 import ctypes
+import importlib
 import itertools
 import os
 import queue
@@ -246,12 +247,8 @@ class Team:
         """A kernel's address, and how many arguments it has besides its range."""
         found = self.kernels.get(kernel)
         if found is None:
-            types = numba.kernels(f"{__package__}.team").types.int64
-            count = kernel.py_func.__code__.co_argcount
-            kernel.compile((types,) * count)
-            made = kernel.overloads[(types,) * count]
-            place = made.library.get_pointer_to_function(made.fndesc.llvm_cfunc_wrapper_name)
-            found = self.kernels[kernel] = place, count - 2
+            compiling = importlib.import_module(f"{__package__}.compiling")
+            found = self.kernels[kernel] = compiling.address_of(kernel), kernel.py_func.__code__.co_argcount - 2
         return found
 
     def share(self, kernel, arguments, total: int, parts: int, most: int, step: int, room: int, each: int) -> bool:
