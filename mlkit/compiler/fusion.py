@@ -397,10 +397,12 @@ def fuse(nodes: list[GraphNode], facts: Facts, kept: set[str], numba: bool) -> l
     for n in nodes:
         for k in n.inputs:
             readers.setdefault(k, set()).add(id(n))
-    out = []
+    out: list[GraphNode] = []
+    alone: list[GraphNode] = []
     for group in groups(nodes, facts, kept):
         if len(group) == 1:
             out.append(group[0])
+            alone.append(group[0])
             continue
         own = {id(n) for n in group}
         made = {n.outputs[0] for n in group}
@@ -410,7 +412,29 @@ def fuse(nodes: list[GraphNode], facts: Facts, kept: set[str], numba: bool) -> l
             out.extend(group)
             continue
         out.append(fused_node(group, inputs, leaving, facts))
-    return out
+    instead = {n.id: n for n in repeated(alone, facts)}
+    return [instead.get(n.id, n) for n in out]
+
+
+#: ops whose loop gives NumPy's numbers to the bit
+_EXACT = {"add", "sub", "mul", "div", "neg"}
+#: so many single ops of the same kind make a loop of their own worth its compilation: machine code goes from one to the next
+OFTEN = 8
+
+
+def repeated(nodes: list[GraphNode], facts: Facts) -> list[GraphNode]:
+    """As loops those single nodes that come often in the same form, and are small: Python's way to each costs more than it does."""
+    found: dict[str, list[GraphNode]] = {}
+    for n in nodes:
+        if n.op not in _EXACT or not printable(n, facts):
+            continue
+        array, inputs = facts.arrays[n.outputs[0]], list(dict.fromkeys(n.inputs))
+        operands = [facts.arrays[k] for k in inputs]
+        order = memory_order([array], operands)
+        if array.size < 2 * GRAIN and runs_flat(array, operands, order):
+            found.setdefault(loop([n], inputs, n.outputs, facts, order), []).append(n)
+    often = [n for same in found.values() if len(same) >= OFTEN for n in same]
+    return [fused_node([n], list(dict.fromkeys(n.inputs)), n.outputs, facts) for n in often]
 
 
 def fused_node(group: list[GraphNode], inputs: list[str], leaving: list[str], facts: Facts) -> GraphNode:

@@ -12,8 +12,8 @@ from collections.abc import Callable
 
 import numpy as np
 
-from mlkit.compiler.into import backend_lines
 from mlkit.compiler.graph import GraphNode, GraphValue, Ref
+from mlkit.compiler.into import backend_lines
 from mlkit.compiler.passes import Facts
 from mlkit.core import backend as backends
 from mlkit.ops import REGISTRY
@@ -311,6 +311,10 @@ def _product(n: GraphNode | None, key: str, users: dict, facts: Facts) -> bool:
     a, b = (facts.arrays[k] for k in n.inputs)
     small = a.ndim == b.ndim == 2 and max(a.size, b.size) <= LARGEST and a.dtype == b.dtype and a.dtype.kind == "f"
     return small and all(map(facts.safe, n.inputs))
+
+
+#: up to so many terms in each product BLAS adds up a sum of products piece by piece as quickly as in one piece
+SHORT = 128
 
 
 def _side_by_side(n: GraphNode, factors: list[GraphNode], rest: list[str], by_output: dict, facts: Facts) -> GraphNode:
