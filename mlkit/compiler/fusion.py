@@ -296,15 +296,19 @@ class Group:
         self.outputs: set[str] = set()
 
 
-def printable(n: GraphNode, facts: Facts) -> bool:
-    """Whether the node is elementwise, of kinds the loop knows, and can be printed."""
+def printable(n: GraphNode, facts: Facts, smallest: int | None = None) -> bool:
+    """Whether the node is elementwise, of kinds the loop knows, not too small for one, and can be printed."""
     op = REGISTRY.get(n.op)
     if op is None or n.kernel is not None or n.effect or op.variadic or len(n.outputs) != 1:
         return False
     if not (isinstance(op, Elementwise) or n.op == "cast") or op.random or op.view:
         return False
     out = facts.arrays[n.outputs[0]]
-    if out.dtype not in (*_FLOATS, _BOOL) or out.size < SMALLEST or not facts.safe(n.outputs[0]):
+    if (
+        out.dtype not in (*_FLOATS, _BOOL)
+        or out.size < (SMALLEST if smallest is None else smallest)
+        or not facts.safe(n.outputs[0])
+    ):
         return False
     for a in n.arguments:
         if isinstance(a, Ref):
@@ -426,7 +430,7 @@ def repeated(nodes: list[GraphNode], facts: Facts) -> list[GraphNode]:
     """As loops those single nodes that come often in the same form, and are small: Python's way to each costs more than it does."""
     found: dict[str, list[GraphNode]] = {}
     for n in nodes:
-        if n.op not in _EXACT or not printable(n, facts):
+        if n.op not in _EXACT or not printable(n, facts, 1):
             continue
         array, inputs = facts.arrays[n.outputs[0]], list(dict.fromkeys(n.inputs))
         operands = [facts.arrays[k] for k in inputs]

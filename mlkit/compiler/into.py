@@ -109,9 +109,9 @@ def _by_blas(run: Callable, a, b, bias=None, turned: bool = False) -> Callable:
 
     def bind(a, b, *rest):
         *biases, out = rest
-        alive, call = lines.product(a, b.T if turned else b, out)
-        more = [lines.add_row(x, out) for x in biases if x is not None]
-        return lines.done_by(functools.partial(_keeping, alive, run, a, b, *rest), [call, *more])
+        alive, calls = lines.product(a, b.T if turned else b, out)
+        calls += [lines.add_row(x, out) for x in biases if x is not None]
+        return lines.done_by(functools.partial(_keeping, alive, run, a, b, *rest), calls)
 
     found = functools.partial(run)
     found.bind = bind  # type: ignore[attr-defined]

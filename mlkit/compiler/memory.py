@@ -27,7 +27,9 @@ class Plan:
     fresh: dict[str, tuple[Callable, list[Callable]]] = field(
         default_factory=dict
     )  # those that leave: and who makes each
-    makers: dict[str, Callable] = field(default_factory=dict)  # id -> what makes an array that lies in memory as it does
+    makers: dict[str, Callable] = field(
+        default_factory=dict
+    )  # id -> what makes an array that lies in memory as it does
     lives: dict[str, tuple[int, int]] = field(default_factory=dict)  # id -> number of its first and last node
     eager_peak: int = 0  # bytes of results alive at once when each op makes a new array, dropped after its last use
     planned_peak: int = 0  # the block, and what lives beside it

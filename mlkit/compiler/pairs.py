@@ -339,7 +339,11 @@ def _side_by_side(n: GraphNode, factors: list[GraphNode], rest: list[str], by_ou
     lines = backend_lines()
     operands = [[facts.arrays[k] for k in keys] for keys in (lefts, rights)]
     operands[0] = [a.T if t else a for a, t in zip(operands[0], turned, strict=True)]
-    if lines is not None and not rest and all(lines.fits(a, b) and a.shape[1] <= SHORT for a, b in zip(*operands, strict=True)):
+    if (
+        lines is not None
+        and not rest
+        and all(lines.fits(a, b) and a.shape[1] <= SHORT for a, b in zip(*operands, strict=True))
+    ):
         node.writes = _one_after_another(run, turned, lines)
     return node
 
@@ -353,12 +357,14 @@ def _one_after_another(run: Callable, turned: list[bool], lines) -> Callable:
 
     def bind(*arrays):
         lefts = [a.T if t else a for a, t in zip(arrays, turned, strict=False)]
-        made = [lines.product(a, b, arrays[-1], i > 0) for i, (a, b) in enumerate(zip(lefts, arrays[count:-1], strict=True))]
+        made = [
+            lines.product(a, b, arrays[-1], i > 0) for i, (a, b) in enumerate(zip(lefts, arrays[count:-1], strict=True))
+        ]
 
         def call(alive=made):
             write(*arrays)
 
-        return lines.done_by(call, [call for _, call in made])
+        return lines.done_by(call, [one for _, calls in made for one in calls])
 
     write.bind = bind  # type: ignore[attr-defined]
     return write

@@ -125,7 +125,11 @@ class Program:
 
     def _writer(self, n: GraphNode) -> tuple[Callable | None, list[str]]:
         """What can be bound to a node's arrays, and their names."""
-        if self.library.name != "numpy" or not n.outputs or any(not (isinstance(a, Ref) or a is None) for a in n.arguments):
+        if (
+            self.library.name != "numpy"
+            or not n.outputs
+            or any(not (isinstance(a, Ref) or a is None) for a in n.arguments)
+        ):
             return None, []
         key = n.outputs[0]
         writes = self.plan.into.get(key) or self.plan.fresh.get(key, (None,))[0]
@@ -151,8 +155,9 @@ class Program:
         """The line that runs these nodes, and as comments what it does."""
         name = f"lines_{nodes[0].id}"
         written = [self._writer(n) for n in nodes]
-        others = [a for a in dict.fromkeys(a for _, given in written for a in given) if a != "None" and a not in self.static]
-        new = [k for n in nodes for k in n.outputs if k in others]
+        others = [
+            a for a in dict.fromkeys(a for _, given in written for a in given) if a != "None" and a not in self.static
+        ]
 
         def make():
             standing = {a: self.plan.makers[a]() for a in others}
@@ -163,7 +168,9 @@ class Program:
         made = []
         for n in nodes:
             if n.outputs[0] in self.plan.fresh:
-                self.scope.update({f"new_{k}": m for k, m in zip(n.outputs, self.plan.fresh[n.outputs[0]][1], strict=True)})
+                self.scope.update(
+                    {f"new_{k}": m for k, m in zip(n.outputs, self.plan.fresh[n.outputs[0]][1], strict=True)}
+                )
                 made += [f"{k} = new_{k}(); " for k in n.outputs]
         line = f"{''.join(made)}{name}({', '.join(others)})"
         return [line, *[f"# {n.op}_{n.id}({', '.join(given)})" for n, (_, given) in zip(nodes, written, strict=True)]]

@@ -45,17 +45,28 @@ class Table:
                     if number in places:
                         places[number].append(len(words))
                     words.append(number)
-        self.bound, self.places = bound, list(places.values())
+        self.bound, self.others = (
+            bound,
+            [(x, x.strides, found) for x, found in zip(others, places.values(), strict=True)],
+        )
         self.words = np.array(words, np.int64)
-        self.play, self.where = numba.kernels(f"{__package__}.lines").play, address(self.words)
+        self.play, self.where = _kernels().play, address(self.words)
 
     def run(self, *arrays: np.ndarray) -> None:
-        words = self.words
-        for array, places in zip(arrays, self.places, strict=True):
+        words, alive = self.words, []
+        for array, (stood, strides, places) in zip(arrays, self.others, strict=True):
+            if array.strides != strides and not (array.flags.c_contiguous and stood.flags.c_contiguous):
+                like = np.empty_like(stood)  # a gradient from before, say, that lies otherwise now
+                like[...] = array
+                alive.append(array := like)
             here = address(array)
             for i in places:
                 words[i] = here
         self.play(self.where, self.lines)
+
+
+def _kernels():
+    return numba.kernels(f"{__package__}.lines")
 
 
 def replaceable(run: Callable, others: Sequence[np.ndarray]) -> bool:
@@ -86,11 +97,22 @@ def fits(a: np.ndarray, b: np.ndarray) -> bool:
         return False
     if min(*a.shape, *b.shape) < 2 or a.size * b.shape[1] > SMALL:
         return False
-    return all(x.flags.c_contiguous is not x.flags.f_contiguous for x in (a, b)) and address(a) != address(b)
+    return all(x.flags.c_contiguous is not x.flags.f_contiguous or _one(x) for x in (a, b)) and address(a) != address(b)
 
 
-def product(a: np.ndarray, b: np.ndarray, out: np.ndarray, more: bool = False) -> tuple[tuple, Call]:
-    """What is to be kept alive, and the call of ``out = a @ b``, with ``more`` of ``out += a @ b``, to the bits that NumPy gives."""
+def _one(x: np.ndarray) -> bool:
+    """Whether all its elements are one number in memory, as in the gradient of a sum."""
+    return not any(x.strides)
+
+
+def product(a: np.ndarray, b: np.ndarray, out: np.ndarray, more: bool = False) -> tuple[tuple, list[Call]]:
+    """What is to be kept alive, and the calls of ``out = a @ b``, with ``more`` of ``out += a @ b``, to the bits that NumPy gives."""
+    calls: list[Call] = []
+    spread = [np.empty(x.shape, x.dtype) if _one(x) else x for x in (a, b)]
+    for x, whole in zip((a, b), spread, strict=True):
+        if whole is not x:
+            calls.append((_kernels().fill, (address(x), x.itemsize, whole.size, address(whole))))
+    a, b = spread
     (rows, count), columns = a.shape, b.shape[1]
     # BLAS counts columns first, for which a row-major matrix is its transpose: out.T = b.T @ a.T
     turned = [int(x.flags.f_contiguous) for x in (a, b)]
@@ -99,9 +121,10 @@ def product(a: np.ndarray, b: np.ndarray, out: np.ndarray, more: bool = False) -
     letters = [address(_LETTERS) + t for t in turned]
     given = (letters[1], letters[0], at, at + 8, at + 16, one, address(b), at + 24, address(a), at + 32)
     # after the result BLAS may expect, as Fortran does, how long the letters are
-    return (sizes,), (blas.product(a.dtype), (*given, one if more else one - a.itemsize, address(out), at, 1, 1))
+    calls.append((blas.product(a.dtype), (*given, one if more else one - a.itemsize, address(out), at, 1, 1)))
+    return (sizes, *spread), calls
 
 
 def add_row(row: np.ndarray, target: np.ndarray) -> Call:
     """The call that adds a row of float32 to each row of a matrix."""
-    return numba.kernels(f"{__package__}.lines").add_row, (address(row), *target.shape, address(target))
+    return _kernels().add_row, (address(row), *target.shape, address(target))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from numba import carray, float32, types
+from numba import carray, float32, int32, int64, types
 from numba.extending import intrinsic
 
 from mlkit.backends.numba.compiling import helper, kernel
@@ -39,3 +39,16 @@ def add_row(row, rows, columns, target):
     for i in range(rows):
         for j in range(columns):
             sums[i * columns + j] += added[j]
+
+
+@kernel()
+def fill(source, size, count, target):
+    """Write one number of ``size`` bytes, 4 or 8, to ``count`` places."""
+    if size == 4:
+        short, shorts = numbers(source, 1, int32), numbers(target, count, int32)
+        for i in range(count):
+            shorts[i] = short[0]
+    else:
+        long, longs = numbers(source, 1, int64), numbers(target, count, int64)
+        for i in range(count):
+            longs[i] = long[0]
