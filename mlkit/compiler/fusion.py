@@ -490,6 +490,7 @@ def fused_node(group: list[GraphNode], inputs: list[str], leaving: list[str], fa
         kernel=fresh,
         picks=None if len(leaving) == 1 else [True] * len(leaving),
         writes=run if len(leaving) == 1 else None,
+        over=True,
     )
     node.attributes = {"loop": source, "ops": names}
     return node

@@ -61,6 +61,7 @@ class GraphNode:
     kernel: Any = field(default=None, repr=False)  # what computes it, for nodes that are no registered op
     picks: list | None = None  # of a kernel that returns a tuple: which of its results are the outputs
     writes: Any = field(default=None, repr=False)  # of a made node: a function (operands..., out)
+    over: bool = field(default=False, repr=False)  # which may be an operand: each place is read before it is written
     changes: list[str] = field(default_factory=list)  # values an effect changes in place, besides a write's first
 
 

@@ -118,7 +118,7 @@ def share(nodes: list[GraphNode], facts: Facts, sizes: dict[str, int], lives: di
             if k not in sizes:
                 continue
             blocks[k] = k
-            if n.op not in _OVER and n.writes is None:
+            if n.op not in _OVER and not n.over:
                 continue
             array = facts.arrays[k]
             roots = [facts.root(a) for a in n.inputs]

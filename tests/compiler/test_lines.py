@@ -201,6 +201,18 @@ def test_the_gradient_of_a_shared_weight_is_added_up_by_blas():
     assert "    # sum_of_products" in text
 
 
+def test_a_sum_of_products_is_not_written_over_what_it_reads():
+    def f(w, *xs):
+        parts = [(x + 0.5) @ (x - w) for x in xs]
+        return sum(parts[1:], parts[0]) * w
+
+    compiled = mlkit.compile(f)
+    for _ in range(3):
+        given = [mlkit.randn(32, 32) for _ in range(10)]
+        assert mlkit.allclose(compiled(*given), f(*given), rtol=1e-4, atol=1e-2)
+    assert "# sum_of_products" in source(compiled)
+
+
 def test_what_cannot_be_given_anew_is_not_replaceable():
     x, out = np.ones((4, 4), np.float32), np.empty((4, 4), np.float32)
     alive, calls = lines.product(x, x.copy(), out)
