@@ -1,7 +1,8 @@
 """Programs as graphs: recording one, looking at it, replaying it quicker than it was written.
 
 ``mlkit.compile`` (``compiled.py``) is the way in. ``calls.py`` chooses what a call replays, or has it recorded:
-``recorder.py`` runs the function once and writes a ``Graph`` with what it changes; ``build.py`` has ``passes.py``,
+``recorder.py`` runs the function once and writes a ``Graph`` with what it changes, while ``watch.py`` sees what Python code
+it took for granted, which ``guards.py`` compares before each replay; ``build.py`` has ``passes.py``,
 ``fusion.py`` and ``memory.py`` make it smaller and ``program.py`` turn it into a flat function, kept in an ``Entry``.
 """
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from mlkit.compiler import memory, passes
 from mlkit.compiler.entry import Entry, ones
-from mlkit.compiler.guards import Watch
 from mlkit.compiler.program import Program
 from mlkit.compiler.recorder import Reason, Recorder, gradients
 from mlkit.compiler.settings import Settings
+from mlkit.compiler.watch import Watch
 from mlkit.core import backend as backends
 from mlkit.core import dtype as dtypes
 from mlkit.core import value
