@@ -21,6 +21,7 @@ from pathlib import Path
 import numpy as np
 
 from mlkit.compiler.graph import GraphNode, Ref
+from mlkit.compiler.into import backend_lines
 from mlkit.compiler.memory import dense, order_of
 from mlkit.compiler.passes import Facts
 from mlkit.core import config
@@ -464,8 +465,8 @@ def fused_node(group: list[GraphNode], inputs: list[str], leaving: list[str], fa
             straight(*[a.transpose(order) if t else a for a, t in zip(given, turn, strict=True)])
 
         run = turned
-    if flat and total < 2 * grain:
-        from mlkit.backends.numba import lines
+    lines = backend_lines()
+    if flat and total < 2 * grain and lines is not None:
 
         def bind(*given):
             numbers = (*map(lines.address, given), 0, total)
