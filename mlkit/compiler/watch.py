@@ -11,6 +11,7 @@ import builtins
 import datetime
 import dis
 import functools
+import operator
 import os
 import random
 import sys
@@ -159,6 +160,8 @@ class Watch:
         """What the attributes are called that the functions read; None where their code does not tell."""
         if any(users and not BY_NAME.isdisjoint(code.co_names) for code, users in self.codes.items()):
             return None
+        if any(isinstance(x, operator.attrgetter) for _, x in self.checks.values()):
+            return None
         return {name for code in self.codes for name in code.co_names}
 
     def _read(self, names: set | None) -> list:
@@ -258,6 +261,8 @@ class Watch:
                 self._package(x, code)
             elif name in space or not hasattr(builtins, name):
                 self._add(("global", id(space), name), functools.partial(space.get, name))
+        if not {"environ", "getenv"}.isdisjoint(code.co_names):
+            self._add(("global", id(os.environ), "os.environ"), functools.partial(getattr, os.environ, "_data"))
         for name in _imported_names(code):
             if name in sys.modules:
                 self._package(sys.modules[name], code)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import linecache
 import os
 import re
@@ -11,23 +10,15 @@ import threading
 from types import CodeType
 from typing import NamedTuple
 
+from mlkit.core.installed import is_installed_file
+
 _LIBRARY = os.path.dirname(os.path.dirname(os.path.abspath(__file__))) + os.sep
-
-
-@functools.cache
-def _installed() -> tuple[str, ...]:
-    """Where Python and installed packages are."""
-    import sysconfig
-
-    return tuple({sysconfig.get_path(name) + os.sep for name in ("stdlib", "platstdlib", "purelib", "platlib")})
-
-
 _MADE = ("<mlkit", "<frozen", "<string", "<attrs", "<__array")  # code without a file that no user wrote
 
 
 def is_users(filename: str) -> bool:
     """Whether code of that file is the user's: not mlkit's, Python's or an installed package's."""
-    return not filename.startswith((_LIBRARY, *_installed(), *_MADE))
+    return not filename.startswith((_LIBRARY, *_MADE)) and not is_installed_file(filename)
 
 
 def is_ours(filename: str) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import array
 import datetime
+import operator
 import os
 import random
 import sys
@@ -326,6 +327,22 @@ def containers_of_modules():
         lambda: scales.__setitem__(0, nn.Parameter(mlkit.full((2,), 3.0))),
         lambda: inner["l"].__delitem__(1),
         lambda: inner["l"].__delitem__(0),
+    ]
+
+
+@program
+def an_attribute_read_by_a_getter():
+    o, get = types.SimpleNamespace(k=1.0), operator.attrgetter("k")
+    return (lambda x: x * get(o)), [lambda: setattr(o, "k", 3.0)]
+
+
+@program
+def the_environment():
+    os.environ["SCALE_OF_A_TEST"] = "2"
+    return (lambda x: x * float(os.environ["SCALE_OF_A_TEST"]) + float(os.getenv("MORE_OF_A_TEST", "0"))), [
+        lambda: os.environ.update(SCALE_OF_A_TEST="3"),
+        lambda: os.environ.update(MORE_OF_A_TEST="1"),
+        lambda: [os.environ.pop("MORE_OF_A_TEST"), os.environ.update(SCALE_OF_A_TEST="4")],
     ]
 
 

@@ -305,8 +305,14 @@ def test_worker_processes_of_a_notebook(tmp_path):
 
 
 def test_who_owns_a_file(tmp_path):
-    from mlkit.torch.owner import is_installed_file, is_users
+    from mlkit.core import frames
+    from mlkit.core.installed import is_installed_file
+    from mlkit.torch.owner import is_users
 
+    elsewhere = str(tmp_path / ".local" / "lib" / "site-packages" / "package" / "code.py")
+    assert (
+        is_installed_file(elsewhere) and not frames.is_users(elsewhere) and frames.is_users(str(tmp_path / "train.py"))
+    )
     assert is_installed_file(io.__file__) and is_installed_file(pytest.__file__)
     assert is_installed_file(str(ROOT / "mlkit" / "nn" / "linear.py"))
     assert not is_installed_file(str(tmp_path / "train.py")) and not is_installed_file(__file__)
